@@ -1,0 +1,123 @@
+"""The API over a real database, called in the same process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import httpx
+from conftest import FakeClock
+from fastapi import FastAPI
+
+from tracker import __version__
+from tracker.api import ApiPorts, create_app
+from tracker.config import Settings
+from tracker.guard import Guard
+from tracker.intake import Intake
+from tracker.metrics import Metrics
+from tracker.model import NO_STREAK, Delivery, Outcome, Rules, Snapshot, Status
+from tracker.observe import observe
+from tracker.pulse import Pulse
+from tracker.store import access, changes, deliveries, tasks
+from tracker.store.database import Database
+from tracker.webhooks.composer import Composer
+
+HOOK = "https://receiver.example/hook"
+SETTINGS = Settings.model_validate(
+    {
+        "upstreams": {
+            "default": {"base_url": "https://gateway.example/mj", "token": "sk-hidden-0123456789"},
+            "spare": {"base_url": "https://spare.example", "poll_interval": "2500ms"},
+        }
+    }
+)
+
+
+@dataclass
+class Api:
+    """One API, its clock, and those who may call it."""
+
+    database: Database
+    clock: FakeClock
+    woken: list[str] = field(default_factory=list)
+    pulse: Pulse = field(init=False)
+    app: FastAPI = field(init=False)
+    client: httpx.AsyncClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        metrics = Metrics(version=__version__)
+        self.pulse = Pulse(self.clock.timer, metrics)
+        self.app = create_app(
+            ApiPorts(
+                database=self.database,
+                intake=Intake(SETTINGS, Guard(), Composer(), self.clock),
+                settings=SETTINGS,
+                metrics=metrics,
+                pulse=self.pulse,
+                clock=self.clock,
+                wake=partial(self.woken.append, "poller"),
+                wake_courier=partial(self.woken.append, "courier"),
+                timer=self.clock.timer,
+            )
+        )
+
+    def token(self, owner: str = "ann", scope: str = "write") -> str:
+        made = access.new_token()
+        add = partial(access.add_token, made=made, owner=owner, scope=scope, name="", now=self.clock())
+        self.database.write_now(add)
+        return made
+
+    def shows(self, owner: str = "ann", scope: str = "write") -> dict[str, str]:
+        """The header that a new token makes."""
+        return {"authorization": f"Bearer {self.token(owner, scope)}"}
+
+    def use(self, owner: str = "ann", scope: str = "write") -> None:
+        """Make every call from here on with a new token, unless it brings its own."""
+        self.client.headers.update(self.shows(owner, scope))
+
+    async def register(
+        self, task_id: str = "1", *, headers: dict[str, str] | None = None, **fields: object
+    ) -> dict[str, Any]:
+        answer = await self.client.post("/v1/tasks", json={"task_id": task_id, **fields}, headers=headers)
+        assert answer.status_code in (200, 201), answer.text
+        return dict(answer.json())
+
+    def see(self, task_id: str, status: Status = Status.SUCCEEDED, **fields: object) -> None:
+        """Let the upstream have said this about a task."""
+        (task,) = self.database.read_now(partial(tasks.find, task_id=task_id, upstream="default", owner=None))
+        seen = Snapshot(task_id=task_id, status=status, upstream_status=status.upper())
+        look = partial(observe, seen=replace(seen, **fields), now=self.clock(), streak=NO_STREAK, rules=Rules())
+        record = partial(changes.record, watcher=None, now=self.clock(), compose=Composer())
+        self.database.write_now(partial(record, decisions={task.key: look}))
+
+    def attempt(self, *, delivered: bool) -> list[Delivery]:
+        """Let everything that is due have been sent once."""
+        now = self.clock()
+        keys = [due.key for due in self.database.read_now(partial(deliveries.due, now=now, without=(), limit=100))]
+        claim = partial(deliveries.claim, keys=keys, now=now, until=now + timedelta(seconds=20))
+        claimed = self.database.write_now(claim)
+        code = 204 if delivered else 500
+        outcome = Outcome(delivered=delivered, duration=timedelta(milliseconds=12), status_code=code, response="hm")
+        later = None if delivered else now + timedelta(seconds=5)
+        for one in claimed:
+            settle = partial(deliveries.settle, claimed=one, outcome=outcome, now=now, next_attempt_at=later)
+            self.database.write_now(settle)
+        return claimed
+
+
+@asynccontextmanager
+async def serving(database: Database, clock: FakeClock) -> AsyncIterator[Api]:
+    """An API that can be called, at first by nobody in particular."""
+    api = Api(database, clock)
+    transport = httpx.ASGITransport(api.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://tracker.test") as client:
+        api.client = client
+        yield api
+
+
+def fields(answer: httpx.Response) -> list[str]:
+    """The fields at fault in a problem."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return [error["field"] for error in answer.json()["errors"]]

@@ -1,0 +1,85 @@
+"""What many tests need: a clock, and an empty database of each kind."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import hypothesis
+import pytest
+from databases import PostgresDatabases, postgres_server
+
+from tracker.store import migrate
+from tracker.store.database import Database
+
+START = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+
+# How long an example takes says something about the machine, not about us.
+hypothesis.settings.register_profile("tracker", deadline=None)
+hypothesis.settings.load_profile("tracker")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass
+class FakeClock:
+    """A wall clock and a monotonic one that move only when told to."""
+
+    now: datetime = START
+    seconds: float = 1000.0
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def timer(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresDatabases]:
+    with postgres_server() as server:
+        databases = PostgresDatabases(server=server)
+        yield databases
+        databases.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "tracker.db"
+    migrate.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        path = tmp_path / "tracker.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    databases: PostgresDatabases = request.getfixturevalue("postgres")
+    url = databases.migrated()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An open, migrated, empty database, of each kind in turn."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()

@@ -1,0 +1,109 @@
+"""The daemon as a process, as people run it; it is ended by its process id only."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import httpx
+
+READY_WITHIN = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@dataclass
+class DaemonProcess:
+    """`tracker serve` with settings from the environment only."""
+
+    folder: Path
+    database_url: str
+    settings: dict[str, str]
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
+        return {
+            **kept,
+            "STATE_DIRECTORY": str(self.folder),
+            "TRACKER_DATABASE_URL": self.database_url,
+            "TRACKER_LISTEN": f"127.0.0.1:{self.port}",
+            **self.settings,
+        }
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "daemon.log"
+
+    @property
+    def token(self) -> str:
+        return (self.folder / "tracker.token").read_text().strip()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tracker", "serve"],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def wait_until_ready(self) -> None:
+        """Return when it serves; raises with its log when it ends instead."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with anyio.fail_after(READY_WITHIN):
+                while True:
+                    assert self.process is not None
+                    assert self.process.poll() is None, self.log.read_text()
+                    with suppress(httpx.TransportError):
+                        if (await client.get(f"{self.url}/readyz")).status_code == 200:
+                            return
+                    await anyio.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self, within: float = 10.0) -> int:
+        """SIGTERM; returns the exit code, raises when it takes longer."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=within)
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """The command line beside the daemon, with the same settings."""
+        return subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-m", "tracker", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )

@@ -1,0 +1,116 @@
+"""When things are due: bounds that hold for every pace, quietness and throw of the dice."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tracker.cadence import LONGEST_RETRY_AFTER, SLOWEST_LOOK, first_look, is_late, next_look, pause, retry_delay
+
+NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
+DICE = st.floats(0, 1, exclude_max=True)
+MIDDLE = 0.5
+INTERVALS = st.timedeltas(timedelta(milliseconds=50), timedelta(hours=1))
+SCHEDULE = tuple(timedelta(seconds=s) for s in (0, 5, 300, 1800))
+NOTHING = timedelta(0)
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "misses", "expected"),
+    [
+        (0, 0, 5),
+        (30, 0, 5),
+        (100, 0, 10),
+        (550, 0, 55),
+        (86_400, 0, 60),
+        (0, 1, 5),
+        (0, 2, 7.5),
+        (0, 3, 11.25),
+        (0, 50, 60),
+        (300, 2, 30),
+        (-3600, 0, 5),
+    ],
+)
+def test_quiet_and_missing_tasks_are_looked_at_less_often(quiet: float, misses: int, expected: float) -> None:
+    assert next_look(interval=seconds(5), quiet=seconds(quiet), misses=misses, dice=MIDDLE) == seconds(expected)
+
+
+def test_an_interval_longer_than_a_minute_is_kept() -> None:
+    assert next_look(interval=seconds(600), quiet=seconds(86_400), misses=9, dice=MIDDLE) == seconds(600)
+
+
+@given(interval=INTERVALS, quiet=st.timedeltas(NOTHING, timedelta(days=9)), misses=st.integers(0, 10**9), dice=DICE)
+def test_the_next_look_is_within_a_tenth_of_its_bounds(
+    interval: timedelta, quiet: timedelta, misses: int, dice: float
+) -> None:
+    delay = next_look(interval=interval, quiet=quiet, misses=misses, dice=dice)
+
+    assert interval * 0.89 <= delay <= max(interval, SLOWEST_LOOK) * 1.11
+
+
+@given(interval=INTERVALS, quiet=st.timedeltas(NOTHING, timedelta(days=9)), dice=DICE)
+def test_an_end_is_found_at_most_a_tenth_of_the_quiet_time_late(
+    interval: timedelta, quiet: timedelta, dice: float
+) -> None:
+    assert next_look(interval=interval, quiet=quiet, misses=0, dice=dice) <= max(interval, quiet * 0.1) * 1.11
+
+
+def test_new_tasks_are_looked_at_at_once_and_adopted_ones_spread_out() -> None:
+    assert first_look(interval=seconds(8), is_new=True, dice=0.75) == NOTHING
+    assert first_look(interval=seconds(8), is_new=False, dice=0.75) == seconds(6)
+
+
+@pytest.mark.parametrize(("failures", "expected"), [(0, 0), (1, 5), (2, 300), (3, 1800)])
+def test_retries_follow_the_schedule(failures: int, expected: float) -> None:
+    assert retry_delay(failures, schedule=SCHEDULE, retry_after=None, dice=MIDDLE) == seconds(expected)
+
+
+@given(failures=st.integers(len(SCHEDULE), 100), retry_after=st.none() | st.timedeltas(), dice=DICE)
+def test_a_schedule_that_is_used_up_gives_up(failures: int, retry_after: timedelta | None, dice: float) -> None:
+    assert retry_delay(failures, schedule=SCHEDULE, retry_after=retry_after, dice=dice) is None
+
+
+@given(failures=st.integers(0, len(SCHEDULE) - 1), dice=DICE)
+def test_jitter_is_a_fifth_to_either_side(failures: int, dice: float) -> None:
+    delay = retry_delay(failures, schedule=SCHEDULE, retry_after=None, dice=dice)
+
+    assert delay is not None
+    assert SCHEDULE[failures] * 0.799 <= delay <= SCHEDULE[failures] * 1.201
+
+
+@given(failures=st.integers(0, len(SCHEDULE) - 1), retry_after=st.timedeltas(), dice=DICE)
+def test_a_retry_is_never_earlier_than_the_receiver_asked_within_a_day(
+    failures: int, retry_after: timedelta, dice: float
+) -> None:
+    delay = retry_delay(failures, schedule=SCHEDULE, retry_after=retry_after, dice=dice)
+
+    assert delay is not None
+    assert delay >= min(retry_after, LONGEST_RETRY_AFTER)
+    assert delay <= LONGEST_RETRY_AFTER * 1.201
+
+
+@pytest.mark.parametrize(("times", "expected"), [(0, 5), (1, 5), (2, 10), (4, 40), (5, 60), (10**6, 60)])
+def test_pauses_double_up_to_a_minute(times: int, expected: float) -> None:
+    assert pause(times, retry_after=None) == seconds(expected)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(1, 10), (60, 60), (3600, 3600), (10**9, 86_400), (-5, 10)])
+def test_a_pause_is_as_long_as_the_upstream_asks_within_a_day(asked: float, expected: float) -> None:
+    assert pause(2, retry_after=seconds(asked)) == seconds(expected)
+
+
+@given(st.integers(1, 1000), st.integers(1, 1000))
+def test_pauses_never_get_shorter(fewer: int, more: int) -> None:
+    assume(fewer < more)
+
+    assert pause(fewer, retry_after=None) <= pause(more, retry_after=None)
+
+
+@pytest.mark.parametrize(("overdue", "late"), [(-1, False), (0, False), (5, False), (5.001, True)])
+def test_a_look_is_late_beyond_one_interval(overdue: float, late: bool) -> None:  # noqa: FBT001, a column
+    assert is_late(NOW, NOW + seconds(overdue), seconds(5)) is late

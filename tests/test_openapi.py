@@ -1,0 +1,1 @@
+"""The OpenAPI document: it is valid, complete, and what it says is so."""

@@ -1,0 +1,45 @@
+"""Puts the API together."""
+
+from fastapi import FastAPI
+
+from tracker import __version__
+from tracker.api import deliveries, health, problems, registering, tasks, upstreams
+from tracker.api.auth import TokenBook
+from tracker.api.fence import Fence
+from tracker.api.openapi import DESCRIPTION, SCHEMAS, operation_id
+from tracker.api.ports import ApiPorts
+from tracker.api.registrar import Registrar
+
+
+class Api(FastAPI):
+    """An app whose document also knows the shapes that the framework does not see."""
+
+    def openapi(self) -> dict[str, object]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        document["components"]["schemas"].update(SCHEMAS)
+        return document
+
+
+def create_app(ports: ApiPorts) -> FastAPI:
+    """The API as an ASGI app."""
+    app = Api(
+        title="tracker",
+        version=__version__,
+        description=DESCRIPTION,
+        # The documentation pages load scripts from other people's servers.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+        # Left on, it would export requests, tokens included, to whatever the environment names.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.ports = ports
+    app.state.tokens = TokenBook(ports.database, ports.clock, ports.timer)
+    app.state.registrar = Registrar(ports.database, ports.intake)
+    problems.install(app)
+    app.add_middleware(Fence)
+    for calls in (registering, tasks, deliveries, upstreams, health):
+        app.include_router(calls.router)
+    return app

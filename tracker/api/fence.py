@@ -1,0 +1,35 @@
+"""The outermost layer: what nobody expected is logged, and told without its details."""
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tracker.api.problems import problem
+
+_log = structlog.get_logger()
+
+
+class Fence:
+    """Answers 500 for exceptions that nobody handled."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:
+            _log.exception("request_failed", method=scope["method"], path=scope["path"])
+            if has_started:
+                raise
+            await problem(500, "something went wrong here; the log has the details")(scope, receive, send)

@@ -1,0 +1,71 @@
+"""What the OpenAPI document says beyond what the framework finds out by itself."""
+
+from typing import Any
+
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
+
+from tracker.api.problems import title_of
+from tracker.api.shapes import Problem
+from tracker.intake import LARGEST_BATCH, RegistrationRequest
+
+Responses = dict[int | str, dict[str, Any]]
+
+DESCRIPTION = (
+    "Register the tasks of image and video gateways with a callback URL, and be told when they end. "
+    "An owner sees what it registered, an admin sees all. Errors are `application/problem+json`."
+)
+_PLACE = "#/components/schemas/{model}"
+
+
+def _schemas() -> dict[str, Any]:
+    """The shapes that calls read or answer by hand."""
+    _, document = TypeAdapter.json_schemas(
+        [
+            ("problem", "serialization", TypeAdapter(Problem)),
+            ("registration", "validation", TypeAdapter(RegistrationRequest)),
+        ],
+        ref_template=_PLACE,
+    )
+    return dict(document["$defs"])
+
+
+SCHEMAS = _schemas()
+_REGISTRATION = {"$ref": _PLACE.format(model="RegistrationRequest")}
+_REGISTRATIONS = {"type": "array", "items": _REGISTRATION, "minItems": 1, "maxItems": LARGEST_BATCH}
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of a call: that of the function that answers it."""
+    return route.name
+
+
+def answers(shape: Any, status: int = 200, *, description: str = "Done.", fails: tuple[int, ...] = ()) -> Responses:  # noqa: ANN401 - a TypedDict is no type
+    """A call's answer, and the problems that every call with a token can have, with those of its own."""
+    return {status: {"model": shape, "description": description}, **problems(401, 403, *fails, 500, 503)}
+
+
+def problems(*statuses: int) -> Responses:
+    """Answers in the shape of a problem."""
+    content = {"application/problem+json": {"schema": {"$ref": _PLACE.format(model="Problem")}}}
+    return {status: {"description": title_of(status), "content": content} for status in sorted(statuses)}
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+ONE_REGISTRATION = _body(_REGISTRATION)
+MANY_REGISTRATIONS = _body(
+    {
+        "anyOf": [
+            _REGISTRATIONS,
+            {
+                "type": "object",
+                "properties": {"tasks": _REGISTRATIONS},
+                "required": ["tasks"],
+                "additionalProperties": False,
+            },
+        ]
+    }
+)

@@ -1,0 +1,40 @@
+"""What the API is given to work with, and how a call gets hold of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from tracker.clock import Clock
+from tracker.config import Settings
+from tracker.intake import Intake
+from tracker.metrics import Metrics
+from tracker.pulse import Pulse
+from tracker.store.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiPorts:
+    """Everything the API needs of the daemon around it."""
+
+    database: Database
+    intake: Intake
+    settings: Settings
+    metrics: Metrics
+    pulse: Pulse
+    clock: Clock
+    wake: Callable[[], None]
+    """Called after a commit that gives the poller something to do."""
+    wake_courier: Callable[[], None]
+    """Called after a commit that may have left a message in the outbox."""
+    timer: Callable[[], float] = time.monotonic
+
+
+async def ports_of(request: Request) -> ApiPorts:
+    """The ports of the app that serves this request."""
+    return cast("ApiPorts", request.app.state.ports)  # the framework's state has no types
+
+
+Ports = Annotated[ApiPorts, Depends(ports_of)]

@@ -1,0 +1,122 @@
+"""What may stand in an address: ids, filters, and the places where pages go on."""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from tracker.errors import InputError
+from tracker.model import DeliveryStatus, Status
+from tracker.store.tasks import Filter
+
+LARGEST_PAGE = 500
+# The last one is what decoding leaves of bytes that are no UTF-8.
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffd]")
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _clean(value: str) -> str:
+    if _UNFIT.search(value):
+        raise _unfit("has a control character or half a character", "send plain text in UTF-8")
+    return value
+
+
+def _statuses(value: object) -> list[Status]:
+    """Repeated parameters, each a word or several with commas between."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    words = [word.strip() for part in parts for word in str(part).split(",") if word.strip()]
+    if unknown := [word for word in words if word not in _KNOWN_STATUSES]:
+        raise _unfit(f"{unknown[0]!r} is no status", f"use some of: {', '.join(_KNOWN_STATUSES)}")
+    return [Status(word) for word in words]
+
+
+_KNOWN_STATUSES = tuple(str(status) for status in Status)
+
+
+def _moment(value: object) -> datetime:
+    # An address carries a plus as a blank, unless somebody thought of escaping it.
+    text = re.sub(r" (?=\d\d:?\d\d$)", "+", str(value).strip()) if re.search(r"\d[T ]\d", str(value)) else str(value)
+    try:
+        moment = datetime.fromisoformat(text)
+        aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _unfit("is not a time", "send one like 2026-11-22T08:00:00Z") from None
+    return max(aware, _EARLIEST)
+
+
+def _unfit(problem: str, fix: str) -> PydanticCustomError:
+    return PydanticCustomError("unfit", "{problem}; {fix}", {"problem": problem, "fix": fix})
+
+
+Text = Annotated[str, AfterValidator(_clean)]
+Instant = Annotated[datetime, BeforeValidator(_moment)]
+
+
+class _Page(BaseModel):
+    """What every list takes; what it does not know it refuses, since a misspelt filter would match everything."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=LARGEST_PAGE, description="The most to list.")
+    cursor: Text | None = Field(default=None, description="The `next_cursor` of the page before.")
+
+
+class TaskQuery(_Page):
+    """Which tasks to list."""
+
+    status: Annotated[tuple[Status, ...], BeforeValidator(_statuses)] = Field(
+        default=(), description="One or more, repeated or with commas between."
+    )
+    upstream: Text | None = Field(default=None, max_length=64)
+    task_id: Text | None = Field(default=None, max_length=512, description="The upstream's id, exactly.")
+    q: Text | None = Field(
+        default=None, max_length=200, description="A part of the id, or of the upstream's object (its prompt, say)."
+    )
+    since: Instant | None = Field(default=None, description="Registered at or after; UTC unless it says otherwise.")
+    until: Instant | None = Field(default=None, description="Registered before.")
+
+    def filter(self) -> Filter:
+        """The store's words for it, with one more row to see whether there is a next page."""
+        return Filter(
+            status=self.status or None,
+            upstream=self.upstream,
+            task_id=self.task_id,
+            q=self.q,
+            since=self.since,
+            until=self.until,
+            before=read_cursor("t", self.cursor),
+            limit=self.limit + 1,
+        )
+
+
+class DeliveryQuery(_Page):
+    """Which deliveries to list."""
+
+    status: DeliveryStatus | None = Field(default=None, description="Where the message stands.")
+
+
+def next_cursor(kind: str, keys: Sequence[int], limit: int) -> str | None:
+    """Where the page after these keys goes on; None when there are no more than `limit`."""
+    return _cursor(kind, keys[limit - 1]) if len(keys) > limit else None
+
+
+def read_cursor(kind: str, cursor: str | None) -> int | None:
+    """The key to go on below; raises InputError for what no page gave out."""
+    if cursor is None:
+        return None
+    try:
+        told = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        told = ""
+    match = re.fullmatch(rf"{kind}([1-9][0-9]{{0,17}})", told, re.ASCII)
+    if match is None or _cursor(kind, int(match[1])) != cursor:
+        raise InputError("cursor", "is not from a page of this list", "send the next_cursor of the page before")
+    return int(match[1])
+
+
+def _cursor(kind: str, key: int) -> str:
+    return urlsafe_b64encode(f"{kind}{key}".encode()).decode().rstrip("=")

@@ -1,0 +1,75 @@
+"""Writes registrations that arrive at the same moment in one go: many cost little more than one."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from tracker.api.shapes import TaskAnswer
+from tracker.api.telling import tell_tasks
+from tracker.errors import UnavailableError
+from tracker.intake import Caller, Intake
+from tracker.store.database import Connection, Database
+from tracker.store.registrations import Wanted
+
+LARGEST_GROUP = 256
+
+Written = list[tuple[bool, TaskAnswer]]
+"""Whether each was new, and its task; in order."""
+
+
+@dataclass(slots=True)
+class _Group:
+    caller: Caller
+    wanted: list[Wanted] = field(default_factory=list)
+    written: asyncio.Future[Written] = field(init=False)
+
+
+class Registrar:
+    """Gathers single registrations of one caller until the database's writer is free to take them."""
+
+    def __init__(self, database: Database, intake: Intake) -> None:
+        self._database = database
+        self._intake = intake
+        self._open: dict[Caller, _Group] = {}
+        # The writer's thread closes the groups that the event loop fills.
+        self._lock = threading.Lock()
+
+    async def register(self, wanted: Wanted, caller: Caller) -> tuple[bool, TaskAnswer]:
+        """Write one registration, perhaps together with others; returns after the commit."""
+        group, place = self._join(wanted, caller)
+        try:
+            return (await asyncio.shield(group.written))[place]
+        except UnavailableError:
+            raise
+        except Exception:
+            if len(group.wanted) == 1:
+                raise
+        # One bad registration must not take the others with it.
+        return (await self.register_all([wanted], caller))[0]
+
+    async def register_all(self, wanted: Sequence[Wanted], caller: Caller) -> Written:
+        """Write registrations in a transaction of their own; returns after the commit."""
+        return await self._database.write(partial(self._register, wanted=wanted, caller=caller))
+
+    def _join(self, wanted: Wanted, caller: Caller) -> tuple[_Group, int]:
+        with self._lock:
+            group = self._open.get(caller)
+            if group is None or len(group.wanted) >= LARGEST_GROUP:
+                group = self._open[caller] = _Group(caller)
+                group.written = asyncio.ensure_future(self._database.write(partial(self._register_group, group=group)))
+            group.wanted.append(wanted)
+            return group, len(group.wanted) - 1
+
+    def _register_group(self, connection: Connection, group: _Group) -> Written:
+        with self._lock:
+            # Nobody joins from here on.
+            if self._open.get(group.caller) is group:
+                del self._open[group.caller]
+        return self._register(connection, group.wanted, group.caller)
+
+    def _register(self, connection: Connection, wanted: Sequence[Wanted], caller: Caller) -> Written:
+        registered = self._intake.register(wanted, caller)(connection)
+        told = tell_tasks(connection, [entry.task for entry in registered], caller)
+        return [(entry.created, task) for entry, task in zip(registered, told, strict=True)]

@@ -1,0 +1,129 @@
+"""Looking at tasks, asking for a look now, and ending the watch."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from tracker.api.answer import Answer
+from tracker.api.auth import Reader, Writer
+from tracker.api.openapi import answers
+from tracker.api.ports import Ports
+from tracker.api.queries import TaskQuery, Text, next_cursor
+from tracker.api.shapes import DeliveryWithAttempts, History, TaskAnswer, TaskDeliveries, TaskPage, TaskWithObject
+from tracker.api.telling import tell_attempt, tell_delivery, tell_event, tell_tasks
+from tracker.intake import Caller
+from tracker.intake.intake import visible
+from tracker.model import EventKind, Task
+from tracker.store import messages, tasks
+from tracker.store.database import Connection
+from tracker.store.tasks import HistoryLine
+
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"], default_response_class=Answer)
+
+
+@router.get("", summary="List tasks, newest first", responses=answers(TaskPage, fails=(422,)))
+async def list_tasks(query: Annotated[TaskQuery, Query()], ports: Ports, caller: Reader) -> Response:
+    """All filters given must match."""
+    wanted = query.filter()
+
+    def work(connection: Connection) -> TaskPage:
+        found = tasks.page(connection, wanted, owner=caller.only_owner)
+        return {
+            "tasks": tell_tasks(connection, found[: query.limit], caller),
+            "next_cursor": next_cursor("t", [task.key for task in found], query.limit),
+        }
+
+    return Answer(await ports.database.read(work))
+
+
+@router.get("/{id}", summary="Show a task", responses=answers(TaskWithObject, fails=(404, 422)))
+async def show_task(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Reader) -> Response:
+    """With the caller's callbacks, and `task`: the upstream's own object as last seen."""
+
+    def work(connection: Connection) -> TaskWithObject:
+        task = visible(connection, id_, caller)
+        return {**_tell(connection, task, caller), "task": tasks.last_object(connection, task.key)}
+
+    return Answer(await ports.database.read(work))
+
+
+@router.get("/{id}/history", summary="Tell a task's history", responses=answers(History, fails=(404, 422)))
+async def task_history(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Reader) -> Response:
+    """Every change of the task, first to last, and what became of the caller's deliveries."""
+
+    def work(connection: Connection) -> History:
+        task = visible(connection, id_, caller)
+        lines: Iterable[HistoryLine] = tasks.history(connection, task.key)
+        if not caller.sees_all:
+            own = {line.id for line in messages.of_task(connection, task.key, owner=caller.owner)}
+            lines = (line for line in lines if _concerns(line, own))
+        return {"events": [tell_event(line) for line in lines]}
+
+    return Answer(await ports.database.read(work))
+
+
+def _concerns(line: HistoryLine, own: set[str]) -> bool:
+    """Whether a line is the business of somebody with these deliveries: others' receivers are not."""
+    return line.event not in _OF_DELIVERIES or not own.isdisjoint((line.note or "").split())
+
+
+_OF_DELIVERIES = (EventKind.DELIVERED, EventKind.DELIVERY_FAILED, EventKind.DELIVERY_DEAD)
+
+
+@router.get("/{id}/deliveries", summary="List a task's deliveries", responses=answers(TaskDeliveries, fails=(404, 422)))
+async def task_deliveries(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Reader) -> Response:
+    """The messages for the caller's callbacks, with every attempt."""
+
+    def work(connection: Connection) -> TaskDeliveries:
+        task = visible(connection, id_, caller)
+        found = messages.of_task(connection, task.key, owner=caller.only_owner)
+        return {"deliveries": _with_attempts(connection, found)}
+
+    return Answer(await ports.database.read(work))
+
+
+def _with_attempts(connection: Connection, found: Sequence[messages.DeliveryLine]) -> list[DeliveryWithAttempts]:
+    attempts = messages.attempts(connection, [line.key for line in found])
+    return [
+        {**tell_delivery(line), "attempts": [tell_attempt(one) for one in attempts.get(line.key, ())]} for line in found
+    ]
+
+
+@router.post(
+    "/{id}/refresh",
+    summary="Look at a task now",
+    status_code=202,
+    responses=answers(TaskAnswer, 202, description="It will be looked at.", fails=(404, 422)),
+)
+async def refresh_task(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Writer) -> Response:
+    """Leaves a note for whoever watches the task."""
+    refresh = ports.intake.refresh(id_, caller)
+
+    def work(connection: Connection) -> TaskAnswer:
+        return _tell(connection, refresh(connection), caller)
+
+    told = await ports.database.write(work)
+    ports.wake()
+    return Answer(told, status_code=202)
+
+
+@router.delete(
+    "/{id}",
+    summary="Stop watching a task",
+    responses=answers(TaskAnswer, description="As it is now.", fails=(404, 422)),
+)
+async def drop_task(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Writer) -> Response:
+    """Its history stays. One that has ended stays as it is; one that others registered goes on for them."""
+    drop = ports.intake.drop(id_, caller)
+
+    def work(connection: Connection) -> TaskAnswer:
+        return _tell(connection, drop(connection).task, caller)
+
+    told = await ports.database.write(work)
+    ports.wake()
+    return Answer(told)
+
+
+def _tell(connection: Connection, task: Task, caller: Caller) -> TaskAnswer:
+    return tell_tasks(connection, [task], caller)[0]

@@ -1,0 +1,1 @@
+"""The commands, a module each; all define `command` and import what is heavy only when they run."""

@@ -1,0 +1,79 @@
+"""`tracker db`: the schema of the database."""
+
+from contextlib import closing
+
+import click
+
+from tracker.cli.invocation import Invocation
+from tracker.cli.output import print_json, print_line
+from tracker.cli.verbs import VerbGroup
+from tracker.errors import InputError
+
+
+@click.group("db", cls=VerbGroup)
+def command() -> None:
+    """Migrate the database, or tell how far it is."""
+
+
+@command.command("upgrade")
+def upgrade() -> None:
+    """Bring the schema to this program's version, making the database where there is none.
+
+    Prints the revisions before and after.
+    """
+    from tracker.store import migrate
+
+    _report(*migrate.upgrade(_url()))
+
+
+@command.command("current")
+def current() -> None:
+    """Print the database's revision, the newest one, and whether it is up to date; exit code 1 if it is not."""
+    from tracker.store import migrate
+    from tracker.store.database import Database, sqlite_file
+
+    url, newest = _url(), migrate.newest()
+    path = sqlite_file(url)
+    found = None
+    if path is None or path.exists():
+        with closing(Database(url)) as database:
+            found = database.read_now(migrate.current)
+    if Invocation.current().json:
+        print_json({"revision": found, "newest": newest, "up_to_date": found == newest})
+    else:
+        print_line(found or "none", newest, "up to date" if found == newest else "not up to date: `tracker db upgrade`")
+    click.get_current_context().exit(0 if found == newest else 1)
+
+
+@command.command("downgrade")
+@click.argument("revision", metavar="REVISION")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def downgrade(revision: str, *, yes: bool) -> None:
+    """Take the schema back to REVISION (base: to nothing), with the data that an older one cannot hold.
+
+    Prints the revisions before and after.
+    """
+    from tracker.store import migrate
+
+    url = _url()
+    known = sorted(path.stem.partition("_")[0] for path in (migrate.script_location() / "versions").glob("[0-9]*.py"))
+    if revision not in (*known, "base"):
+        raise InputError("REVISION", f"{revision!r} is not one", f"use one of: base, {', '.join(known)}")
+    if not yes:
+        click.confirm(f"Take the schema back to {revision}? What only newer ones hold is lost.", abort=True, err=True)
+    _report(*migrate.downgrade(url, revision))
+
+
+def _url() -> str:
+    from tracker.cli.opening import load
+
+    invocation = Invocation.current()
+    invocation.must_be_local()
+    return load(invocation).settings.database_url
+
+
+def _report(before: str | None, after: str | None) -> None:
+    if Invocation.current().json:
+        print_json({"before": before, "after": after})
+    else:
+        print_line(before or "none", after or "none")

@@ -1,0 +1,54 @@
+"""`tracker deliveries`: where the messages are."""
+
+import click
+
+from tracker.cli.invocation import Invocation
+from tracker.cli.output import columns, documented, print_rows
+from tracker.cli.protocol import Document, resolve
+from tracker.cli.verbs import Verb
+from tracker.model import DeliveryStatus
+
+COLUMNS = columns(
+    "id",
+    "task_id",
+    "upstream",
+    "type",
+    "url",
+    "status",
+    "attempt",
+    "last_outcome",
+    "last_status_code",
+    "last_error",
+    "next_attempt_at",
+    "created_at",
+    wide=("id", "upstream", "created_at"),
+)
+
+
+@click.command("deliveries", cls=Verb, epilog=documented(COLUMNS))
+@click.argument("task", metavar="[TASK]", required=False)
+@click.option("--upstream", metavar="NAME", help="The upstream of TASK, where several know the id.")
+@click.option("--status", type=click.Choice(list(map(str, DeliveryStatus))), help="Only those that stand like this.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many, without TASK.")
+def command(task: str | None, upstream: str | None, status: str | None, limit: int) -> None:
+    """List messages, with every attempt to deliver them.
+
+    All messages newest first, or those of one TASK first to last. Lines and tables tell the last attempt of each,
+    --json tells all attempts.
+    """
+    from tracker.cli.opening import open_tracker
+
+    invocation = Invocation.current()
+    with open_tracker(invocation) as tracker:
+        id_ = resolve(tracker, task, upstream)["id"] if task else None
+        found = tracker.deliveries(id_=id_, status=status, limit=limit)
+    print_rows(found if invocation.json else with_last_attempt(found), COLUMNS, as_json=invocation.json)
+
+
+def with_last_attempt(found: list[Document]) -> list[Document]:
+    """Deliveries with what came of the last try beside the rest, to fit a line."""
+    rows = []
+    for one in found:
+        last = one["attempts"][-1] if one["attempts"] else {}
+        rows.append(one | {f"last_{name}": last.get(name) for name in ("outcome", "status_code", "error")})
+    return rows

@@ -1,0 +1,50 @@
+"""`tracker list`: tasks that match."""
+
+from datetime import datetime
+
+import click
+
+from tracker.cli.invocation import Invocation
+from tracker.cli.naming import Moment, Words
+from tracker.cli.output import columns, documented, print_rows
+from tracker.cli.protocol import Selection
+from tracker.cli.verbs import Verb
+from tracker.model import Status
+
+COLUMNS = columns(
+    "id",
+    "task_id",
+    "upstream",
+    "status",
+    "progress",
+    "registered_at",
+    "ended_at",
+    "fail_reason",
+    "image_url",
+    wide=("id", "fail_reason", "image_url"),
+)
+
+
+@click.command("list", cls=Verb, epilog=documented(COLUMNS))
+@click.option("--status", type=Words(*Status), help=f"Some of {', '.join(Status)}; separated by commas.")
+@click.option("--upstream", metavar="NAME", help="Only this upstream's.")
+@click.option("--q", metavar="TEXT", help="Part of a task id, or of what the upstream tells of it (its prompt, say).")
+@click.option("--since", type=Moment(), help="Registered at or after; a time, or a duration like 2h: that long ago.")
+@click.option("--until", type=Moment(), help="Registered before.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many.")
+def command(
+    status: tuple[str, ...] | None,
+    upstream: str | None,
+    q: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+) -> None:
+    """List tasks, newest first."""
+    from tracker.cli.opening import open_tracker
+
+    wanted = Selection(status=status or (), upstream=upstream, q=q, since=since, until=until, limit=limit)
+    invocation = Invocation.current()
+    with open_tracker(invocation) as tracker:
+        found = tracker.tasks(wanted)
+    print_rows(found, COLUMNS, as_json=invocation.json)

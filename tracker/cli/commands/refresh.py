@@ -1,0 +1,29 @@
+"""`tracker refresh`: look now."""
+
+import click
+
+from tracker.cli.commands.list import COLUMNS
+from tracker.cli.invocation import Invocation
+from tracker.cli.naming import names_a_task
+from tracker.cli.output import documented, print_json, print_rows
+from tracker.cli.protocol import resolve
+from tracker.cli.verbs import Verb
+
+
+@click.command("refresh", cls=Verb, epilog=documented(COLUMNS))
+@names_a_task
+def command(task: str, upstream: str | None) -> None:
+    """Look at a task now.
+
+    TASK is tracker's tsk_… or the upstream's id. Prints the task as it is known now; the daemon looks within a second.
+    A task that has ended is looked at too: what an upstream says against the end goes to its history.
+    """
+    from tracker.cli.opening import open_tracker
+
+    invocation = Invocation.current()
+    with open_tracker(invocation) as tracker:
+        found = tracker.refresh(resolve(tracker, task, upstream)["id"])
+    if invocation.json:
+        print_json(found)
+    else:
+        print_rows([found], COLUMNS, as_json=False)

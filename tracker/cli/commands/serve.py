@@ -1,0 +1,37 @@
+"""`tracker serve`: the daemon."""
+
+import os
+from pathlib import Path
+
+import click
+
+from tracker.cli.invocation import Invocation
+from tracker.cli.verbs import Verb
+from tracker.errors import ConfigError
+
+
+@click.command("serve", cls=Verb)
+@click.option("--listen", metavar="HOST:PORT", help="Address of the API and the pages.")
+def command(listen: str | None) -> None:
+    """Run the daemon.
+
+    It migrates the database first, and stops on SIGTERM or Ctrl-C when what is in hand is written down. The first start
+    on an empty database writes an admin token to tracker.token, beside the SQLite file.
+    """
+    from tracker import daemon, log
+    from tracker.cli.opening import load
+    from tracker.store.database import sqlite_file
+
+    settings = load(Invocation.current(), listen=listen).settings
+    if not settings.upstreams:
+        fix = "TRACKER_UPSTREAMS__DEFAULT__BASE_URL and TRACKER_UPSTREAMS__DEFAULT__TOKEN in the environment suffice"
+        raise ConfigError("upstreams", "none is configured", fix)
+    log.configure(format=settings.log.format, level=settings.log.level, journal="JOURNAL_STREAM" in os.environ)
+    daemon.serve(settings, token_file=token_file(sqlite_file(settings.database_url)))
+
+
+def token_file(database: Path | None) -> Path:
+    """Where the first token is written: beside a SQLite file, else in systemd's directory, else where we stand."""
+    if database is not None:
+        return database.with_name("tracker.token")
+    return Path(os.environ.get("STATE_DIRECTORY", "").split(":")[0]) / "tracker.token"

@@ -1,0 +1,71 @@
+"""`tracker token`: who may use the API."""
+
+import click
+
+from tracker.cli.invocation import Invocation
+from tracker.cli.output import columns, documented, print_json, print_rows
+from tracker.cli.verbs import VerbGroup
+from tracker.errors import NotFoundError
+
+COLUMNS = columns("id", "owner", "scope", "name", "prefix", "created_at", "last_used_at", "revoked_at")
+_SCOPES = ("read", "write", "admin")
+
+
+@click.group("token", cls=VerbGroup)
+def command() -> None:
+    """Make, list and revoke tokens of the API.
+
+    They are made in the database; a running daemon notices within a second.
+    """
+
+
+@command.command("create")
+@click.option("--owner", required=True, help="Whose it is: an owner sees the tasks it registered.")
+@click.option("--scope", required=True, type=click.Choice(_SCOPES), help="What it allows; each allows the ones before.")
+@click.option("--name", default="", metavar="TEXT", help="What it is for.")
+def create(owner: str, scope: str, name: str) -> None:
+    """Make a token and print it, the only time it is known."""
+    from functools import partial
+
+    from tracker.cli.opening import open_database
+    from tracker.clock import utc_now
+    from tracker.store import access
+
+    invocation = Invocation.current()
+    made = access.new_token()
+    with open_database(invocation) as database:
+        work = partial(access.add_token, made=made, owner=owner, scope=scope, name=name, now=utc_now())
+        database.write_now(work)
+    if invocation.json:
+        print_json({"token": made, "owner": owner, "scope": scope, "name": name})
+    else:
+        click.echo(made)
+
+
+@command.command("list", epilog=documented(COLUMNS))
+def list_tokens() -> None:
+    """List all tokens, oldest first; never the tokens themselves."""
+    from tracker.cli.opening import open_database
+    from tracker.cli.shapes import plain
+    from tracker.store import access
+
+    invocation = Invocation.current()
+    with open_database(invocation) as database:
+        found = database.read_now(access.list_tokens)
+    rows = [{column.name: plain(getattr(line, column.name)) for column in COLUMNS} for line in found]
+    print_rows(rows, COLUMNS, as_json=invocation.json)
+
+
+@command.command("revoke")
+@click.argument("id_", metavar="ID")
+def revoke(id_: str) -> None:
+    """Let a token in no more; ID is the tok_… of `tracker token list`."""
+    from functools import partial
+
+    from tracker.cli.opening import open_database
+    from tracker.clock import utc_now
+    from tracker.store import access
+
+    with open_database(Invocation.current()) as database:
+        if not database.write_now(partial(access.revoke_token, id_=id_, now=utc_now())):
+            raise NotFoundError(f"there is no token {id_!r}: `tracker token list` shows them")

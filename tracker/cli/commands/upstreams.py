@@ -1,0 +1,34 @@
+"""`tracker upstreams`: how the gateways are doing."""
+
+import click
+
+from tracker.cli.invocation import Invocation
+from tracker.cli.output import columns, documented, print_rows
+from tracker.cli.verbs import Verb
+
+COLUMNS = columns(
+    "name",
+    "state",
+    "reason",
+    "live_tasks",
+    "base_url",
+    "paused_until",
+    "last_ok_at",
+    "last_error_at",
+    "last_error",
+    wide=("last_error_at", "last_error"),
+)
+
+
+@click.command("upstreams", cls=Verb, epilog=documented(COLUMNS))
+def command() -> None:
+    """Show how the upstreams are doing.
+
+    An upstream is ok, paused (with the reason), or not_configured where tasks name one that the configuration has not.
+    """
+    from tracker.cli.opening import open_tracker
+
+    invocation = Invocation.current()
+    with open_tracker(invocation) as tracker:
+        found = tracker.upstreams()
+    print_rows(found, COLUMNS, as_json=invocation.json)

@@ -1,0 +1,49 @@
+"""What a demo tells: where everything is, what came of it, what to try while it is left running."""
+
+from tracker.cli.demo.play import Outcome
+from tracker.cli.demo.stage import GATEWAY_TOKEN, Stage
+from tracker.cli.protocol import Document
+
+
+def greeting(stage: Stage) -> str:
+    """Where everything is."""
+    return f"""\
+daemon    {stage.daemon_url} (API and page)
+gateway   {stage.gateway_url} (simulated)
+receiver  {stage.receiver_url} (verifies every signature, refuses the first few messages)
+"""
+
+
+def conclusion(outcome: Outcome) -> str:
+    """What is missing, if anything is, and the one line at the end."""
+    missing = [f"demo: missing: {problem}" for problem in outcome.problems]
+    return "\n".join([*missing, outcome.score.summary(outcome.seconds)])
+
+
+def document(outcome: Outcome) -> Document:
+    """The same as JSON."""
+    return {
+        "tasks": outcome.score.submitted,
+        "ended": outcome.score.ended,
+        "by_status": dict(outcome.score.by_status),
+        "delivered": outcome.score.delivered,
+        "verified": len(outcome.score.verified),
+        "refused": outcome.score.refused,
+        "seconds": round(outcome.seconds, 1),
+        "missing": outcome.problems,
+    }
+
+
+def invitation(stage: Stage) -> str:
+    """What to try while it runs."""
+    return f"""
+All of it keeps running until Ctrl-C. To try in another terminal:
+
+  export TRACKER_URL={stage.daemon_url} TRACKER_TOKEN=$(cat {stage.directory}/tracker.token)
+  curl -H 'authorization: Bearer {GATEWAY_TOKEN}' -d '{{"prompt": "a pig"}}' {stage.gateway_url}/mj/submit/imagine
+  tracker add TASK_ID --callback {stage.receiver_url}/done     (TASK_ID: the "result" of the line before)
+  tracker watch TASK_ID
+  tracker list; tracker deliveries; tracker upstreams
+  curl -H "authorization: Bearer $TRACKER_TOKEN" $TRACKER_URL/v1/tasks
+  sqlite3 -box {stage.directory}/tracker.db 'SELECT * FROM delivery_log'
+  tail -f {stage.directory}/daemon.log"""  # noqa: S608 - words for people

@@ -1,0 +1,166 @@
+"""A tracker reached through its database, whether a daemon runs or not."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+
+from tracker.cli.protocol import Document, Entry, Selection, at
+from tracker.cli.shapes import delivery_document, event_document, task_document, upstream_document
+from tracker.clock import utc_now
+from tracker.config import Settings
+from tracker.errors import InputError
+from tracker.guard import Guard
+from tracker.intake import LARGEST_BATCH, Intake, parse
+from tracker.intake.callers import LOCAL
+from tracker.intake.intake import visible
+from tracker.model import DeliveryStatus, Status, Task
+from tracker.store import messages, tasks, upstreams
+from tracker.store.database import Connection, Database, sqlite_file
+from tracker.store.messages import DeliveryLine
+from tracker.store.registrations import Wanted
+
+_PAGE = 500
+"""Rows at a time: a statement takes only so many keys."""
+
+
+class LocalTracker:
+    """Does what the API does, as the admin who can open the database."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+
+    @cached_property
+    def _intake(self) -> Intake:
+        # Brings the HTTP client along, which only those need who write.
+        from tracker.webhooks.composer import Composer
+
+        callbacks = self._settings.callbacks
+        guard = Guard(allow_networks=callbacks.allow_networks, require_https=callbacks.require_https)
+        return Intake(self._settings, guard, Composer(first_wait=callbacks.retry_schedule[0]), utc_now)
+
+    def register(self, entries: Sequence[Entry]) -> list[Document]:
+        """Check all, then write them in batches."""
+        wanted = [self._check(entry) for entry in entries]
+        self._make_schema()
+        answers: list[Document] = []
+        for start in range(0, len(wanted), LARGEST_BATCH):
+            work = self._intake.register(wanted[start : start + LARGEST_BATCH], LOCAL)
+            registered = self._database.write_now(work)
+            documents = self._database.read_now(partial(_with_callbacks, found=[one.task for one in registered]))
+            answers += [
+                {**document, "created": one.created} for document, one in zip(documents, registered, strict=True)
+            ]
+        return answers
+
+    def _make_schema(self) -> None:
+        """A friendly first use: whoever adds a task to an empty database gets its tables."""
+        from tracker.store import migrate
+
+        path = sqlite_file(self._database.url)
+        is_there = path is None or path.exists()
+        if not is_there or self._database.read_now(migrate.current) is None:
+            migrate.upgrade(self._database.url)
+
+    def _check(self, entry: Entry) -> Wanted:
+        try:
+            return self._intake.check(parse(entry.document))
+        except InputError as error:
+            raise at(entry.where, error) from None
+
+    def tasks(self, wanted: Selection) -> list[Document]:
+        """The newest tasks that match."""
+        chosen = tasks.Filter(
+            status=tuple(map(Status, wanted.status)) or None,
+            upstream=wanted.upstream,
+            task_id=wanted.task_id,
+            q=wanted.q,
+            since=wanted.since,
+            until=wanted.until,
+        )
+
+        return self._database.read_now(partial(_newest_tasks, chosen=chosen, limit=wanted.limit))
+
+    def task(self, id_: str) -> Document:
+        """A task by its `tsk_…`."""
+
+        def work(connection: Connection) -> Document:
+            found = visible(connection, id_, LOCAL)
+            return {**_with_callbacks(connection, [found])[0], "task": tasks.last_object(connection, found.key)}
+
+        return self._database.read_now(work)
+
+    def history(self, id_: str) -> list[Document]:
+        """The events of a task, first to last."""
+
+        def work(connection: Connection) -> list[Document]:
+            return [event_document(line) for line in tasks.history(connection, visible(connection, id_, LOCAL).key)]
+
+        return self._database.read_now(work)
+
+    def deliveries(self, *, id_: str | None, status: str | None, limit: int) -> list[Document]:
+        """The newest deliveries of all tasks, or those of one task."""
+
+        def work(connection: Connection) -> list[Document]:
+            if id_ is None:
+                return _newest_deliveries(connection, DeliveryStatus(status) if status else None, limit)
+            lines = messages.of_task(connection, visible(connection, id_, LOCAL).key, owner=None)
+            return _with_attempts(connection, [line for line in lines if status in (None, line.status)])
+
+        return self._database.read_now(work)
+
+    def refresh(self, id_: str) -> Document:
+        """Leave a note for the daemon that watches it."""
+        self._database.write_now(self._intake.refresh(id_, LOCAL))
+        return self.task(id_)
+
+    def drop(self, id_: str) -> Document:
+        """Stop watching."""
+        self._database.write_now(self._intake.drop(id_, LOCAL))
+        return self.task(id_)
+
+    def upstreams(self) -> list[Document]:
+        """How each upstream is doing, and those that tasks name but nobody configured."""
+
+        def work(connection: Connection) -> list[Document]:
+            seen, live = upstreams.read(connection), upstreams.live_tasks(connection)
+            configured = self._settings.upstreams
+            names = [*configured, *sorted(live.keys() - configured.keys())]
+            return [upstream_document(name, configured.get(name), seen.get(name), live) for name in names]
+
+        return self._database.read_now(work)
+
+
+def _with_callbacks(connection: Connection, found: Sequence[Task]) -> list[Document]:
+    told = tasks.callbacks(connection, [task.key for task in found], owner=None)
+    return [task_document(task, told.get(task.key, ())) for task in found]
+
+
+def _newest_tasks(connection: Connection, chosen: tasks.Filter, limit: int) -> list[Document]:
+    found: list[Document] = []
+    while len(found) < limit:
+        chosen = replace(chosen, limit=min(limit - len(found), _PAGE))
+        listed = tasks.page(connection, chosen, owner=None)
+        found += _with_callbacks(connection, listed)
+        if len(listed) < chosen.limit:
+            break
+        chosen = replace(chosen, before=listed[-1].key)
+    return found
+
+
+def _newest_deliveries(connection: Connection, status: DeliveryStatus | None, limit: int) -> list[Document]:
+    found: list[Document] = []
+    before: int | None = None
+    while len(found) < limit:
+        size = min(limit - len(found), _PAGE)
+        lines = messages.page(connection, owner=None, status=status, before=before, limit=size)
+        found += _with_attempts(connection, lines)
+        if len(lines) < size:
+            break
+        before = lines[-1].key
+    return found
+
+
+def _with_attempts(connection: Connection, lines: Sequence[DeliveryLine]) -> list[Document]:
+    tries = messages.attempts(connection, [line.key for line in lines])
+    return [delivery_document(line, tries.get(line.key, ())) for line in lines]

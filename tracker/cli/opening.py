@@ -1,0 +1,53 @@
+"""Getting at what an invocation names: the configuration, the database, or a daemon behind its API."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from tracker import config
+from tracker.cli.invocation import Invocation
+from tracker.cli.protocol import Tracker
+from tracker.errors import UnavailableError
+from tracker.store.database import Database, sqlite_file
+
+
+def load(invocation: Invocation, **overrides: object) -> config.Loaded:
+    """The configuration, with what the command's own options override; raises ConfigError."""
+    given = {"database_url": invocation.database_url, **overrides}
+    return config.load(config_path=invocation.config, overrides=given, environ=os.environ, cwd=Path.cwd())
+
+
+@contextmanager
+def open_tracker(invocation: Invocation, *, may_create: bool = False) -> Iterator[Tracker]:
+    """The daemon behind --url, or else the database; with `may_create` the first task makes one that is not there."""
+    if invocation.url is not None:
+        from tracker.cli.remote import RemoteTracker
+
+        with RemoteTracker.open(invocation.url, os.environ.get("TRACKER_TOKEN", "")) as remote:
+            yield remote
+        return
+    from tracker.cli.local import LocalTracker
+
+    settings = load(invocation).settings
+    if not may_create:
+        _must_exist(settings.database_url)
+    with closing(Database(settings.database_url)) as database:
+        yield LocalTracker(settings, database)
+
+
+@contextmanager
+def open_database(invocation: Invocation) -> Iterator[Database]:
+    """The database itself; a usage error with --url."""
+    invocation.must_be_local()
+    url = load(invocation).settings.database_url
+    _must_exist(url)
+    with closing(Database(url)) as database:
+        yield database
+
+
+def _must_exist(url: str) -> None:
+    """SQLite would make an empty file, in whatever directory we happen to be."""
+    path = sqlite_file(url)
+    if path is not None and not path.exists():
+        raise UnavailableError(f"there is no database {path}: `tracker serve` or `tracker db upgrade` makes one")

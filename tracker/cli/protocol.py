@@ -1,0 +1,98 @@
+"""What commands ask of a tracker, wherever it is: the database beside us, or a daemon's API.
+
+Answers are dictionaries in the shape of the API's JSON, so that commands do not know which one they have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import click
+
+from tracker.errors import InputError, NotFoundError
+
+Document = dict[str, Any]
+"""One JSON object."""
+_LARGEST_ANSWER = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One registration as somebody wrote it, and where: `line 3`, or empty for the command line."""
+
+    document: object
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which tasks to list; None asks for all."""
+
+    status: tuple[str, ...] = ()
+    upstream: str | None = None
+    task_id: str | None = None
+    q: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 50
+
+
+class Tracker(Protocol):
+    """Raises TrackerError for whatever a person can do something about."""
+
+    def register(self, entries: Sequence[Entry]) -> list[Document]:
+        """Register them in order; each answer is the task and `created`. All are checked before any is written."""
+        ...
+
+    def tasks(self, wanted: Selection) -> list[Document]:
+        """The newest tasks that match."""
+        ...
+
+    def task(self, id_: str) -> Document:
+        """A task by its `tsk_…`."""
+        ...
+
+    def history(self, id_: str) -> list[Document]:
+        """The events of a task, first to last."""
+        ...
+
+    def deliveries(self, *, id_: str | None, status: str | None, limit: int) -> list[Document]:
+        """The newest deliveries of all tasks, newest first, or those of one task, first to last; with attempts."""
+        ...
+
+    def refresh(self, id_: str) -> Document:
+        """Have a look taken now."""
+        ...
+
+    def drop(self, id_: str) -> Document:
+        """Stop watching; the answer is the task as it is then."""
+        ...
+
+    def upstreams(self) -> list[Document]:
+        """How each upstream is doing."""
+        ...
+
+
+def at(where: str, error: InputError) -> InputError:
+    """The same error, with the place of the entry it is about."""
+    return InputError(f"{where}, {error.field}", error.problem, error.fix) if where else error
+
+
+def resolve(tracker: Tracker, name: str, upstream: str | None) -> Document:
+    """The task that a person means by `tsk_…` or by the upstream's id; a usage error where that may be several."""
+    if name.startswith("tsk_"):
+        try:
+            found = [tracker.task(name)]
+        except NotFoundError:
+            # Upstreams choose their ids: one may begin like ours.
+            found = tracker.tasks(Selection(task_id=name, limit=_LARGEST_ANSWER))
+    else:
+        found = tracker.tasks(Selection(task_id=name, limit=_LARGEST_ANSWER))
+    meant = [task for task in found if upstream in (None, task["upstream"])]
+    if not meant:
+        raise NotFoundError(f"there is no task {name!r}" + (f" at the upstream {upstream!r}" if upstream else ""))
+    if len(meant) > 1:
+        names = ", ".join(sorted(task["upstream"] for task in meant))
+        raise click.UsageError(f"{name!r} is a task of several upstreams ({names}): choose one with --upstream")
+    return tracker.task(meant[0]["id"])

@@ -1,0 +1,173 @@
+"""A tracker reached through its daemon's API."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import tracker
+from tracker.cli.protocol import Document, Entry, Selection, at
+from tracker.cli.shapes import plain
+from tracker.errors import ConflictError, InputError, NotFoundError, RefusedError, TrackerError, UnavailableError
+from tracker.http.plain import PlainClient
+from tracker.intake import LARGEST_BATCH, parse
+
+_LARGEST_PAGE = 500
+_LARGEST_BODY = 3_000_000
+"""Bytes of registrations in one call; the API takes a little more."""
+_BATCH_PLACE = re.compile(r"\[(\d+)\]\.?")
+
+
+class RemoteTracker:
+    """Speaks to the API as the owner of a token."""
+
+    def __init__(self, client: PlainClient) -> None:
+        self._client = client
+
+    @classmethod
+    @contextmanager
+    def open(cls, url: str, token: str) -> Iterator["RemoteTracker"]:
+        """One for the daemon at this address, while the context lasts."""
+        with PlainClient(url, token, user_agent=f"tracker/{tracker.__version__}") as client:
+            yield cls(client)
+
+    def register(self, entries: Sequence[Entry]) -> list[Document]:
+        """Check how all are written, then send them in batches; each batch is accepted or refused as a whole."""
+        bodies = [_body(entry) for entry in entries]
+        answers: list[Document] = []
+        for batch in _batches(bodies):
+            try:
+                answers += self._call("POST", "/v1/tasks/batch", document=batch)["tasks"]
+            except InputError as error:
+                raise _placed(error, entries, registered=len(answers)) from None
+        return answers
+
+    def tasks(self, wanted: Selection) -> list[Document]:
+        """The newest tasks that match."""
+        query = {
+            "status": ",".join(wanted.status) or None,
+            "upstream": wanted.upstream,
+            "task_id": wanted.task_id,
+            "q": wanted.q,
+            "since": plain(wanted.since),
+            "until": plain(wanted.until),
+        }
+        return self._pages("/v1/tasks", "tasks", query, wanted.limit)
+
+    def task(self, id_: str) -> Document:
+        """A task by its `tsk_…`."""
+        return self._document("GET", _path(id_))
+
+    def history(self, id_: str) -> list[Document]:
+        """The events of a task, first to last."""
+        return list(self._document("GET", _path(id_, "/history"))["events"])
+
+    def deliveries(self, *, id_: str | None, status: str | None, limit: int) -> list[Document]:
+        """The newest deliveries of all tasks, or those of one task."""
+        if id_ is None:
+            return [self._with_attempts(line) for line in self.list_deliveries(status=status, limit=limit)]
+        found = self._document("GET", _path(id_, "/deliveries"))["deliveries"]
+        return [line for line in found if status in (None, line["status"])]
+
+    def list_deliveries(self, *, status: str | None, limit: int) -> list[Document]:
+        """The newest deliveries of all tasks, as lists tell them: without their attempts."""
+        return self._pages("/v1/deliveries", "deliveries", {"status": status}, limit)
+
+    def _with_attempts(self, line: Document) -> Document:
+        whole = self._document("GET", f"/v1/deliveries/{line['id']}")
+        return {name: value for name, value in whole.items() if name != "body"}
+
+    def refresh(self, id_: str) -> Document:
+        """Have a look taken now."""
+        return self._document("POST", _path(id_, "/refresh"))
+
+    def drop(self, id_: str) -> Document:
+        """Stop watching."""
+        return self._document("DELETE", _path(id_))
+
+    def upstreams(self) -> list[Document]:
+        """How each upstream is doing."""
+        return list(self._document("GET", "/v1/upstreams")["upstreams"])
+
+    def _pages(self, path: str, name: str, query: Mapping[str, object], limit: int) -> list[Document]:
+        """As many as asked for, a page at a time."""
+        found: list[Document] = []
+        given = {key: str(value) for key, value in query.items() if value is not None}
+        cursor: str | None = None
+        while len(found) < limit:
+            page = {"limit": min(limit - len(found), _LARGEST_PAGE)} | ({"cursor": cursor} if cursor else {})
+            answer = self._call("GET", path, query=given | page)
+            found += answer[name]
+            cursor = answer.get("next_cursor")
+            if cursor is None:
+                break
+        return found
+
+    def _document(self, method: str, path: str) -> Document:
+        answer = self._call(method, path)
+        return answer if isinstance(answer, dict) else {}
+
+    def _call(
+        self, method: str, path: str, *, query: Mapping[str, str | int] | None = None, document: object = None
+    ) -> Any:  # noqa: ANN401 - JSON
+        status, answer = self._client.call(method, path, query=query, document=document)
+        if 200 <= status < 300:  # noqa: PLR2004 - HTTP
+            return answer
+        raise _explained(status, answer if isinstance(answer, dict) else {})
+
+
+def _path(id_: str, rest: str = "") -> str:
+    return f"/v1/tasks/{quote(id_, safe='')}{rest}"
+
+
+def _body(entry: Entry) -> Document:
+    try:
+        return parse(entry.document).model_dump(exclude_unset=True)
+    except InputError as error:
+        raise at(entry.where, error) from None
+
+
+def _batches(bodies: Sequence[Document]) -> Iterator[list[Document]]:
+    """As many at a time as the API takes."""
+    batch: list[Document] = []
+    size = 0
+    for body in bodies:
+        length = len(json.dumps(body))
+        if batch and (len(batch) >= LARGEST_BATCH or size + length > _LARGEST_BODY):
+            yield batch
+            batch, size = [], 0
+        batch.append(body)
+        size += length
+    if batch:
+        yield batch
+
+
+def _placed(error: InputError, entries: Sequence[Entry], *, registered: int) -> InputError:
+    """The API counts within the batch, people count lines."""
+    place = _BATCH_PLACE.match(error.field)
+    if place is None or registered + int(place[1]) >= len(entries):
+        return error
+    fix = f"{error.fix} (the first {registered} are registered; once more does no harm)" if registered else error.fix
+    field = error.field[place.end() :] or "task"
+    return at(entries[registered + int(place[1])].where, InputError(field, error.problem, fix))
+
+
+def _explained(status: int, problem: Document) -> TrackerError:
+    """The error that the daemon had, from the problem it told."""
+    said = str(problem.get("detail") or problem.get("title") or f"the daemon answered HTTP {status}")
+    match status:
+        case 401:
+            return RefusedError(f"{said} (TRACKER_TOKEN)", http_status=status)
+        case 403:
+            return RefusedError(said, http_status=status)
+        case 404:
+            return NotFoundError(said)
+        case 409:
+            return ConflictError(said)
+        case 400 | 413 | 422:
+            first = next(iter(problem.get("errors") or ()), None)
+            return InputError(first["field"], first["problem"], first["fix"]) if first else TrackerError(said)
+        case _:
+            return UnavailableError(said)

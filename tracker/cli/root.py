@@ -1,0 +1,93 @@
+"""The `tracker` command itself: what commands there are, and what becomes of errors."""
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+import tracker
+from tracker.cli.verbs import VerbGroup, shared_options
+from tracker.errors import TrackerError, UnavailableError
+
+INTERRUPTED = 130
+_COMMANDS: Mapping[str, Mapping[str, str]] = {
+    "Tasks": {
+        "add": "Watch a task, and tell a URL when it ends.",
+        "list": "List tasks, newest first.",
+        "show": "Show a task with its callbacks, deliveries and last events.",
+        "history": "List everything that happened to a task.",
+        "watch": "Follow a task until it ends.",
+        "refresh": "Look at a task now.",
+        "drop": "Stop watching a task; its history stays.",
+    },
+    "Telling": {
+        "deliveries": "List messages, with every attempt to deliver them.",
+        "secret": "Print the secret that signs an owner's messages.",
+    },
+    "The daemon": {
+        "serve": "Run the daemon.",
+        "upstreams": "Show how the upstreams are doing.",
+        "token": "Make, list and revoke tokens of the API.",
+        "db": "Migrate the database, or tell how far it is.",
+        "config": "Show, check or explain the configuration.",
+    },
+    "Trying it out": {
+        "demo": "Run everything at once on this machine, and prove that it works.",
+        "simulate": "Serve a gateway whose tasks live and end by themselves.",
+    },
+}
+
+
+class _Root(VerbGroup):
+    """Knows its commands by name and line; a module is imported when its command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names of all commands."""
+        return [name for commands in _COMMANDS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, imported now."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        found = importlib.import_module(f"tracker.cli.commands.{cmd_name}").command
+        return found if isinstance(found, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing any."""
+        for title, commands in _COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what a person can do something about becomes one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except TrackerError as error:
+            click.echo(f"tracker: {' '.join(str(error).split())}", err=True)
+            ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.filename is None:  # a closed pipe, which click ends quietly
+                raise
+            click.echo(f"tracker: {error.filename}: {error.strerror}", err=True)
+            ctx.exit(UnavailableError.exit_code)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(
+    cls=_Root,
+    params=shared_options(url_variable="TRACKER_URL"),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(tracker.__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Turn the fetch-by-id calls of AI image and video gateways into signed webhooks.
+
+    Commands work on the database that the configuration names, also while no daemon runs; with --url they go through
+    a daemon's API, with the token in TRACKER_TOKEN.
+
+    A terminal gets tables, a pipe gets tab-separated lines without a header, --json prints JSON.
+
+    Exit codes: 0 done, 1 the answer is no, 2 bad usage, 3 not found, 69 the database or the daemon is out of reach,
+    78 bad configuration, 130 interrupted.
+    """

@@ -1,0 +1,17 @@
+"""The configuration: read once from all its layers into one frozen value."""
+
+from tracker.config.layers import Loaded, load
+from tracker.config.notation import example, show
+from tracker.config.settings import CallbackSettings, LogSettings, RetentionSettings, Settings, UpstreamSettings
+
+__all__ = [
+    "CallbackSettings",
+    "Loaded",
+    "LogSettings",
+    "RetentionSettings",
+    "Settings",
+    "UpstreamSettings",
+    "example",
+    "load",
+    "show",
+]

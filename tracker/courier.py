@@ -1,0 +1,222 @@
+"""Telling: claims due deliveries, as many as there are free slots, sends them, writes down what came of it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from tracker.cadence import retry_delay
+from tracker.clock import Clock
+from tracker.config import CallbackSettings
+from tracker.errors import UnavailableError
+from tracker.metrics import Metrics
+from tracker.model import Delivery, Outcome
+from tracker.store import access, deliveries
+from tracker.store.database import Connection, Database
+
+log = structlog.get_logger()
+
+_CLAIM_MARGIN = timedelta(seconds=30)
+"""How far beyond an attempt's deadline a claim reaches, for the outcome to be written."""
+_AFTER_OUR_OWN_FAULT = timedelta(seconds=30)
+_WRITE_AGAIN_AFTER = 1.0
+
+
+class Sender(Protocol):
+    """Makes one attempt; never raises for anything a receiver does."""
+
+    async def send(self, delivery: Delivery, secrets: Sequence[str]) -> Outcome:
+        """POST the message, signed with these secrets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A delivery that is ours for one attempt, and the secrets that sign for its owner just now."""
+
+    delivery: Delivery
+    secrets: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a courier needs of the world; tests hand in their own."""
+
+    database: Database
+    sender: Sender
+    metrics: Metrics
+    new_secret: Callable[[], str]
+    """For an owner who has none yet."""
+    clock: Clock
+    timer: Callable[[], float]
+    """Seconds on a clock that never jumps."""
+    dice: Callable[[], float]
+    """A number from 0 up to 1."""
+    beat: Callable[[], None]
+    """Told each time the courier comes round."""
+
+
+class Courier:
+    """Delivers what is due."""
+
+    def __init__(self, settings: CallbackSettings, ports: Ports) -> None:
+        self._settings = settings
+        self._ports = ports
+        self._out: Counter[str] = Counter()
+        self._next_at: dict[str, float] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Look whether something is due."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when what is out has come back."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until stopped."""
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping:
+                self._wake.clear()
+                self._ports.beat()
+                claimed = await self._claim_calmly()
+                for entry in claimed:
+                    group.create_task(self._deliver(entry))
+                if not claimed:
+                    await self._wake.wait()
+
+    async def run_once(self) -> int:
+        """Deliver once everything that is due; returns how many attempts that took."""
+        made = 0
+        while claimed := await self._claim():
+            async with asyncio.TaskGroup() as group:
+                for entry in claimed:
+                    group.create_task(self._deliver(entry))
+            made += len(claimed)
+        return made
+
+    async def _claim_calmly(self) -> list[Claimed]:
+        try:
+            return await self._claim()
+        except UnavailableError as error:
+            log.warning("deliveries_postponed", reason=str(error))
+        except Exception:
+            log.exception("claim_failed")
+        return []
+
+    async def _claim(self) -> list[Claimed]:
+        """Claim as many due deliveries as their endpoints and we have room for."""
+        free = self._settings.max_in_flight - self._out.total()
+        if free <= 0:
+            return []
+        look = partial(deliveries.due, now=self._ports.clock(), without=self._saturated(), limit=4 * free)
+        waiting = await self._ports.database.read(look)
+        chosen: Counter[str] = Counter()
+        keys: list[int] = []
+        for due in waiting:
+            if len(keys) < free and chosen[due.endpoint] < self._room(due.endpoint):
+                chosen[due.endpoint] += 1
+                keys.append(due.key)
+        if not keys:
+            return []
+        claimed = await self._ports.database.write(partial(self._claim_these, keys=keys, now=self._ports.clock()))
+        for entry in claimed:
+            self._hold(entry.delivery.endpoint)
+        return claimed
+
+    def _claim_these(self, connection: Connection, keys: list[int], now: datetime) -> list[Claimed]:
+        until = now + self._settings.timeout + _CLAIM_MARGIN
+        claimed = deliveries.claim(connection, keys, now=now, until=until)
+        owners = {delivery.owner for delivery in claimed}
+        secrets = access.signing_secrets(connection, owners, now=now)
+        for owner in owners - secrets.keys():
+            secrets[owner] = [access.current_secret(connection, owner, now=now, fresh=self._ports.new_secret())]
+        return [Claimed(delivery=delivery, secrets=secrets[delivery.owner]) for delivery in claimed]
+
+    def _saturated(self) -> list[str]:
+        now = self._ports.timer()
+        self._next_at = {endpoint: at for endpoint, at in self._next_at.items() if at > now}
+        return [endpoint for endpoint in {*self._out, *self._next_at} if self._room(endpoint) == 0]
+
+    def _room(self, endpoint: str) -> int:
+        if self._settings.max_per_second_per_endpoint is not None:
+            return int(endpoint not in self._next_at and not self._out[endpoint])
+        return max(self._settings.max_in_flight_per_endpoint - self._out[endpoint], 0)
+
+    def _hold(self, endpoint: str) -> None:
+        self._out[endpoint] += 1
+        if rate := self._settings.max_per_second_per_endpoint:
+            self._next_at[endpoint] = self._ports.timer() + 1 / rate
+
+    def _let_go(self, endpoint: str) -> None:
+        self._out[endpoint] -= 1
+        if not self._out[endpoint]:
+            del self._out[endpoint]
+        self._wake.set()
+
+    async def _deliver(self, entry: Claimed) -> None:
+        delivery = entry.delivery
+        try:
+            outcome = await self._ports.sender.send(delivery, entry.secrets)
+            await self._settle(delivery, outcome)
+        except asyncio.CancelledError:
+            # Out of time while stopping: due again at once, under the same id.
+            now = self._ports.clock()
+            await asyncio.shield(
+                self._ports.database.write(partial(deliveries.release_claims, claimed=[delivery], now=now))
+            )
+            raise
+        except Exception:
+            # The claim runs out by itself and the delivery is tried again; the others go on.
+            log.exception("delivery_failed_inside", delivery=delivery.id)
+        finally:
+            self._let_go(delivery.endpoint)
+
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        now = self._ports.clock()
+        next_attempt_at = self._next_attempt_at(delivery, outcome, now)
+        work = partial(deliveries.settle, claimed=delivery, outcome=outcome, now=now, next_attempt_at=next_attempt_at)
+        while True:
+            try:
+                await self._ports.database.write(work)
+                break
+            except UnavailableError as error:
+                # What the receiver has is known only here: keep it until it is written.
+                log.warning("outcome_postponed", delivery=delivery.id, reason=str(error))
+                await asyncio.sleep(_WRITE_AGAIN_AFTER)
+        self._tell(delivery, outcome, next_attempt_at, now)
+
+    def _next_attempt_at(self, delivery: Delivery, outcome: Outcome, now: datetime) -> datetime | None:
+        if outcome.delivered or outcome.gone:
+            return None
+        if not outcome.spent:
+            return now + _AFTER_OUR_OWN_FAULT
+        delay = retry_delay(
+            delivery.failures + 1,
+            schedule=self._settings.retry_schedule,
+            retry_after=outcome.retry_after,
+            dice=self._ports.dice(),
+        )
+        return None if delay is None else now + delay
+
+    def _tell(self, delivery: Delivery, outcome: Outcome, next_attempt_at: datetime | None, now: datetime) -> None:
+        result = "delivered" if outcome.delivered else ("failed" if next_attempt_at else "dead")
+        self._ports.metrics.delivery_outcomes.labels(result).inc()
+        self._ports.metrics.attempt_duration.observe(outcome.duration.total_seconds())
+        bound = log.bind(delivery=delivery.id, endpoint=delivery.endpoint, attempt=delivery.attempt)
+        if outcome.delivered:
+            since = delivery.finished_at or delivery.created_at
+            self._ports.metrics.finish_to_deliver.observe(max((now - since).total_seconds(), 0.0))
+            bound.info("delivered", type=str(delivery.message_type), status_code=outcome.status_code)
+            return
+        say = bound.warning if next_attempt_at else bound.error
+        event = "delivery_failed" if next_attempt_at else "delivery_dead"
+        say(event, error=outcome.error, status_code=outcome.status_code, next_attempt_at=next_attempt_at)

@@ -1,0 +1,81 @@
+"""Loops that we own, and the ticks that wake them. APScheduler ticks and does not work: its shutdown cancels."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, timedelta
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from tracker.errors import UnavailableError
+from tracker.pulse import Pulse
+
+log = structlog.get_logger()
+
+
+class Loop:
+    """Runs a step each time it is woken, whatever the step does, until stopped."""
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[object]], pulse: Pulse) -> None:
+        self.name = name
+        self._step = step
+        self._pulse = pulse
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._trouble: str | None = None
+
+    def wake(self) -> None:
+        """Run the step, now or as soon as it is done with the last time."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Let `run` return after the step in hand."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Repeat the step."""
+        while not self._stopping:
+            self._wake.clear()
+            await self._once()
+            self._pulse.beat(self.name)
+            await self._wake.wait()
+
+    async def _once(self) -> None:
+        try:
+            await self._step()
+        except UnavailableError as error:
+            if self._trouble is None:
+                log.warning("loop_waits", loop=self.name, reason=str(error))
+            self._trouble = str(error)
+        except Exception:
+            log.exception("step_failed", loop=self.name)
+        else:
+            if self._trouble is not None:
+                log.info("loop_goes_on", loop=self.name)
+            self._trouble = None
+
+
+class Ticks:
+    """Wakes loops at intervals."""
+
+    def __init__(self) -> None:
+        # One late tick is worth as much as three: never skip it for being late, never queue a second one.
+        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        self._scheduler = AsyncIOScheduler(job_defaults=defaults, timezone=UTC)
+
+    def every(self, interval: timedelta, wake: Callable[[], None]) -> None:
+        """Call `wake`, which only sets an event, at this interval."""
+
+        async def tick() -> None:  # a coroutine: APScheduler runs plain functions on threads
+            wake()
+
+        self._scheduler.add_job(tick, "interval", seconds=interval.total_seconds())
+
+    def start(self) -> None:
+        """Start ticking, in the running event loop."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Tick no more."""
+        self._scheduler.shutdown(wait=False)

@@ -1,0 +1,249 @@
+"""Which URLs may be registered as callbacks, and which addresses may be dialled for them.
+
+Pure: nothing here resolves a name. A URL is checked early, so that a person gets a clear answer; an address is
+judged at the moment of dialling, because only then is it known which one it is.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+import idna
+
+from tracker.errors import InputError
+
+Network = IPv4Network | IPv6Network
+
+LONGEST_URL = 2048
+_LONGEST_HOST = 253
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_FOREIGN_PORTS = frozenset({22, 25, 53, 110, 143, 389, 3306, 5432, 6379, 9200, 11211, 27017})
+"""Services that speak no HTTP but can be made to act on the text of a request."""
+
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)", re.ASCII | re.IGNORECASE)
+_AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>.*))?")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+# An underscore is no letter of a host name, but names of containers have it and resolvers answer to it.
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+_MAY_NOT = "this address may not be called"
+_OPEN_IT = "use a public address, or have its network opened in callbacks.allow_networks"
+
+# The IANA special-purpose registries of 2025-10-09, the metadata address of Azure and the deprecated embeddings of
+# IPv4. `ipaddress.is_global` is no substitute: it lets multicast, NAT64 and others through and differs by version.
+_RULES: tuple[tuple[Network, str], ...] = tuple(
+    (ipaddress.ip_network(network), rule)
+    for network, rule in (
+        ("0.0.0.0/8", "this network"),
+        ("10.0.0.0/8", "private"),
+        ("100.64.0.0/10", "carrier-grade NAT"),
+        ("127.0.0.0/8", "loopback"),
+        ("168.63.129.16/32", "cloud metadata"),
+        ("169.254.0.0/16", "link-local"),
+        ("172.16.0.0/12", "private"),
+        ("192.0.0.0/24", "protocol assignments"),
+        ("192.0.2.0/24", "documentation"),
+        ("192.31.196.0/24", "AS112"),
+        ("192.52.193.0/24", "AMT"),
+        ("192.88.99.0/24", "6to4 relay"),
+        ("192.168.0.0/16", "private"),
+        ("192.175.48.0/24", "AS112"),
+        ("198.18.0.0/15", "benchmarking"),
+        ("198.51.100.0/24", "documentation"),
+        ("203.0.113.0/24", "documentation"),
+        ("224.0.0.0/4", "multicast"),
+        ("240.0.0.0/4", "reserved"),
+        ("::1/128", "loopback"),
+        ("::/128", "unspecified"),
+        ("::/96", "embedded IPv4"),
+        ("::ffff:0:0:0/96", "embedded IPv4"),
+        ("64:ff9b::/96", "NAT64"),
+        ("64:ff9b:1::/48", "NAT64"),
+        ("100::/64", "discard"),
+        ("100:0:0:1::/64", "dummy prefix"),
+        ("2001::/23", "protocol assignments"),
+        ("2001:db8::/32", "documentation"),
+        ("2002::/16", "6to4"),
+        ("2620:4f:8000::/48", "AS112"),
+        ("3fff::/20", "documentation"),
+        ("5f00::/16", "segment routing"),
+        ("fc00::/7", "private"),
+        ("fe80::/10", "link-local"),
+        ("fec0::/10", "site-local"),
+        ("ff00::/8", "multicast"),
+    )
+)
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
+"""The upper half of interface ids that carry an IPv4 address; the prefix before them can be any."""
+_LOOPBACKS = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+
+
+class _UnfitError(Exception):
+    """What is wrong with a URL, and the fix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origin:
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def address(self) -> IPv4Address | IPv6Address | None:
+        """The host, where it is a literal address."""
+        try:
+            return ipaddress.ip_address(self.host)
+        except ValueError:
+            return None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """The operator's choice: which networks are open although they are not public, and whether http will do."""
+
+    allow_networks: tuple[Network, ...] = ()
+    require_https: bool = False
+
+    def check_url(self, url: str, field: str = "callback_url") -> str:
+        """The endpoint (scheme, host, port) of a URL that may be called; raises InputError naming `field`."""
+        try:
+            origin = _parse(url)
+            self._check_origin(origin)
+        except _UnfitError as unfit:
+            problem, fix = unfit.args
+            raise InputError(field, problem, fix) from None
+        return str(origin)
+
+    def judge(self, address: str) -> str | None:
+        """None for an address that may be dialled, else the name of the rule against it."""
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return "not an address"
+        if isinstance(parsed, IPv6Address) and parsed.scope_id:
+            return "zone"
+        plain = _unwrapped(parsed)
+        return None if self._is_opened(plain) else _rule_against(plain)
+
+    def allows(self, address: str) -> bool:
+        """Whether the operator has opened a network with this address by name."""
+        return self._is_opened(_unwrapped(ipaddress.ip_address(address)))
+
+    def _is_opened(self, address: IPv4Address | IPv6Address) -> bool:
+        # Both loopbacks are the same machine, and `localhost` resolves to both: who opens one means the other too.
+        same = _LOOPBACKS if address in _LOOPBACKS else (address,)
+        return any(one in network for network in self.allow_networks for one in same)
+
+    def _check_origin(self, origin: _Origin) -> None:
+        if self.require_https and origin.scheme != "https":
+            raise _UnfitError("the scheme is not https", "callbacks.require_https is set: use an https:// URL")
+        if origin.port in _FOREIGN_PORTS:
+            raise _UnfitError(f"port {origin.port} belongs to a service that is not HTTP", "use another port")
+        if origin.address is None:
+            name = origin.host.rpartition(".")[2]
+            rule = self.judge("127.0.0.1") if name == "localhost" else None
+        else:
+            rule = self.judge(origin.host)
+        if rule:
+            raise _UnfitError(f"{_MAY_NOT} ({rule})", _OPEN_IT)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, lower-case and with the port named; raises InputError for what is no URL."""
+    try:
+        return str(_parse(url))
+    except _UnfitError as unfit:
+        problem, fix = unfit.args
+        raise InputError("url", problem, fix) from None
+
+
+def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _rule_against(address: IPv4Address | IPv6Address) -> str | None:
+    for network, rule in _RULES:
+        if address in network:
+            return rule
+    if isinstance(address, IPv4Address):
+        return None
+    if address not in _GLOBAL_UNICAST:
+        return "not global unicast"
+    if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        return "ISATAP"
+    return None
+
+
+def _parse(url: str) -> _Origin:
+    """Stricter than any client's parser, so that no two of them can read two hosts in one URL."""
+    if len(url) > LONGEST_URL:
+        raise _UnfitError(f"the URL is longer than {LONGEST_URL} characters", "shorten it")
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise _UnfitError("there is a space, a backslash or a control character in the URL", "percent-encode it")
+    parts = _URL.match(url)
+    scheme = parts["scheme"].lower() if parts else ""
+    if parts is None or scheme not in _DEFAULT_PORTS:
+        raise _UnfitError("this is no http or https URL", "write it as https://host/path")
+    if "@" in parts["authority"]:
+        raise _UnfitError("there is a user or a password in the URL", "put a secret into the path or the query")
+    authority = _AUTHORITY.fullmatch(parts["authority"])
+    if authority is None:
+        raise _UnfitError("the host cannot be read", "write it as https://host:port/path")
+    return _Origin(scheme=scheme, host=_host(authority["host"]), port=_port(authority["port"], scheme))
+
+
+def _port(text: str | None, scheme: str) -> int:
+    if text is None:
+        return _DEFAULT_PORTS[scheme]
+    if not _PORT.fullmatch(text) or int(text) > 65535:  # noqa: PLR2004 - the largest port there is
+        raise _UnfitError("the port is no number from 1 to 65535", "correct it or leave it out")
+    return int(text)
+
+
+def _host(text: str) -> str:
+    if not text:
+        raise _UnfitError("the URL has no host", "write it as https://host/path")
+    if text.startswith("["):
+        return _ipv6(text[1:-1])
+    host = _ascii(text.lower()).removesuffix(".")
+    labels = host.split(".")
+    if len(host) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        raise _UnfitError("the host is neither a name nor an address", "use letters, digits, hyphens and dots")
+    if not _NUMBER.fullmatch(labels[-1]):
+        return host
+    # 127.1, 0x7f.1 and 2130706433 all mean 127.0.0.1 to a resolver; only one spelling is let in.
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise _UnfitError("the host ends in a number but is no plain IPv4 address", "write it as 203.0.113.7") from None
+
+
+def _ipv6(text: str) -> str:
+    try:
+        address = IPv6Address(text)
+    except ValueError:
+        raise _UnfitError("the host is no IPv6 address", "write it as [2001:db8::7]") from None
+    if address.scope_id:
+        raise _UnfitError("the address has a zone", "leave out what follows the percent sign")
+    return str(address)
+
+
+def _ascii(host: str) -> str:
+    if host.isascii() and "xn--" not in host:
+        return host
+    try:
+        for label in host.split("."):
+            # A client decodes such a label at the latest when it is about to call, and fails on a false one.
+            if label.startswith("xn--"):
+                idna.decode(label)
+        return host if host.isascii() else idna.encode(host).decode("ascii")
+    except idna.IDNAError:
+        raise _UnfitError("the host is no international domain name", "use its xn-- form") from None

@@ -1,0 +1,26 @@
+"""The only place that knows the HTTP client: two kinds of client, one way to do an exchange.
+
+Clients are httpx over an aiohttp session, because httpx's own pool costs twenty times the CPU at a hundred
+connections. What comes from outside is bounded here: time, bytes, headers, redirects (none), cookies (none).
+"""
+
+from tracker.http.bodies import inflate
+from tracker.http.clients import Client, open_callback_client, open_upstream_client, tls_context
+from tracker.http.dialing import Lookup, system_lookup
+from tracker.http.exchanges import Answer, exchange
+from tracker.http.faults import ExchangeError
+from tracker.http.retry_after import parse_retry_after
+
+__all__ = [
+    "Answer",
+    "Client",
+    "ExchangeError",
+    "Lookup",
+    "exchange",
+    "inflate",
+    "open_callback_client",
+    "open_upstream_client",
+    "parse_retry_after",
+    "system_lookup",
+    "tls_context",
+]

@@ -1,0 +1,138 @@
+"""The two kinds of client: for upstreams, which an operator named, and for callbacks, which anybody may name."""
+
+import functools
+import ssl
+from http.cookiejar import CookieJar
+
+import aiohttp
+import certifi
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from tracker.errors import InputError
+from tracker.guard import Guard
+from tracker.http import phases
+from tracker.http.dialing import Lookup, Resolver, blocked, guarded_socket, system_lookup
+from tracker.model import Phase
+
+Client = httpx.AsyncClient
+"""An open client, to be closed with `aclose()` or by `async with`."""
+
+_UPSTREAM_KEEPALIVE_SECONDS = 75.0
+# Common servers close after 5 s of idleness; a request that meets the closing would have to be sent again.
+_CALLBACK_KEEPALIVE_SECONDS = 4.0
+
+
+def open_upstream_client(
+    *,
+    max_connections: int = 64,
+    max_per_endpoint: int = 32,
+    tls: ssl.SSLContext | None = None,
+    lookup: Lookup = system_lookup,
+) -> Client:
+    """A client for addresses that the operator configured; call it in a running loop."""
+    connector = aiohttp.TCPConnector(
+        limit=max_connections,
+        limit_per_host=max_per_endpoint,
+        keepalive_timeout=_UPSTREAM_KEEPALIVE_SECONDS,
+        use_dns_cache=False,
+        resolver=Resolver(lookup, None),
+        ssl=tls or tls_context(),
+    )
+    return _client(AiohttpTransport(verify=tls or tls_context(), trust_env=False, client=_session(connector)))
+
+
+def open_callback_client(
+    guard: Guard,
+    *,
+    max_connections: int = 64,
+    max_per_endpoint: int = 4,
+    tls: ssl.SSLContext | None = None,
+    lookup: Lookup = system_lookup,
+) -> Client:
+    """A client that reaches only what the guard lets it reach; call it in a running loop."""
+    connector = aiohttp.TCPConnector(
+        limit=max_connections,
+        limit_per_host=max_per_endpoint,
+        keepalive_timeout=_CALLBACK_KEEPALIVE_SECONDS,
+        use_dns_cache=False,
+        resolver=Resolver(lookup, guard),
+        socket_factory=functools.partial(guarded_socket, guard),
+        ssl=tls or tls_context(),
+    )
+    return _client(_GuardedTransport(guard, tls or tls_context(), _session(connector)))
+
+
+@functools.cache
+def tls_context(extra_authority: str | None = None) -> ssl.SSLContext:
+    """The TLS settings, made once in a process: they cost 20 ms. Trusts the system's authorities and certifi's.
+
+    `extra_authority` is the path of one more certificate to trust.
+    """
+    context = _MarkingContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_default_certs()
+    # A minimal system comes without any.
+    context.load_verify_locations(certifi.where())
+    if extra_authority:
+        context.load_verify_locations(extra_authority)
+    return context
+
+
+class _MarkingContext(ssl.SSLContext):
+    """Notes the beginning of a handshake, which no trace of the client tells."""
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - the signature of the base
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        phases.reach(Phase.TLS)
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+
+class _GuardedTransport(AiohttpTransport):
+    """Checks every URL again: a callback may have been stored before the rules changed, or past the API."""
+
+    def __init__(self, guard: Guard, tls: ssl.SSLContext, session: aiohttp.ClientSession) -> None:
+        super().__init__(verify=tls, trust_env=False, client=session)
+        self._guard = guard
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            self._guard.check_url(str(request.url))
+        except InputError as fault:
+            raise blocked(request.url.host, fault.problem) from None
+        return await super().handle_async_request(request)
+
+
+class _NoCookies(CookieJar):
+    """Keeps nothing; httpx would send the cookies of one task's answer with another task's request."""
+
+    def extract_cookies(self, *_: object) -> None:
+        pass
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        trace_configs=[phases.tracing()],
+        timeout=aiohttp.ClientTimeout(total=None),
+    )
+
+
+def _client(transport: AiohttpTransport) -> Client:
+    return httpx.AsyncClient(
+        transport=transport,
+        cookies=_NoCookies(),
+        # Its timeouts begin anew with every byte; `exchange` has one for everything.
+        timeout=httpx.Timeout(None),
+        trust_env=False,
+        follow_redirects=False,
+    )

@@ -1,0 +1,35 @@
+"""Who asks: an owner with a scope. An owner sees what it registered, an admin sees all."""
+
+from dataclasses import dataclass
+
+from tracker.errors import RefusedError
+
+SCOPES = ("read", "write", "admin")
+"""Each allows what the ones before it allow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Somebody with a valid token, or the person at this machine's command line."""
+
+    owner: str
+    scope: str
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether other owners' tasks are visible."""
+        return self.scope == "admin"
+
+    @property
+    def only_owner(self) -> str | None:
+        """The owner whose things are visible; None for everybody's."""
+        return None if self.sees_all else self.owner
+
+    def must_be(self, scope: str) -> None:
+        """Raise RefusedError unless the scope allows at least this."""
+        if SCOPES.index(self.scope) < SCOPES.index(scope):
+            raise RefusedError(f"this token may only {self.scope}; use one with the scope {scope}")
+
+
+LOCAL = Caller(owner="admin", scope="admin")
+"""Whoever can open the database may do everything."""

@@ -1,0 +1,106 @@
+"""Checks what is asked for and writes it; the same for the API, the command line and pages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from tracker.clock import Clock
+from tracker.config import Settings
+from tracker.errors import InputError, NotFoundError
+from tracker.guard import Guard
+from tracker.intake.callers import Caller
+from tracker.intake.requests import RegistrationRequest
+from tracker.model import Task
+from tracker.observe import drop
+from tracker.store import changes, registrations, tasks
+from tracker.store.database import Connection, Work
+from tracker.store.outbox import Compose
+from tracker.store.registrations import Registered, Wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """What became of a wish to stop watching."""
+
+    task: Task
+    stopped: bool
+    """False when the task had ended, or goes on for another owner."""
+
+
+class Intake:
+    """Turns wishes into work for the database's writer."""
+
+    def __init__(self, settings: Settings, guard: Guard, compose: Compose, clock: Clock) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._compose = compose
+        self._clock = clock
+
+    def check(self, request: RegistrationRequest, *, where: str = "") -> Wanted:
+        """What the request asks for, or InputError: its upstream is configured, its URL may be called."""
+        prefix = f"{where}." if where else ""
+        if request.callback_url is not None:
+            self._guard.check_url(request.callback_url, f"{prefix}callback_url")
+        return Wanted(
+            upstream=self._upstream(request.upstream, f"{prefix}upstream"),
+            task_id=request.task_id,
+            url=request.callback_url,
+            events=None if request.events is None else tuple(request.events),
+            format=request.format,
+            metadata=request.metadata,
+        )
+
+    def _upstream(self, name: str | None, field: str) -> str:
+        configured = ", ".join(self._settings.upstreams) or "none"
+        chosen = name or self._settings.upstream_default
+        if chosen is None:
+            raise InputError(field, "is needed, since there is no default upstream", f"name one of: {configured}")
+        if chosen not in self._settings.upstreams:
+            raise InputError(field, f"{chosen!r} is not configured", f"name one of: {configured}")
+        return chosen
+
+    def register(self, wanted: Sequence[Wanted], caller: Caller) -> Work[list[Registered]]:
+        """Work that writes registrations and says what became of each, in order."""
+        return partial(
+            registrations.register,
+            wanted=wanted,
+            owner=caller.owner,
+            sees_all=caller.sees_all,
+            default_format=self._settings.callbacks.format,
+            now=self._clock(),
+            compose=self._compose,
+        )
+
+    def refresh(self, id_: str, caller: Caller) -> Work[Task]:
+        """Work that asks for a look at a task now; raises NotFoundError."""
+
+        def work(connection: Connection) -> Task:
+            task = visible(connection, id_, caller)
+            tasks.ask_refresh(connection, task.key, now=self._clock())
+            return task
+
+        return work
+
+    def drop(self, id_: str, caller: Caller) -> Work[Dropped]:
+        """Work that stops watching a task; one that other owners registered goes on for them."""
+
+        def work(connection: Connection) -> Dropped:
+            task = visible(connection, id_, caller)
+            now = self._clock()
+            if not caller.sees_all and tasks.others_registered(connection, task.key, caller.owner):
+                tasks.withdraw(connection, task.key, caller.owner, now=now)
+                return Dropped(task=task, stopped=False)
+            decide = partial(drop, now=now, note=f"dropped by {caller.owner}")
+            recorded = changes.record(connection, {task.key: decide}, watcher=None, now=now, compose=self._compose)
+            written = recorded[task.key]
+            return Dropped(task=written.task, stopped=written.event is not None)
+
+        return work
+
+
+def visible(connection: Connection, id_: str, caller: Caller) -> Task:
+    """A task that the caller may see; raises NotFoundError."""
+    task = tasks.get(connection, id_, owner=caller.only_owner)
+    if task is None:
+        raise NotFoundError(f"there is no task {id_!r}")
+    return task

@@ -1,0 +1,131 @@
+"""What a registration may look like: one model for the API's JSON and the command line's JSON lines."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from tracker.errors import InputError
+from tracker.model import EVENT_WORDS
+
+LARGEST_BATCH = 1000
+LARGEST_METADATA = 4096
+"""Bytes of compact JSON."""
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _clean(value: str) -> str:
+    if _UNPRINTABLE.search(value):
+        raise _unfit("has a control character or half a character", "send plain text")
+    if value != value.strip():
+        raise _unfit("begins or ends with white space", "send it without")
+    return value
+
+
+def _known_words(words: Sequence[str]) -> tuple[str, ...]:
+    folded = tuple(dict.fromkeys(word.strip().removeprefix("task.") for word in words))
+    unknown = [word for word in folded if word not in EVENT_WORDS]
+    if unknown or not folded:
+        what = f"{unknown[0]!r} is no event" if unknown else "is empty"
+        raise _unfit(what, f"use some of: {', '.join(EVENT_WORDS)}")
+    return folded
+
+
+def _small(value: Any) -> Any:  # noqa: ANN401 - JSON
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise _unfit("is not JSON", "send an object, a list, text, a number, true or false") from error
+    if _UNSTORABLE.search(text) or "\\u0000" in text:
+        raise _unfit("has a NUL or half a character", "send text that a database can store")
+    if len(text.encode()) > LARGEST_METADATA:
+        raise _unfit(f"is over {LARGEST_METADATA} bytes", "keep the rest at your side, under a key that you put here")
+    return value
+
+
+def _unfit(problem: str, fix: str) -> PydanticCustomError:
+    return PydanticCustomError("unfit", "{problem}; {fix}", {"problem": problem, "fix": fix})
+
+
+class RegistrationRequest(BaseModel):
+    """Watch this task, and tell this URL. Sending it twice changes nothing; later fields replace earlier ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    task_id: Annotated[str, AfterValidator(_clean)] = Field(
+        min_length=1, max_length=512, description="The id that the upstream gave when the job was submitted; text."
+    )
+    callback_url: Annotated[str, AfterValidator(_clean)] | None = Field(
+        default=None, max_length=2048, description="Where to POST the messages; without one the task is only watched."
+    )
+    upstream: str | None = Field(
+        default=None, max_length=64, description="A configured upstream; the default one otherwise."
+    )
+    events: Annotated[list[str], AfterValidator(_known_words)] | None = Field(
+        default=None, description=f"What to tell, some of: {', '.join(EVENT_WORDS)}. Default: ended."
+    )
+    format: Literal["standard", "upstream"] | None = Field(
+        default=None, description="Body of the messages: standard, or upstream (the gateway's own JSON, bare)."
+    )
+    metadata: Annotated[Any, AfterValidator(_small)] = Field(
+        default=None, description=f"Any JSON up to {LARGEST_METADATA} bytes; handed back in every message."
+    )
+
+
+def parse(document: object, *, where: str = "") -> RegistrationRequest:
+    """A registration from JSON that was read already; raises InputError naming the field under `where`."""
+    try:
+        return RegistrationRequest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise explain(first, where=where) from None
+
+
+def explain(problem: Any, *, where: str = "") -> InputError:  # noqa: ANN401 - pydantic's own record
+    """One pydantic problem as an error that names the field and the fix."""
+    place = [part for part in problem["loc"] if part not in ("body", "query", "path", "header")]
+    field = _join(where, [part for part in place if not _is_branch(part)])
+    context = problem.get("ctx", {})
+    if problem["type"] == "unfit":
+        return InputError(field, context["problem"], context["fix"])
+    what, fix = _WORDS.get(problem["type"], (problem["msg"][:1].lower() + problem["msg"][1:], "correct it"))
+    return InputError(field, what.format(**context), fix.format(**context))
+
+
+_WORDS = {
+    "missing": ("is missing", "send it"),
+    "extra_forbidden": ("is not a known field", "leave it out, or check its spelling"),
+    "string_type": ("is not text", 'put it in quotes: "1730621826053455"'),
+    "string_too_short": ("is empty", "send at least {min_length} character"),
+    "string_too_long": ("is too long", "send at most {max_length} characters"),
+    "literal_error": ("is not one of {expected}", "use one of {expected}"),
+    "list_type": ("is not a list", 'send a list, like ["ended", "progress"]'),
+    "too_long": ("has too many entries", "send at most {max_length} at a time"),
+    "too_short": ("is empty", "send at least one"),
+    "model_type": ("is not an object", 'send an object, like {{"task_id": "1730621826053455"}}'),
+    "model_attributes_type": ("is not an object", 'send an object, like {{"task_id": "1730621826053455"}}'),
+    "dict_type": ("is not an object", 'send an object, like {{"task_id": "1730621826053455"}}'),
+    "json_invalid": ("is not JSON: {error}", "send one JSON document, with content-type application/json"),
+    "int_parsing": ("is not a whole number", "send digits"),
+    "less_than_equal": ("is too large", "send at most {le}"),
+    "greater_than_equal": ("is too small", "send at least {ge}"),
+    "enum": ("is not one of {expected}", "use one of {expected}"),
+    "datetime_from_date_parsing": ("is not a time", "send one like 2026-11-22T08:00:00Z"),
+    "datetime_parsing": ("is not a time", "send one like 2026-11-22T08:00:00Z"),
+}
+
+
+def _is_branch(part: object) -> bool:
+    """Pydantic names the branch of a union it tried; that is no part of what was sent."""
+    return isinstance(part, str) and ("[" in part or part in ("constrained-str", "function-after"))
+
+
+def _join(where: str, place: Sequence[object]) -> str:
+    path = where
+    for part in place:
+        path += f"[{part}]" if isinstance(part, int) else (f".{part}" if path else str(part))
+    return path or "body"

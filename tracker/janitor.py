@@ -1,0 +1,59 @@
+"""Tidying: forgets what is old enough in small steps, and counts what there is."""
+
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from tracker.clock import Clock
+from tracker.config import RetentionSettings
+from tracker.metrics import Metrics
+from tracker.model import DeliveryStatus, Status
+from tracker.store import deliveries, retention, tasks
+from tracker.store.database import Database
+
+log = structlog.get_logger()
+
+_STEP = 500
+"""Rows deleted in one transaction: milliseconds, so that nobody waits behind it."""
+
+
+class Janitor:
+    """Keeps the database as small as the settings say."""
+
+    def __init__(self, database: Database, settings: RetentionSettings, clock: Clock, metrics: Metrics) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+
+    async def run_once(self) -> int:
+        """Forget everything that is old enough; returns how many rows that were."""
+        now = self._clock()
+        forgotten = 0
+        for forget, age in (
+            (retention.forget_bodies, self._settings.bodies),
+            (retention.forget_attempts, self._settings.attempts),
+            (retention.forget_tasks, self._settings.tasks),
+        ):
+            forgotten += await self._all(partial(forget, ended_before=now - age, limit=_STEP))
+        if forgotten:
+            log.info("forgotten", rows=forgotten)
+        return forgotten
+
+    async def _all(self, step: Callable[..., int]) -> int:
+        total = 0
+        while count := await self._database.write(step):
+            total += count
+        return total
+
+    async def count(self) -> None:
+        """Bring the gauges up to date."""
+        by_status = await self._database.read(tasks.count_by_status)
+        for status in Status:
+            self._metrics.tasks.labels(str(status)).set(by_status.get(str(status), 0))
+        of_deliveries = await self._database.read(tasks.count_deliveries)
+        for settled in DeliveryStatus:
+            self._metrics.deliveries.labels(str(settled)).set(of_deliveries.get(str(settled), 0))
+        oldest = await self._database.read(partial(deliveries.oldest_due_seconds, now=self._clock()))
+        self._metrics.oldest_due_delivery.set(oldest)

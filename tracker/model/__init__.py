@@ -1,0 +1,53 @@
+"""The nouns: values only, no clock, no I/O."""
+
+from tracker.model.deliveries import (
+    EVENT_WORDS,
+    FORMATS,
+    Callback,
+    Delivery,
+    DeliveryStatus,
+    MessageType,
+    Outcome,
+    Outgoing,
+    Phase,
+)
+from tracker.model.tasks import (
+    ENDS,
+    NO_STREAK,
+    Change,
+    Event,
+    EventKind,
+    Miss,
+    MissKind,
+    Rules,
+    Seen,
+    Snapshot,
+    Status,
+    Streak,
+    Task,
+)
+
+__all__ = [
+    "ENDS",
+    "EVENT_WORDS",
+    "FORMATS",
+    "NO_STREAK",
+    "Callback",
+    "Change",
+    "Delivery",
+    "DeliveryStatus",
+    "Event",
+    "EventKind",
+    "MessageType",
+    "Miss",
+    "MissKind",
+    "Outcome",
+    "Outgoing",
+    "Phase",
+    "Rules",
+    "Seen",
+    "Snapshot",
+    "Status",
+    "Streak",
+    "Task",
+]

@@ -1,0 +1,191 @@
+"""Tasks, what can be seen of them, and what that changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The tracker's own, normalised word for where a task is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    NEEDS_INPUT = "needs_input"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    EXPIRED = "expired"
+    DROPPED = "dropped"
+
+    @property
+    def is_end(self) -> bool:
+        """Whether a task in this status is never watched again."""
+        return self not in _LIVE
+
+
+_LIVE = frozenset({Status.QUEUED, Status.RUNNING, Status.NEEDS_INPUT})
+ENDS = tuple(status for status in Status if status.is_end)
+
+
+class EventKind(StrEnum):
+    """What a line of a task's history is about."""
+
+    REGISTERED = "registered"
+    STATUS = "status"
+    PROGRESS = "progress"
+    CONTRADICTION = "contradiction"
+    DELIVERED = "delivered"
+    DELIVERY_FAILED = "delivery_failed"
+    DELIVERY_DEAD = "delivery_dead"
+
+
+class MissKind(StrEnum):
+    """Why an upstream said nothing usable about a task."""
+
+    UNKNOWN = "unknown"
+    """It does not know the id: counted, and `lost` in the end."""
+    TRANSIENT = "transient"
+    """It could not be reached, or failed in a way that passes."""
+    REFUSED = "refused"
+    """It does not accept the credential; says nothing about the task."""
+    THROTTLED = "throttled"
+    """It asks for fewer requests."""
+    UNUSABLE = "unusable"
+    """It answered with something that is no task: HTML, broken JSON, an error body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What an upstream said about a task just now, in the tracker's terms."""
+
+    task_id: str
+    status: Status | None
+    """None when the upstream's word is unknown, empty or missing."""
+    upstream_status: str = ""
+    progress: int | None = None
+    action: str | None = None
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    image_url: str | None = None
+    fail_reason: str | None = None
+    reported_id: str | None = None
+    """The id in the answer, where it is not the one asked for."""
+    implies_failure: bool = False
+    """Full progress with a reason of failure: some gateways never touch such a task again."""
+    object: Mapping[str, object] = field(default_factory=dict)
+    """The upstream's own object, cleaned of secrets and of what no database can store."""
+
+    @property
+    def fingerprint(self) -> int:
+        """Equal for two snapshots that tell the same news; only comparable inside one process.
+
+        Image addresses are left out on purpose: they change at every fetch.
+        """
+        return hash(
+            (
+                self.status,
+                self.upstream_status,
+                self.progress,
+                self.action,
+                self.submitted_at,
+                self.started_at,
+                self.finished_at,
+                self.fail_reason,
+                self.implies_failure,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """Why an upstream said nothing usable about a task, or about any task."""
+
+    kind: MissKind
+    detail: str
+    """One line for people; never a secret, never an answer's whole body."""
+    retry_after: timedelta | None = None
+
+
+Seen = Snapshot | Miss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One job at one upstream; `(upstream, task_id)` is unique, `id` is the tracker's own."""
+
+    key: int
+    id: str
+    upstream: str
+    task_id: str
+    registered_at: datetime
+    status: Status = Status.QUEUED
+    upstream_status: str = ""
+    action: str | None = None
+    progress: int | None = None
+    sequence: int = 0
+    """The number of its newest event."""
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    """The upstream's word for when it ended; `ended_at` is when we saw it."""
+    ended_at: datetime | None = None
+    image_url: str | None = None
+    fail_reason: str | None = None
+    contradiction: str | None = None
+    """The newest thing an upstream said against the recorded end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of a task's history."""
+
+    sequence: int
+    kind: EventKind
+    observed_at: datetime
+    from_status: Status | None = None
+    to_status: Status | None = None
+    upstream_status: str | None = None
+    progress: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one observation did to a task: the task as it is now, and the event, if it made one."""
+
+    task: Task
+    event: Event | None = None
+    object: Mapping[str, object] | None = None
+    """The upstream's object to keep, where something is to be written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How long an upstream's tasks may stay without an end, and how long unknown before `lost`."""
+
+    expire_after: timedelta = timedelta(hours=24)
+    lost_after: timedelta = timedelta(minutes=10)
+
+    def expires_at(self, task: Task) -> datetime:
+        """The deadline of a task; one that waits for a person gets seven times as long."""
+        factor = 7 if task.status is Status.NEEDS_INPUT else 1
+        return task.registered_at + factor * self.expire_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streak:
+    """How often in a row, and since when, an upstream has said the same kind of nothing."""
+
+    kind: str = ""
+    count: int = 0
+    since: datetime | None = None
+
+    def lasted(self, now: datetime) -> timedelta:
+        """How long it has gone on."""
+        return now - self.since if self.since else timedelta(0)
+
+
+NO_STREAK = Streak()

@@ -1,0 +1,184 @@
+"""The one place where a task's status can change.
+
+Pure: no clock, no I/O. `observe` takes a task and what its upstream said just now and returns what
+changed; everything else in the program carries its values about.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from tracker.model import (
+    NO_STREAK,
+    Change,
+    Event,
+    EventKind,
+    MessageType,
+    Miss,
+    MissKind,
+    Rules,
+    Seen,
+    Snapshot,
+    Status,
+    Streak,
+    Task,
+)
+
+MISSES_BEFORE_AN_END = 5
+LOOKS_BEFORE_AN_IMPLIED_FAILURE = 3
+
+
+_IMPLIED = "implied_failure"
+
+
+def tally(streak: Streak, seen: Seen, now: datetime) -> Streak:
+    """The streak after one more look: longer, started anew, or over."""
+    if isinstance(seen, Miss):
+        kind = str(seen.kind)
+    elif seen.implies_failure:
+        kind = _IMPLIED
+    else:
+        return NO_STREAK
+    if streak.kind != kind:
+        return Streak(kind=kind, count=1, since=now)
+    return replace(streak, count=streak.count + 1)
+
+
+def observe(task: Task, seen: Seen, now: datetime, *, streak: Streak, rules: Rules) -> Change:
+    """What `seen` means for `task`; `streak` already counts it.
+
+    The first end wins: whatever is seen later changes nothing but may be noted as a contradiction.
+    """
+    if task.status.is_end:
+        return _contradict(task, seen, now)
+    if isinstance(seen, Miss):
+        return _miss(task, now, streak, rules)
+    if seen.status is None or not seen.status.is_end:
+        if streak.kind == _IMPLIED and streak.count >= LOOKS_BEFORE_AN_IMPLIED_FAILURE:
+            said = seen.upstream_status or "nothing"
+            note = f"full progress with a reason of failure while the status said {said}"
+            return _end(task, _merge(task, seen), Status.FAILED, now, note=note, object_=seen.object)
+        if now >= rules.expires_at(task):
+            return _end(
+                task, _merge(task, seen), Status.EXPIRED, now, note="no end within the deadline", object_=seen.object
+            )
+    return _advance(task, seen, now)
+
+
+def drop(task: Task, now: datetime, note: str) -> Change:
+    """Stop watching, because somebody said so; a task that has ended stays as it is."""
+    if task.status.is_end:
+        return Change(task=task)
+    return _end(task, task, Status.DROPPED, now, note=note)
+
+
+def message_for(event: Event) -> MessageType | None:
+    """What a callback that wants everything is told about an event."""
+    if event.kind is EventKind.PROGRESS:
+        return MessageType.PROGRESS
+    if event.kind is not EventKind.STATUS or event.to_status is None:
+        return None
+    if event.to_status is Status.DROPPED:
+        return None
+    if event.to_status.is_end or event.to_status is Status.NEEDS_INPUT:
+        return MessageType(f"task.{event.to_status}")
+    return MessageType.PROGRESS
+
+
+def _contradict(task: Task, seen: Seen, now: datetime) -> Change:
+    if isinstance(seen, Miss) or seen.status is None or seen.status is task.status:
+        return Change(task=task)
+    if task.contradiction == seen.status or (task.status is Status.DROPPED and not seen.status.is_end):
+        return Change(task=task)
+    event = Event(
+        sequence=task.sequence + 1,
+        kind=EventKind.CONTRADICTION,
+        observed_at=now,
+        from_status=task.status,
+        to_status=seen.status,
+        upstream_status=seen.upstream_status,
+        progress=seen.progress,
+        note=f"the upstream now says {seen.upstream_status}; the task stays {task.status}",
+    )
+    return Change(task=replace(task, sequence=event.sequence, contradiction=str(seen.status)), event=event)
+
+
+def _miss(task: Task, now: datetime, streak: Streak, rules: Rules) -> Change:
+    """An end only for an id that stays unknown, or a deadline that passes while nobody answers."""
+    if streak.count < MISSES_BEFORE_AN_END:
+        return Change(task=task)
+    long_enough = streak.lasted(now) >= rules.lost_after
+    if streak.kind == MissKind.UNKNOWN and long_enough:
+        note = f"the upstream has not known it for {streak.count} looks"
+        return _end(task, task, Status.LOST, now, note=note)
+    counts = streak.kind == MissKind.UNKNOWN or (streak.kind == MissKind.TRANSIENT and long_enough)
+    if counts and now >= rules.expires_at(task):
+        return _end(task, task, Status.EXPIRED, now, note="no end within the deadline")
+    return Change(task=task)
+
+
+def _merge(task: Task, seen: Snapshot) -> Task:
+    """The task with what the snapshot tells; silence erases nothing."""
+    return replace(
+        task,
+        upstream_status=seen.upstream_status or task.upstream_status,
+        action=seen.action or task.action,
+        progress=task.progress if seen.progress is None else seen.progress,
+        submitted_at=seen.submitted_at or task.submitted_at,
+        started_at=seen.started_at or task.started_at,
+        finished_at=seen.finished_at or task.finished_at,
+        image_url=seen.image_url or task.image_url,
+        fail_reason=seen.fail_reason or task.fail_reason,
+    )
+
+
+def _advance(task: Task, seen: Snapshot, now: datetime) -> Change:
+    merged = _merge(task, seen)
+    if seen.status is not None and seen.status.is_end:
+        if seen.status is Status.SUCCEEDED and seen.progress is None:
+            merged = replace(merged, progress=100)
+        note = f"the answer carries the id {seen.reported_id}" if seen.reported_id else None
+        return _end(task, merged, seen.status, now, note=note, object_=seen.object)
+    if seen.status is not None and seen.status is not task.status:
+        return _changed(task, replace(merged, status=seen.status), EventKind.STATUS, now, object_=seen.object)
+    if (merged.progress or 0) > (task.progress or 0):
+        return _changed(task, merged, EventKind.PROGRESS, now, object_=seen.object)
+    if replace(merged, image_url=task.image_url) == task:
+        return Change(task=task)
+    return Change(task=merged, object=seen.object)
+
+
+def _end(
+    before: Task,
+    task: Task,
+    status: Status,
+    now: datetime,
+    *,
+    note: str | None = None,
+    object_: Mapping[str, object] | None = None,
+) -> Change:
+    ended = replace(task, status=status, ended_at=now)
+    return _changed(before, ended, EventKind.STATUS, now, note=note, object_=object_)
+
+
+def _changed(
+    before: Task,
+    after: Task,
+    kind: EventKind,
+    now: datetime,
+    *,
+    note: str | None = None,
+    object_: Mapping[str, object] | None = None,
+) -> Change:
+    status_changed = kind is EventKind.STATUS
+    event = Event(
+        sequence=before.sequence + 1,
+        kind=kind,
+        observed_at=now,
+        from_status=before.status if status_changed else None,
+        to_status=after.status if status_changed else None,
+        upstream_status=after.upstream_status or None,
+        progress=after.progress,
+        note=note,
+    )
+    return Change(task=replace(after, sequence=event.sequence), event=event, object=object_)

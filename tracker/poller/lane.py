@@ -1,0 +1,291 @@
+"""One upstream's lane: takes what is due, asks in batches, records what changed, decides when to look again."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from tracker import cadence
+from tracker.clock import Clock
+from tracker.config import UpstreamSettings
+from tracker.errors import UnavailableError
+from tracker.metrics import Metrics
+from tracker.model import Miss, MissKind, Rules, Seen, Status
+from tracker.observe import MISSES_BEFORE_AN_END, observe, tally
+from tracker.poller.pause import Pause
+from tracker.poller.schedule import Schedule, Watched
+from tracker.providers.protocol import Look, Provider
+from tracker.store import changes, upstreams
+from tracker.store.changes import Decide, Recorded
+from tracker.store.database import Database
+from tracker.store.outbox import Compose
+from tracker.store.watching import Adopted
+
+log = structlog.get_logger()
+
+_RETRY_AFTER_DATABASE_TROUBLE = 1.0
+_SAY_OK_EVERY = timedelta(seconds=60)
+_COUNTED = (MissKind.UNKNOWN, MissKind.TRANSIENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a lane needs of the world; tests hand in their own."""
+
+    database: Database
+    compose: Compose
+    metrics: Metrics
+    clock: Clock
+    timer: Callable[[], float]
+    """Seconds on a clock that never jumps."""
+    dice: Callable[[], float]
+    """A number from 0 up to 1."""
+    watcher: Callable[[], str]
+    """The id under which this daemon watches just now."""
+    wake_courier: Callable[[], None]
+    beat: Callable[[], None]
+    """Told each time the lane comes round."""
+
+
+class Lane:
+    """Watches the tasks of one upstream."""
+
+    def __init__(self, name: str, settings: UpstreamSettings, provider: Provider, ports: Ports) -> None:
+        self.name = name
+        self.schedule = Schedule()
+        self._settings = settings
+        self._provider = provider
+        self._ports = ports
+        self._rules = Rules(expire_after=settings.expire_after, lost_after=settings.lost_after)
+        self._pause = Pause()
+        self._health = upstreams.Health(name=name)
+        self._is_published = False
+        self._out = 0
+        self._next_request_at = 0.0
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def watch(self, adopted: Adopted, *, is_new: bool) -> None:
+        """Take a task in; it is looked at at once, or within one interval where many come together."""
+        delay = cadence.first_look(interval=self._settings.poll_interval, is_new=is_new, dice=self._ports.dice())
+        now = self._ports.timer()
+        watched = Watched(
+            key=adopted.key,
+            task_id=adopted.task_id,
+            expires_at=adopted.registered_at + self._settings.expire_after,
+            news_at=now,
+            has_ended=adopted.has_ended,
+        )
+        self.schedule.add(watched, now + delay.total_seconds())
+
+    def hear(self, noted: Adopted) -> None:
+        """Somebody asked to look at a task now, or has ended it meanwhile."""
+        if noted.has_ended and noted.key in self.schedule:
+            self.schedule.remove(noted.key)
+        elif not self.schedule.hurry(noted.key, self._ports.timer()):
+            self.watch(noted, is_new=True)
+
+    def wake(self) -> None:
+        """Look whether there is something to do."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Take nothing more; `run` returns when what is out has come back."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Watch until stopped."""
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping:
+                self._ports.beat()
+                if (wait := self._wait()) == 0 and (batch := self._take()):
+                    group.create_task(self._look(batch))
+                else:
+                    await self._sleep(wait)
+
+    async def run_once(self) -> int:
+        """Look once at everything that is due and may be asked for; returns how many tasks that was."""
+        looked_at = 0
+        while self._wait() == 0 and (batch := self._take()):
+            await self._look(batch)
+            looked_at += len(batch)
+        return looked_at
+
+    def _wait(self) -> float | None:
+        """Seconds until a request may be sent: 0 now, None until something wakes us."""
+        if self._out >= (1 if self._pause.is_on else self._settings.max_in_flight):
+            return None
+        due = self.schedule.next_due()
+        if due is None:
+            return None
+        return max(max(due, self._pause.until, self._next_request_at) - self._ports.timer(), 0.0)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    def _take(self) -> list[Watched]:
+        now = self._ports.timer()
+        batch = self.schedule.take(now, 1 if self._pause.is_on else self._provider.look_size)
+        if batch:
+            self._out += 1
+            self._ports.metrics.lateness.labels(self.name).observe(max(now - batch[0].due, 0.0))
+            if rate := self._settings.max_requests_per_second:
+                self._next_request_at = max(self._next_request_at, now) + 1 / rate
+        return batch
+
+    async def _look(self, batch: list[Watched]) -> None:
+        try:
+            look = await self._provider.look([watched.task_id for watched in batch])
+            await self._judge(look)
+            await self._record(batch, look)
+        except UnavailableError as error:
+            log.warning("observation_postponed", upstream=self.name, tasks=len(batch), reason=str(error))
+            self._postpone(batch)
+        except Exception:
+            # A bad answer must never stop the others: these are looked at again, the lane goes on.
+            log.exception("look_failed", upstream=self.name, tasks=len(batch))
+            self._postpone(batch)
+        finally:
+            self._out -= 1
+            self._wake.set()
+
+    def _postpone(self, batch: list[Watched]) -> None:
+        due = self._ports.timer() + max(self._settings.poll_interval.total_seconds(), _RETRY_AFTER_DATABASE_TROUBLE)
+        for watched in batch:
+            if self.schedule.holds(watched):
+                self.schedule.put_back(watched, due)
+
+    async def _judge(self, look: Look) -> None:
+        """What the answer says about the upstream as a whole."""
+        metrics = self._ports.metrics
+        metrics.polls.labels(self.name).inc(len(look.seen))
+        metrics.upstream_requests.labels(self.name).inc(look.requests)
+        if (rate := self._settings.max_requests_per_second) and look.requests > 1:
+            self._next_request_at += (look.requests - 1) / rate
+        now = self._ports.clock()
+        if look.trouble is None:
+            if self._pause.over() or self._health.look_size != self._provider.look_size:
+                log.info("upstream_answers", upstream=self.name, look_size=self._provider.look_size)
+                self._is_published = False
+            if not self._is_published or self._is_stale(now):
+                await self._publish(last_ok_at=now)
+            return
+        metrics.upstream_errors.labels(self.name, str(look.trouble.kind)).inc()
+        if self._pause.trouble(look.trouble, self._ports.timer()):
+            log.warning("upstream_paused", upstream=self.name, reason=self._pause.reason)
+        if self._pause.is_on or self._health.last_error != look.trouble.detail or not self._is_published:
+            await self._publish(last_error=look.trouble.detail, last_error_at=now)
+
+    def _is_stale(self, now: datetime) -> bool:
+        return self._health.last_ok_at is None or now - self._health.last_ok_at >= _SAY_OK_EVERY
+
+    async def _publish(
+        self,
+        *,
+        last_ok_at: datetime | None = None,
+        last_error: str | None = None,
+        last_error_at: datetime | None = None,
+    ) -> None:
+        is_on = self._pause.is_on
+        left = timedelta(seconds=max(self._pause.until - self._ports.timer(), 0.0))
+        self._health = upstreams.Health(
+            name=self.name,
+            state="paused" if is_on else "ok",
+            reason=self._pause.reason,
+            paused_until=self._ports.clock() + left if is_on else None,
+            last_error=last_error or self._health.last_error,
+            last_error_at=last_error_at or self._health.last_error_at,
+            last_ok_at=last_ok_at or self._health.last_ok_at,
+            look_size=self._provider.look_size,
+        )
+        self._is_published = False
+        self._ports.metrics.upstream_paused.labels(self.name).set(int(is_on))
+        await self._ports.database.write(partial(upstreams.write, health=self._health))
+        self._is_published = True
+
+    async def _record(self, batch: list[Watched], look: Look) -> None:
+        now = self._ports.clock()
+        decisions: dict[int, Decide] = {}
+        for watched in batch:
+            seen = look.seen[watched.task_id]
+            watched.streak = tally(watched.streak, seen, now)
+            if self._may_change(watched, seen, now):
+                decisions[watched.key] = partial(observe, seen=seen, now=now, streak=watched.streak, rules=self._rules)
+        recorded = await self._write(decisions, now) if decisions else {}
+        for watched in batch:
+            if watched.key in decisions:
+                self._note(watched, look.seen[watched.task_id], recorded.get(watched.key))
+            if not self.schedule.holds(watched):
+                continue
+            if watched.has_ended:
+                self.schedule.remove(watched.key)
+            else:
+                self._reschedule(watched)
+
+    def _may_change(self, watched: Watched, seen: Seen, now: datetime) -> bool:
+        """Whether the database has to be asked what this means; most looks tell nothing new and cost no query."""
+        if isinstance(seen, Miss):
+            if seen.kind not in _COUNTED or watched.streak.count < MISSES_BEFORE_AN_END:
+                return False
+            return watched.streak.lasted(now) >= self._rules.lost_after or now >= watched.expires_at
+        return seen.fingerprint != watched.fingerprint or seen.implies_failure or now >= watched.expires_at
+
+    async def _write(self, decisions: dict[int, Decide], now: datetime) -> dict[int, Recorded]:
+        work = partial(
+            changes.record,
+            decisions=decisions,
+            watcher=self._ports.watcher(),
+            now=now,
+            compose=self._ports.compose,
+        )
+        recorded = await self._ports.database.write(work)
+        if any(entry.deliveries for entry in recorded.values()):
+            self._ports.wake_courier()
+        return recorded
+
+    def _note(self, watched: Watched, seen: Seen, recorded: Recorded | None) -> None:
+        if recorded is None:
+            log.warning("task_taken_over", upstream=self.name, task_id=watched.task_id)
+            watched.has_ended = True
+            return
+        task = recorded.task
+        watched.has_ended = task.status.is_end
+        watched.expires_at = self._rules.expires_at(task)
+        if not isinstance(seen, Miss):
+            watched.fingerprint = seen.fingerprint
+            if seen.status is None and seen.upstream_status:
+                self._ports.metrics.unknown_statuses.labels(self.name).inc()
+        if recorded.event is None:
+            return
+        watched.news_at = self._ports.timer()
+        self._ports.metrics.events.labels(str(recorded.event.kind)).inc()
+        if recorded.event.to_status is not None and task.status.is_end and recorded.event.to_status is task.status:
+            self._tell_end(watched, task.status, task.finished_at, task.ended_at)
+
+    def _tell_end(
+        self, watched: Watched, status: Status, finished_at: datetime | None, ended_at: datetime | None
+    ) -> None:
+        log.info("task_ended", upstream=self.name, task_id=watched.task_id, status=str(status))
+        if finished_at is not None and ended_at is not None:
+            late = max((ended_at - finished_at).total_seconds(), 0.0)
+            self._ports.metrics.finish_to_detect.observe(late)
+
+    def _reschedule(self, watched: Watched) -> None:
+        now = self._ports.timer()
+        delay = cadence.next_look(
+            interval=self._settings.poll_interval,
+            quiet=timedelta(seconds=now - watched.news_at),
+            misses=watched.streak.count,
+            dice=self._ports.dice(),
+        )
+        hurried, watched.is_hurried = watched.is_hurried, False
+        self.schedule.put_back(watched, now if hurried else now + delay.total_seconds())

@@ -1,0 +1,41 @@
+"""Leaving an upstream alone while it refuses, throttles or fails us; then one probe before the rest."""
+
+from dataclasses import dataclass
+
+from tracker.cadence import pause
+from tracker.model import Miss, MissKind
+
+_AT_ONCE = frozenset({MissKind.REFUSED, MissKind.THROTTLED, MissKind.UNUSABLE})
+_FAILURES_BEFORE_A_PAUSE = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Pause:
+    """Whether an upstream may be asked just now. Times are seconds on the monotonic clock."""
+
+    until: float = 0.0
+    times: int = 0
+    """Troubles in a row."""
+    reason: str | None = None
+    """Why it is paused, or None while it is not."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether only single probes are sent, one at the end of each pause."""
+        return self.reason is not None
+
+    def trouble(self, miss: Miss, now: float) -> bool:
+        """Note that the upstream as a whole is in trouble; True when that changes what people should see."""
+        self.times += 1
+        if miss.kind not in _AT_ONCE and self.times < _FAILURES_BEFORE_A_PAUSE:
+            return False
+        before = self.reason
+        self.reason = f"{miss.kind}: {miss.detail}"
+        self.until = now + pause(self.times, retry_after=miss.retry_after).total_seconds()
+        return self.reason != before
+
+    def over(self) -> bool:
+        """Note that the upstream answered; True when it had been paused."""
+        was_on = self.is_on
+        self.until, self.times, self.reason = 0.0, 0, None
+        return was_on

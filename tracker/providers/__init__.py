@@ -1,0 +1,1 @@
+"""Dialects of upstreams; each speaks for one kind of gateway."""

@@ -1,0 +1,164 @@
+"""Asks one upstream about tasks: by lists where it has them, one by one where not."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from tracker.clock import Clock
+from tracker.model import Miss, MissKind, Seen, Snapshot
+from tracker.providers.midjourney.addresses import Addresses, is_plain
+from tracker.providers.midjourney.answers import Reply, is_upstream_wide, task_in, tasks_in
+from tracker.providers.midjourney.batching import Batching, Verdict, judge
+from tracker.providers.midjourney.entries import seen_in
+from tracker.providers.midjourney.objects import snapshot
+from tracker.providers.protocol import Look
+
+Fetch = Callable[[str, str, Mapping[str, str], bytes | None], Awaitable[Reply | Miss]]
+"""Method, URL, headers, content; a `Miss` where no answer came."""
+
+MOST_REQUESTS = 10
+"""HTTP requests that one look makes; ids beyond them wait for the next."""
+_SHORTEST_SECRET = 6
+
+
+@dataclass(slots=True, kw_only=True)
+class _Round:
+    """A look in progress."""
+
+    waiting: list[str]
+    seen: dict[str, Seen] = field(default_factory=dict)
+    requests: int = 0
+    trouble: Miss | None = None
+
+    def answer(self, seen: Mapping[str, Seen]) -> None:
+        self.seen.update(seen)
+        self.waiting = [task_id for task_id in self.waiting if task_id not in seen]
+
+    def close(self) -> Look:
+        """With an entry for every id: the trouble where there is one, patience otherwise."""
+        rest = self.trouble or Miss(kind=MissKind.TRANSIENT, detail="not asked in this look: its turn is the next")
+        self.answer(dict.fromkeys(self.waiting, rest))
+        return Look(seen=self.seen, trouble=self.trouble, requests=self.requests)
+
+
+class Midjourney:
+    """The provider of one upstream; remembers how that upstream likes to be asked."""
+
+    def __init__(
+        self,
+        *,
+        addresses: Addresses,
+        headers: Mapping[str, str],
+        fetch: Fetch,
+        batching: Batching,
+        timeout: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._addresses = addresses
+        self._headers = {"accept": "application/json", **headers}
+        self._secrets = [value.removeprefix("Bearer ") for value in headers.values()]
+        self._fetch = fetch
+        self._batching = batching
+        self._timeout = timeout
+        self._clock = clock
+
+    @property
+    def look_size(self) -> int:
+        """How many ids one look should carry just now."""
+        return self._batching.look_size(self._clock())
+
+    async def look(self, task_ids: Sequence[str]) -> Look:
+        """Ask about these tasks; starts no further request once the timeout of one has passed."""
+        this = _Round(waiting=list(dict.fromkeys(task_ids)))
+        started_at = now = self._clock()
+        while this.waiting and not this.trouble and this.requests < MOST_REQUESTS and now - started_at < self._timeout:
+            # One id is asked for alone even where lists work: the fetch call says more about it.
+            if self._batching.asks_lists(now) and (len(this.waiting) > 1 or not self._batching.learns):
+                await self._ask_list(this)
+            else:
+                await self._ask_one(this, this.waiting[0])
+            now = self._clock()
+        return this.close()
+
+    async def _ask_one(self, this: _Round, task_id: str) -> Seen:
+        reply = await self._request(this, "GET", self._addresses.fetch(task_id))
+        seen: Seen
+        if isinstance(reply, Miss):
+            seen = this.trouble = self._discreet(reply)
+        else:
+            found = task_in(reply, task_id)
+            seen = self._discreet(found) if isinstance(found, Miss) else snapshot(task_id, found)
+            # An odd id can lead astray or be blocked on its way, which must not stop the tasks beside it.
+            if isinstance(seen, Miss) and is_plain(task_id) and is_upstream_wide(reply, seen):
+                this.trouble = seen
+        this.answer({task_id: seen})
+        return seen
+
+    async def _ask_list(self, this: _Round) -> None:
+        asked = this.waiting[: self._batching.size]
+        content = json.dumps({"ids": asked}).encode()
+        reply = await self._request(this, "POST", self._addresses.list, content)
+        if isinstance(reply, Miss):
+            await self._without_answer(this, asked, reply)
+            return
+        entries = tasks_in(reply)
+        if isinstance(entries, Miss):
+            await self._without_list(this, asked, reply, self._discreet(entries))
+            return
+        seen = seen_in(entries, asked)
+        if self._batching.learns and all(_is_unknown(one) for one in seen.values()):
+            # Some gateways have the list call as a stub that answers `[]`: a single fetch must agree.
+            alone = await self._ask_one(this, asked[0])
+            if isinstance(alone, Snapshot) and not self._batching.is_proven:
+                self._learn(Verdict.MISSING, asked)
+            if not _is_unknown(alone):
+                return
+        self._batching = self._batching.worked(
+            len(asked), found=any(isinstance(one, Snapshot) for one in seen.values())
+        )
+        this.answer(seen)
+
+    async def _without_answer(self, this: _Round, asked: Sequence[str], miss: Miss) -> None:
+        """A list call got no answer: the upstream is out of reach, or so many tasks are too much for it."""
+        self._batching = self._batching.unanswered()
+        if not self._batching.doubts:
+            this.trouble = self._discreet(miss)
+        elif _is_proper(await self._ask_one(this, asked[0])):
+            self._learn(Verdict.TOO_LARGE, asked)
+
+    async def _without_list(self, this: _Round, asked: Sequence[str], reply: Reply, miss: Miss) -> None:
+        """A list call brought no list: learn from it, or report it."""
+        verdict = judge(reply.status, miss, truncated=reply.truncated)
+        if not self._batching.learns or verdict is Verdict.NOTHING:
+            this.trouble = miss if is_upstream_wide(reply, miss) else None
+            this.answer(dict.fromkeys(asked, miss))
+            return
+        if verdict not in (Verdict.DOUBTFUL, Verdict.FAULTY) or _is_proper(await self._ask_one(this, asked[0])):
+            self._learn(verdict, asked)
+
+    def _learn(self, verdict: Verdict, asked: Sequence[str]) -> None:
+        self._batching = self._batching.after(verdict, self._clock(), asked=len(asked))
+
+    async def _request(self, this: _Round, method: str, url: str, content: bytes | None = None) -> Reply | Miss:
+        this.requests += 1
+        headers = self._headers if content is None else {**self._headers, "content-type": "application/json"}
+        return await self._fetch(method, url, headers, content)
+
+    def _discreet(self, miss: Miss) -> Miss:
+        """The miss without our token, which some upstreams repeat in their errors."""
+        detail = miss.detail
+        for secret in self._secrets:
+            for form in (secret, secret.removeprefix("sk-")):
+                if len(form) >= _SHORTEST_SECRET:
+                    detail = detail.replace(form, "…")
+        return replace(miss, detail=detail)
+
+
+def _is_unknown(seen: Seen) -> bool:
+    return isinstance(seen, Miss) and seen.kind is MissKind.UNKNOWN
+
+
+def _is_proper(seen: Seen) -> bool:
+    """Whether the upstream answered the question."""
+    return isinstance(seen, Snapshot) or _is_unknown(seen)

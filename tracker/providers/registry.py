@@ -1,0 +1,75 @@
+"""Which provider speaks which dialect, and how it reaches its upstream."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from tracker import __version__
+from tracker.clock import Clock
+from tracker.config import UpstreamSettings
+from tracker.errors import ConfigError
+from tracker.http import Client, ExchangeError, exchange, parse_retry_after
+from tracker.model import Miss, MissKind
+from tracker.providers.midjourney import Addresses, Batching, BatchMode, Fetch, Midjourney, Reply, credentials
+from tracker.providers.midjourney.answers import BODY_LIMIT
+from tracker.providers.protocol import Provider
+
+_USER_AGENT = f"tracker/{__version__}"
+
+
+def build(name: str, settings: UpstreamSettings, client: Client, clock: Clock) -> Provider:
+    """The provider of one configured upstream; raises ConfigError for a dialect that nobody speaks."""
+    make = _DIALECTS.get(settings.dialect)
+    if make is None:
+        known = ", ".join(sorted(_DIALECTS))
+        raise ConfigError(f"upstreams.{name}.dialect", "there is no such dialect", f"use one of: {known}")
+    return make(settings, client, clock)
+
+
+def _midjourney(settings: UpstreamSettings, client: Client, clock: Clock) -> Provider:
+    return Midjourney(
+        addresses=Addresses.of(settings.base_url),
+        headers=credentials(settings.auth, settings.token.get_secret_value() if settings.token else None),
+        fetch=fetch_with(client, settings.timeout, clock),
+        batching=Batching.of(BatchMode(settings.batch), settings.batch_size),
+        timeout=settings.timeout,
+        clock=clock,
+    )
+
+
+_DIALECTS: Mapping[str, Callable[[UpstreamSettings, Client, Clock], Provider]] = {"midjourney": _midjourney}
+
+
+def fetch_with(client: Client, timeout: timedelta, clock: Clock) -> Fetch:
+    """One exchange with an upstream, in a provider's terms: a reply, or the miss that there was none."""
+
+    async def fetch(method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply | Miss:
+        try:
+            answer = await exchange(
+                client,
+                method=method,
+                url=url,
+                headers={"user-agent": _USER_AGENT, **headers},
+                content=content or b"",
+                deadline=timeout,
+                max_bytes=BODY_LIMIT,
+                body_grace=timeout,
+                inflate=True,
+            )
+        except ExchangeError as error:
+            return _unreached(error)
+        return Reply(
+            status=answer.status,
+            content_type=answer.headers.get("content-type", ""),
+            body=answer.body,
+            truncated=answer.truncated,
+            broken=answer.body_error,
+            retry_after=parse_retry_after(answer.headers.get("retry-after"), clock()),
+        )
+
+    return fetch
+
+
+def _unreached(error: ExchangeError) -> Miss:
+    if error.error == "blocked":
+        return Miss(kind=MissKind.UNUSABLE, detail="base_url is no address that may be called")
+    return Miss(kind=MissKind.TRANSIENT, detail=f"{error.detail} ({error.phase})")

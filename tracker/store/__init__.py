@@ -1,0 +1,1 @@
+"""Tables, transactions and every query: the only place with SQL."""

@@ -1,0 +1,116 @@
+"""Tokens, of which only hashes are kept, and the secrets that sign an owner's messages."""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, or_, select, update
+
+from tracker.store.rows import new_id
+from tracker.store.schema import secret, token
+
+OVERLAP = timedelta(hours=24)
+"""How long a rotated secret still signs beside the new one."""
+_PREFIX_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLine:
+    """A token, as told to people: never the token itself."""
+
+    id: str
+    owner: str
+    scope: str
+    name: str
+    prefix: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+_LINE = [token.c[name] for name in TokenLine.__slots__]
+
+
+def new_token() -> str:
+    """A token that opens nothing yet."""
+    return f"trk_{secrets.token_urlsafe(32)}"
+
+
+def add_token(connection: Connection, *, made: str, owner: str, scope: str, name: str, now: datetime) -> None:
+    """Let a token in; only its hash and its first characters are kept."""
+    row = {
+        "id": new_id("tok", now),
+        "owner": owner,
+        "scope": scope,
+        "name": name,
+        "prefix": made[:_PREFIX_LENGTH],
+        "hash": _hash(made),
+        "created_at": now,
+    }
+    connection.execute(insert(token).values(row))
+
+
+def has_tokens(connection: Connection) -> bool:
+    """Whether any token was ever made."""
+    return connection.execute(select(token.c.id).limit(1)).one_or_none() is not None
+
+
+def check_token(connection: Connection, presented: str) -> TokenLine | None:
+    """The token somebody presents, unless it is unknown or revoked. Looked up by hash: nothing secret is compared."""
+    query = select(*_LINE).where(token.c.hash == _hash(presented), token.c.revoked_at.is_(None))
+    row = connection.execute(query).one_or_none()
+    return _line(row) if row else None
+
+
+def list_tokens(connection: Connection) -> list[TokenLine]:
+    """Every token, oldest first."""
+    return [_line(row) for row in connection.execute(select(*_LINE).order_by(token.c.id))]
+
+
+def revoke_token(connection: Connection, id_: str, *, now: datetime) -> bool:
+    """End a token; False when there is none of that id."""
+    connection.execute(update(token).where(token.c.id == id_, token.c.revoked_at.is_(None)).values(revoked_at=now))
+    return connection.execute(select(token.c.id).where(token.c.id == id_)).one_or_none() is not None
+
+
+def touch_tokens(connection: Connection, ids: Collection[str], *, now: datetime) -> None:
+    """Note that tokens were used."""
+    connection.execute(update(token).where(token.c.id.in_(ids)).values(last_used_at=now))
+
+
+def current_secret(connection: Connection, owner: str, *, now: datetime, fresh: str) -> str:
+    """The owner's secret; `fresh` becomes it when there is none yet."""
+    found = connection.scalar(select(secret.c.secret).where(secret.c.owner == owner, secret.c.expires_at.is_(None)))
+    if found is not None:
+        return str(found)
+    connection.execute(insert(secret).values(owner=owner, secret=fresh, created_at=now))
+    return fresh
+
+
+def rotate_secret(connection: Connection, owner: str, *, now: datetime, fresh: str) -> str:
+    """Make `fresh` the owner's secret; the one before signs beside it for another 24 hours."""
+    before = update(secret).where(secret.c.owner == owner, secret.c.expires_at.is_(None))
+    connection.execute(before.values(expires_at=now + OVERLAP))
+    connection.execute(insert(secret).values(owner=owner, secret=fresh, created_at=now))
+    return fresh
+
+
+def signing_secrets(connection: Connection, owners: Collection[str], *, now: datetime) -> dict[str, list[str]]:
+    """The secrets that sign for each owner just now, newest first."""
+    valid = or_(secret.c.expires_at.is_(None), secret.c.expires_at > now)
+    query = select(secret.c.owner, secret.c.secret).where(secret.c.owner.in_(owners), valid)
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(query.order_by(secret.c.key.desc())):
+        found.setdefault(row.owner, []).append(row.secret)
+    return found
+
+
+def _hash(presented: str) -> str:
+    return hashlib.sha256(presented.encode()).hexdigest()
+
+
+def _line(row: Any) -> TokenLine:  # noqa: ANN401 - a row of _LINE
+    return TokenLine(**row._mapping)  # noqa: SLF001 - the documented name of a row's mapping

@@ -1,0 +1,120 @@
+"""Reading deliveries and their attempts, for people who ask where their message is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from tracker.model import DeliveryStatus
+from tracker.store.schema import attempt, callback, delivery, endpoint, task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLine:
+    """One HTTP try, as told to people."""
+
+    attempt: int
+    attempted_at: datetime
+    outcome: str
+    status_code: int | None
+    duration_ms: int | None
+    phase: str | None
+    error: str | None
+    detail: str | None
+    response: str | None
+    next_attempt_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryLine:
+    """One message, as told to people; `key` is its place in pages."""
+
+    key: int
+    id: str
+    task: str
+    """The tracker's id of the task."""
+    task_id: str
+    upstream: str
+    message_type: str
+    sequence: int
+    url: str
+    endpoint: str
+    status: str
+    attempt: int
+    next_attempt_at: datetime | None
+    created_at: datetime
+    settled_at: datetime | None
+    body: str | None
+
+
+_LINE = select(
+    delivery.c.key,
+    delivery.c.id,
+    task.c.id.label("task"),
+    task.c.task_id,
+    task.c.upstream,
+    delivery.c.message_type,
+    delivery.c.sequence,
+    callback.c.url,
+    endpoint.c.origin.label("endpoint"),
+    delivery.c.status,
+    delivery.c.attempt,
+    delivery.c.next_attempt_at,
+    delivery.c.created_at,
+    delivery.c.settled_at,
+    delivery.c.body,
+).select_from(
+    delivery.join(task, task.c.key == delivery.c.task_key)
+    .join(callback, callback.c.key == delivery.c.callback_key)
+    .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
+)
+
+
+def get(connection: Connection, id_: str, *, owner: str | None) -> DeliveryLine | None:
+    """A delivery by its `msg_…`; with an owner, only if it is for that owner's callback."""
+    row = connection.execute(_visible(_LINE.where(delivery.c.id == id_), owner)).one_or_none()
+    return _line(row) if row else None
+
+
+def page(
+    connection: Connection,
+    *,
+    owner: str | None,
+    status: DeliveryStatus | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[DeliveryLine]:
+    """Deliveries, newest first."""
+    query = _visible(_LINE, owner)
+    if status is not None:
+        query = query.where(delivery.c.status == str(status))
+    if before is not None:
+        query = query.where(delivery.c.key < before)
+    return [_line(row) for row in connection.execute(query.order_by(delivery.c.key.desc()).limit(limit))]
+
+
+def of_task(connection: Connection, task_key: int, *, owner: str | None) -> list[DeliveryLine]:
+    """The deliveries of a task, first to last."""
+    query = _visible(_LINE.where(delivery.c.task_key == task_key), owner)
+    return [_line(row) for row in connection.execute(query.order_by(delivery.c.key))]
+
+
+def attempts(connection: Connection, keys: Sequence[int]) -> dict[int, list[AttemptLine]]:
+    """The attempts of deliveries, by delivery key, first to last."""
+    columns = [attempt.c[name] for name in AttemptLine.__slots__]
+    query = select(attempt.c.delivery_key, *columns).where(attempt.c.delivery_key.in_(keys))
+    found: dict[int, list[AttemptLine]] = {}
+    for row in connection.execute(query.order_by(attempt.c.delivery_key, attempt.c.attempt)):
+        fields = dict(row._mapping)  # noqa: SLF001 - the documented name of a row's mapping
+        found.setdefault(fields.pop("delivery_key"), []).append(AttemptLine(**fields))
+    return found
+
+
+def _visible(query: Select[Any], owner: str | None) -> Select[Any]:
+    return query if owner is None else query.where(callback.c.owner == owner)
+
+
+def _line(row: Any) -> DeliveryLine:  # noqa: ANN401 - a row of _LINE
+    return DeliveryLine(**row._mapping)  # noqa: SLF001 - the documented name of a row's mapping

@@ -1,0 +1,111 @@
+"""Brings a database's schema to this program's version, or tells how far it is."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, make_url, text
+
+import tracker
+from tracker.errors import UnavailableError
+from tracker.store.database import open_engine, translated
+
+_ADVISORY_LOCK = 0x7472_6163_6B65_72  # "tracker"
+
+
+def script_location() -> Path:
+    """Where the migrations are: inside an installed package, beside it in a checkout."""
+    package = Path(tracker.__file__).parent
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+def newest() -> str:
+    """The revision this program needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise UnavailableError(f"no migrations in {script_location()}: the installation is not complete")
+    return head
+
+
+def current(connection: Connection) -> str | None:
+    """The revision a database is at; None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(url: str, revision: str = "head") -> tuple[str | None, str | None]:
+    """Migrate up, all of it or nothing, under a lock; returns the revisions before and after."""
+    return _migrate(url, command.upgrade, revision)
+
+
+def downgrade(url: str, revision: str) -> tuple[str | None, str | None]:
+    """Migrate down."""
+    return _migrate(url, command.downgrade, revision)
+
+
+def _migrate(url: str, go: object, revision: str) -> tuple[str | None, str | None]:
+    engine = open_engine(url, pool_size=1)
+    try:
+        with translated():
+            if make_url(url).get_backend_name() == "sqlite":
+                _allow_shrinking(url)
+            with engine.begin() as connection:
+                _wait_for_others(connection)
+                before = current(connection)
+                config = _config()
+                config.attributes["connection"] = connection
+                if go is command.upgrade:
+                    command.upgrade(config, revision)
+                else:
+                    command.downgrade(config, revision)
+                return before, current(connection)
+    finally:
+        engine.dispose()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(script_location()).replace("%", "%%"))
+    return config
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """The lock that `migrations/env.py` takes, before looking: who waited for somebody else's migration finds it done."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = '30s'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+
+
+def _allow_shrinking(url: str) -> None:
+    """Incremental vacuum can only be switched on before the first table exists.
+
+    The file appears whole or not at all: two processes that turn one empty file to WAL get in each other's way.
+    """
+    path = Path(make_url(url).database or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if _has_content(path):
+        return
+    with TemporaryDirectory(dir=path.parent, prefix=".tracker-") as folder:
+        draft = Path(folder) / "draft.db"
+        _prepare(draft)
+        try:
+            path.hardlink_to(draft)
+        except OSError:
+            # Somebody was faster, or made an empty file there, or there are no links in this file system.
+            if not _has_content(path):
+                _prepare(path)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _prepare(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("PRAGMA journal_mode=WAL")

@@ -1,0 +1,72 @@
+"""The outbox: one delivery per (callback, event), written in the transaction that makes the event."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection, select
+
+from tracker.model import Outgoing
+from tracker.store.dialect import insert_into
+from tracker.store.rows import new_id
+from tracker.store.schema import delivery, endpoint
+
+
+class Compose(Protocol):
+    """Makes what a callback is sent: where it goes, under which id, and the body."""
+
+    first_wait: timedelta
+    """From the event to the first attempt."""
+
+    def endpoint(self, url: str) -> str:
+        """Scheme, host and port of a URL."""
+        ...
+
+    def message_id(self) -> str:
+        """A new `msg_…`."""
+        ...
+
+    def body(self, outgoing: Outgoing) -> str:
+        """The bytes of the message, as text; the same in every attempt."""
+        ...
+
+
+def enqueue(connection: Connection, outgoing: Sequence[Outgoing], *, now: datetime, compose: Compose) -> dict[int, int]:
+    """Write one delivery for each message that its callback wants; returns how many by task key."""
+    wanted = [entry for entry in outgoing if entry.callback.wants(entry.message_type)]
+    if not wanted:
+        return {}
+    origins = {entry.callback.url: compose.endpoint(entry.callback.url) for entry in wanted}
+    endpoints = _endpoint_keys(connection, set(origins.values()), now)
+    rows = [
+        {
+            "id": compose.message_id(),
+            "task_key": entry.task.key,
+            "callback_key": entry.callback.key,
+            "endpoint_key": endpoints[origins[entry.callback.url]],
+            "sequence": entry.sequence,
+            "message_type": str(entry.message_type),
+            "body": compose.body(entry),
+            "next_attempt_at": now + compose.first_wait,
+            "created_at": now,
+        }
+        for entry in wanted
+    ]
+    statement = insert_into(connection, delivery).on_conflict_do_nothing(index_elements=["callback_key", "sequence"])
+    connection.execute(statement, rows)
+    counts: dict[int, int] = {}
+    for entry in wanted:
+        counts[entry.task.key] = counts.get(entry.task.key, 0) + 1
+    return counts
+
+
+def _endpoint_keys(connection: Connection, origins: set[str], now: datetime) -> dict[str, int]:
+    query = select(endpoint.c.origin, endpoint.c.key).where(endpoint.c.origin.in_(origins))
+    found = {row.origin: row.key for row in connection.execute(query)}
+    new = sorted(origins - found.keys())
+    if new:
+        rows = [{"id": new_id("end", now), "origin": origin, "created_at": now} for origin in new]
+        statement = insert_into(connection, endpoint).values(rows)
+        connection.execute(statement.on_conflict_do_nothing(index_elements=["origin"]))
+        found.update({row.origin: row.key for row in connection.execute(query)})
+    return found

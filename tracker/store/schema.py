@@ -1,0 +1,299 @@
+"""The tables, as queries see them. People query them too: plain names, words for statuses, UTC times.
+
+The migrations create them; a test keeps the two equal. `key` is a row's number inside the database,
+`id` the name that is told to people.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, Status
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC moment: `timestamptz` on Postgres, `2026-11-22 08:00:00.123Z` on SQLite.
+
+    The text sorts as time, reads as time, and is understood by SQLite's own date functions.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:  # noqa: ANN401 - SQLAlchemy's own signature
+        """Text on SQLite, the real type elsewhere."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401
+        """Refuse naive times; write UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        moment = value.astimezone(UTC)
+        return sqlite_time(moment) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401
+        """Read UTC."""
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            value = datetime.fromisoformat(value)
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def sqlite_time(moment: datetime) -> str:
+    """A moment as SQLite stores it."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _key() -> Column[int]:
+    kind = BigInteger().with_variant(Integer(), "sqlite")
+    return Column("key", kind, Identity(), primary_key=True)
+
+
+def _task_key() -> Column[int]:
+    return Column("task_key", BigInteger, ForeignKey("task.key", ondelete="CASCADE"), nullable=False)
+
+
+def _moment(name: str, *, required: bool = False) -> Column[datetime]:
+    return Column(name, UtcDateTime, nullable=not required)
+
+
+def _word_check(column: str, words: type[Any], *, optional: bool = False) -> CheckConstraint:
+    listed = ", ".join(f"'{word.value}'" for word in words)
+    rule = f"{column} IN ({listed})"
+    return CheckConstraint(f"{column} IS NULL OR {rule}" if optional else rule, name=f"{column}_is_known")
+
+
+_ENDS = ", ".join(f"'{status.value}'" for status in ENDS)
+
+task = Table(
+    "task",
+    metadata,
+    _key(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("upstream", Text, nullable=False),
+    Column("task_id", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="queued"),
+    Column("upstream_status", Text, nullable=False, server_default=""),
+    Column("action", Text),
+    Column("progress", Integer),
+    Column("sequence", Integer, nullable=False, server_default="0"),
+    _moment("registered_at", required=True),
+    _moment("submitted_at"),
+    _moment("started_at"),
+    _moment("finished_at"),
+    _moment("ended_at"),
+    Column("image_url", Text),
+    Column("fail_reason", Text),
+    Column("contradiction", Text),
+    Column("watcher", Text),
+    _moment("refresh_at"),
+    UniqueConstraint("upstream", "task_id"),
+    _word_check("status", Status),
+    CheckConstraint(f"(ended_at IS NOT NULL) = (status IN ({_ENDS}))", name="an_end_has_its_time"),
+    CheckConstraint("progress BETWEEN 0 AND 100", name="progress_is_a_percentage"),
+    CheckConstraint("length(task_id) BETWEEN 1 AND 512", name="task_id_is_named"),
+    Index("task_unwatched", "key", sqlite_where=text("watcher IS NULL AND ended_at IS NULL"),
+          postgresql_where=text("watcher IS NULL AND ended_at IS NULL")),
+    Index("task_watched", "watcher", "key", sqlite_where=text("watcher IS NOT NULL"),
+          postgresql_where=text("watcher IS NOT NULL")),
+    Index("task_refresh", "refresh_at", sqlite_where=text("refresh_at IS NOT NULL"),
+          postgresql_where=text("refresh_at IS NOT NULL")),
+    Index("task_ended", "ended_at", sqlite_where=text("ended_at IS NOT NULL"),
+          postgresql_where=text("ended_at IS NOT NULL")),
+    Index("task_by_status", "status", "key"),
+    Index("task_by_task_id", "task_id"),
+)  # fmt: skip
+
+registration = Table(
+    "registration",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("task_key", BigInteger, ForeignKey("task.key", ondelete="CASCADE"), primary_key=True),
+    _moment("registered_at", required=True),
+    Index("registration_task_key", "task_key"),
+)
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("task_key", BigInteger, ForeignKey("task.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    _moment("seen_at", required=True),
+    Column("object", Text, nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    _key(),
+    _task_key(),
+    Column("sequence", Integer, nullable=False),
+    Column("event", Text, nullable=False),
+    _moment("observed_at", required=True),
+    Column("from_status", Text),
+    Column("to_status", Text),
+    Column("upstream_status", Text),
+    Column("progress", Integer),
+    Column("note", Text),
+    UniqueConstraint("task_key", "sequence"),
+    _word_check("event", EventKind),
+    _word_check("from_status", Status, optional=True),
+    _word_check("to_status", Status, optional=True),
+    # Readers go on after the last key they have: none may be used twice, even when the newest rows were forgotten.
+    sqlite_autoincrement=True,
+)
+
+callback = Table(
+    "callback",
+    metadata,
+    _key(),
+    _task_key(),
+    Column("owner", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("metadata", Text),
+    _moment("created_at", required=True),
+    _moment("gone_at"),
+    UniqueConstraint("task_key", "owner", "url"),
+    CheckConstraint("format IN ('standard', 'upstream')", name="format_is_known"),
+)
+
+endpoint = Table(
+    "endpoint",
+    metadata,
+    _key(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("origin", Text, nullable=False, unique=True),
+    _moment("created_at", required=True),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _key(),
+    Column("id", Text, nullable=False, unique=True),
+    _task_key(),
+    Column("callback_key", BigInteger, ForeignKey("callback.key", ondelete="CASCADE"), nullable=False),
+    Column("endpoint_key", BigInteger, ForeignKey("endpoint.key"), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("message_type", Text, nullable=False),
+    Column("body", Text),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    _moment("next_attempt_at"),
+    _moment("created_at", required=True),
+    _moment("settled_at"),
+    UniqueConstraint("callback_key", "sequence"),
+    _word_check("message_type", MessageType),
+    _word_check("status", DeliveryStatus),
+    CheckConstraint("(status = 'pending') = (next_attempt_at IS NOT NULL)", name="a_pending_one_is_due"),
+    CheckConstraint("(status = 'pending') = (settled_at IS NULL)", name="a_settled_one_has_its_time"),
+    Index("delivery_due", "next_attempt_at", sqlite_where=text("status = 'pending'"),
+          postgresql_where=text("status = 'pending'")),
+    Index("delivery_task_key", "task_key"),
+    Index("delivery_by_status", "status", "key"),
+    Index("delivery_endpoint_key", "endpoint_key"),
+)  # fmt: skip
+
+attempt = Table(
+    "attempt",
+    metadata,
+    _key(),
+    Column("delivery_key", BigInteger, ForeignKey("delivery.key", ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    _moment("attempted_at", required=True),
+    Column("outcome", Text, nullable=False, server_default="sending"),
+    Column("status_code", Integer),
+    Column("duration_ms", Integer),
+    Column("phase", Text),
+    Column("error", Text),
+    Column("detail", Text),
+    Column("response", Text),
+    _moment("next_attempt_at"),
+    UniqueConstraint("delivery_key", "attempt"),
+    CheckConstraint("outcome IN ('sending', 'delivered', 'failed', 'interrupted')", name="outcome_is_known"),
+)
+
+upstream = Table(
+    "upstream",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    _moment("paused_until"),
+    Column("last_error", Text),
+    _moment("last_error_at"),
+    _moment("last_ok_at"),
+    Column("look_size", Integer),
+    CheckConstraint("state IN ('ok', 'paused')", name="state_is_known"),
+)
+
+daemon = Table(
+    "daemon",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", Text, nullable=False),
+    _moment("started_at", required=True),
+    _moment("heartbeat_at", required=True),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("prefix", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    _moment("created_at", required=True),
+    _moment("last_used_at"),
+    _moment("revoked_at"),
+    CheckConstraint("scope IN ('read', 'write', 'admin')", name="scope_is_known"),
+)
+
+secret = Table(
+    "secret",
+    metadata,
+    _key(),
+    Column("owner", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    _moment("created_at", required=True),
+    _moment("expires_at"),
+    Index("secret_current", "owner", unique=True, sqlite_where=text("expires_at IS NULL"),
+          postgresql_where=text("expires_at IS NULL")),
+)  # fmt: skip

@@ -1,0 +1,113 @@
+"""One attempt of a delivery: sign, send, tell what came of it."""
+
+import time
+import traceback
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from tracker.clock import Clock
+from tracker.http import Answer, Client, ExchangeError, exchange, parse_retry_after
+from tracker.model import Delivery, Outcome
+from tracker.webhooks.signing import sign
+
+_GONE = 410
+_MOST_READ = 16_384
+_MOST_KEPT = 4096
+_BODY_GRACE = timedelta(seconds=2)
+"""A receiver that has said 2xx has the message; what its body does afterwards must not cost it a duplicate."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Sender:
+    """Sends deliveries through a guarded client; `timeout` bounds a whole attempt."""
+
+    def __init__(self, client: Client, *, version: str, timeout: timedelta, clock: Clock) -> None:
+        self._client = client
+        self._user_agent = f"tracker/{version}"
+        self._timeout = timeout
+        self._clock = clock
+
+    async def send(self, delivery: Delivery, secrets: Sequence[str]) -> Outcome:
+        """Make one attempt, signed with every secret; whatever the receiver does is an outcome, never an error."""
+        started = time.monotonic()
+        try:
+            answer = await self._post(delivery, secrets)
+        except ExchangeError as fault:
+            return Outcome(
+                delivered=False,
+                duration=_since(started),
+                phase=fault.phase,
+                error=fault.error,
+                detail=fault.detail,
+                spent=fault.error != "local",
+            )
+        except Exception as fault:  # noqa: BLE001 - our own mistake must not stop the other deliveries
+            _log_fault(delivery, fault)
+            return Outcome(
+                delivered=False,
+                duration=_since(started),
+                error="internal",
+                detail="the attempt could not be made; this is the tracker's fault",
+                spent=False,
+            )
+        return self._judged(answer, _since(started))
+
+    async def _post(self, delivery: Delivery, secrets: Sequence[str]) -> Answer:
+        body = delivery.body.encode()
+        timestamp = int(self._clock().timestamp())
+        return await exchange(
+            self._client,
+            method="POST",
+            url=delivery.url,
+            headers={
+                "content-type": "application/json",
+                "user-agent": self._user_agent,
+                "webhook-id": delivery.id,
+                "webhook-timestamp": str(timestamp),
+                "webhook-signature": sign(secrets, delivery.id, timestamp, body),
+            },
+            content=body,
+            deadline=self._timeout,
+            max_bytes=_MOST_READ,
+            body_grace=_BODY_GRACE,
+        )
+
+    def _judged(self, answer: Answer, duration: timedelta) -> Outcome:
+        delivered = 200 <= answer.status < 300  # noqa: PLR2004 - what HTTP calls success
+        return Outcome(
+            delivered=delivered,
+            duration=duration,
+            status_code=answer.status,
+            error=None if delivered else "status",
+            detail=_detail(answer, delivered=delivered),
+            response=_excerpt(answer.body),
+            retry_after=None if delivered else parse_retry_after(answer.headers.get("retry-after"), self._clock()),
+            gone=answer.status == _GONE,
+        )
+
+
+def _since(started: float) -> timedelta:
+    return timedelta(seconds=time.monotonic() - started)
+
+
+def _detail(answer: Answer, *, delivered: bool) -> str | None:
+    if delivered:
+        return f"taken, though its answer's body broke off ({answer.body_error})" if answer.body_error else None
+    if 300 <= answer.status < 400:  # noqa: PLR2004 - what HTTP calls redirection
+        return f"the receiver answered {answer.status}; redirects are not followed"
+    return f"the receiver answered {answer.status}"
+
+
+def _excerpt(body: bytes) -> str:
+    """The beginning of an answer as text that any database can store."""
+    text = body[:_MOST_KEPT].decode("utf-8", "replace").replace("\0", "\ufffd")
+    return text.encode()[:_MOST_KEPT].decode("utf-8", "ignore")
+
+
+def _log_fault(delivery: Delivery, fault: Exception) -> None:
+    # Where it happened, without the text and the local variables: those may hold a secret.
+    where = "".join(traceback.format_tb(fault.__traceback__))
+    _log.error("attempt_faulted", delivery_id=delivery.id, fault=type(fault).__name__, where=where)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import pytest
 from conftest import FakeClock
 from fastapi import FastAPI
 
@@ -24,6 +25,8 @@ from tracker.store import access, changes, deliveries, tasks
 from tracker.store.database import Database
 from tracker.webhooks.composer import Composer
 
+ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For facts in which the kind of database plays no part."""
 HOOK = "https://receiver.example/hook"
 SETTINGS = Settings.model_validate(
     {

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 import pytest
-from api_harness import HOOK, Api, serving
+from api_harness import HOOK, ON_ONE_DATABASE, Api, serving
 from conftest import FakeClock
 
 from tracker.api.auth import LARGEST_BOOK, TokenBook
@@ -33,6 +33,7 @@ async def api(database: Database, clock: FakeClock) -> AsyncIterator[Api]:
         yield made
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(("method", "path"), CALLS)
 async def test_nothing_is_done_without_a_token(api: Api, method: str, path: str) -> None:
     answer = await api.client.request(method, path)
@@ -42,6 +43,7 @@ async def test_nothing_is_done_without_a_token(api: Api, method: str, path: str)
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     "shown", ["Bearer trk_unheard-of", "Bearer", "Bearer sk-1", "Basic dHJrOg==", "trk_1", "Bearer trk_" + "x" * 9000]
 )
@@ -51,6 +53,7 @@ async def test_a_token_that_nobody_made_is_refused(api: Api, shown: str) -> None
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize("shown", [b"Bearer trk_\xff", b"Bearer trk_\xc3\xbc"])
 async def test_a_token_of_strange_bytes_is_refused(api: Api, shown: bytes) -> None:
     answer = await api.client.get("/v1/tasks", headers=[(b"authorization", shown)])
@@ -58,6 +61,7 @@ async def test_a_token_of_strange_bytes_is_refused(api: Api, shown: bytes) -> No
     assert answer.status_code == 401
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(("method", "path"), WRITES)
 async def test_a_token_for_reading_may_not_write(api: Api, method: str, path: str) -> None:
     answer = await api.client.request(method, path, headers=api.shows(scope="read"))
@@ -66,6 +70,7 @@ async def test_a_token_for_reading_may_not_write(api: Api, method: str, path: st
     assert "scope write" in answer.json()["detail"]
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize("path", READS)
 @pytest.mark.parametrize("scope", ["read", "write", "admin"])
 async def test_every_scope_may_read(api: Api, path: str, scope: str) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from api_harness import HOOK, Api, fields, serving
+from api_harness import HOOK, ON_ONE_DATABASE, Api, fields, serving
 from conftest import FakeClock
 
 from tracker.model import Status
@@ -59,6 +59,7 @@ async def test_pages_of_deliveries_are_followed_to_the_end(three: Api) -> None:
     assert second["next_cursor"] is None
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     ("query", "field"),
     [

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from api_harness import Api, serving
+from api_harness import ON_ONE_DATABASE, Api, serving
 from conftest import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -29,6 +29,7 @@ async def test_all_is_well_while_the_loops_come_round(api: Api, path: str) -> No
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_a_loop_that_is_silent_is_named(api: Api, path: str) -> None:
     api.pulse.expect("courier", within=timedelta(seconds=30))
@@ -42,6 +43,7 @@ async def test_a_loop_that_is_silent_is_named(api: Api, path: str) -> None:
     assert answer.json()["detail"] == "late: courier (silent for 40 s)"
 
 
+@ON_ONE_DATABASE
 async def test_the_metrics_are_in_prometheus_format(api: Api) -> None:
     answer = await api.client.get("/metrics")
 

@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
-import httpx
 import pytest
-from api_harness import Api, fields, serving
+from api_harness import ON_ONE_DATABASE, Api, fields, serving
 from conftest import FakeClock
+from sqlalchemy import update
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from tracker.api.bodies import LARGEST_BODY
+from tracker.api.fence import Fence
 from tracker.errors import UnavailableError
 from tracker.store.database import Database, Work
+from tracker.store.schema import callback
 
 T = TypeVar("T")
 
@@ -24,6 +27,7 @@ async def api(database: Database, clock: FakeClock) -> AsyncIterator[Api]:
         yield made
 
 
+@ON_ONE_DATABASE
 async def test_an_unknown_path_is_a_problem(api: Api) -> None:
     answer = await api.client.get("/v1/nothing")
 
@@ -37,6 +41,7 @@ async def test_an_unknown_path_is_a_problem(api: Api) -> None:
     }
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize("path", ["/v1/tasks/", "/v1/tasks/tsk_1/", "//v1/tasks", "/docs", "/redoc", "/"])
 async def test_nothing_is_redirected_and_no_page_is_served(api: Api, path: str) -> None:
     answer = await api.client.get(path)
@@ -44,6 +49,7 @@ async def test_nothing_is_redirected_and_no_page_is_served(api: Api, path: str) 
     assert (answer.status_code, fields(answer)) == (404, [])
 
 
+@ON_ONE_DATABASE
 async def test_a_method_that_a_path_does_not_take_is_a_problem(api: Api) -> None:
     answer = await api.client.put("/v1/tasks/tsk_1")
 
@@ -70,6 +76,7 @@ async def test_an_unknown_delivery_is_a_problem(api: Api) -> None:
     assert (answer.status_code, answer.json()["detail"]) == (404, "there is no delivery 'msg_1'")
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize("id_", ["%00", "tsk_%00", "tsk_%0A", "%ED%A0%80", "%FF"])
 @pytest.mark.parametrize(
     ("method", "path"),
@@ -88,6 +95,7 @@ async def test_an_id_that_is_no_text_is_refused(api: Api, method: str, path: str
     assert (answer.status_code, fields(answer)) == (422, ["id"])
 
 
+@ON_ONE_DATABASE
 async def test_a_problem_does_not_send_back_all_of_a_long_input(api: Api) -> None:
     answer = await api.client.get("/v1/tasks/" + "x" * 30_000)
 
@@ -95,6 +103,7 @@ async def test_a_problem_does_not_send_back_all_of_a_long_input(api: Api) -> Non
     assert len(answer.content) < 1000
 
 
+@ON_ONE_DATABASE
 async def test_an_error_names_the_field_what_is_wrong_and_the_fix(api: Api) -> None:
     answer = await api.client.get("/v1/tasks?limit=501")
 
@@ -107,6 +116,7 @@ async def test_an_error_names_the_field_what_is_wrong_and_the_fix(api: Api) -> N
     }
 
 
+@ON_ONE_DATABASE
 class TestBodies:
     async def test_one_that_is_too_large_is_refused(self, api: Api) -> None:
         answer = await api.client.post("/v1/tasks", content=b" " * (LARGEST_BODY + 1))
@@ -198,6 +208,7 @@ class TestTrouble:
             yield api
         database.close()
 
+    @ON_ONE_DATABASE
     @pytest.mark.parametrize("made", [Cut], indirect=True)
     @pytest.mark.parametrize(
         ("method", "path"),
@@ -210,6 +221,7 @@ class TestTrouble:
         assert answer.headers["retry-after"] == "1"
         assert "10.0.0.7" not in answer.text
 
+    @ON_ONE_DATABASE
     @pytest.mark.parametrize("made", [Broken], indirect=True)
     async def test_what_nobody_expected_is_500_without_details_and_logged(self, made: Api) -> None:
         with capture_logs() as logs:
@@ -221,6 +233,27 @@ class TestTrouble:
             ("request_failed", "GET", "/v1/tasks", "error")
         ]
 
+    async def test_an_answer_that_breaks_in_the_middle_is_left_to_the_server(self) -> None:
+        """It closes the connection, which is all that can be told by then."""
+        sent: list[str] = []
+
+        async def breaks(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            raise ZeroDivisionError
+
+        async def send(message: Message) -> None:
+            sent.append(message["type"])
+
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        with capture_logs() as logs, pytest.raises(ZeroDivisionError):
+            await Fence(breaks)({"type": "http", "method": "GET", "path": "/"}, receive, send)
+
+        assert sent == ["http.response.start"]
+        assert [line["event"] for line in logs] == ["request_failed"]
+
+    @ON_ONE_DATABASE
     @pytest.mark.parametrize("made", [Stuck], indirect=True)
     async def test_a_database_that_does_not_answer_in_time_is_not_ready(
         self, made: Api, monkeypatch: pytest.MonkeyPatch
@@ -241,16 +274,15 @@ class TestTrouble:
         assert api.woken == []
 
 
-async def test_what_was_written_by_hand_can_always_be_answered(api: Api) -> None:
+@pytest.mark.parametrize(
+    ("stored", "told"), [('["\\ud800", 1e999]', ["?", None]), ("[1e999, 2]", [None, 2]), ("no JSON", "no JSON")]
+)
+async def test_what_was_written_by_hand_can_always_be_answered(api: Api, stored: str, told: object) -> None:
     """Half a character and an infinite number are no JSON, but somebody's SQL may have put them there."""
     task = await api.register(callback_url="https://receiver.example/", metadata=1)
+    by_hand = update(callback).values(metadata=stored)
 
-    def by_hand(connection: object) -> None:
-        statement = "UPDATE callback SET metadata = '[\"\\ud800\", 1e999]'"
-        connection.exec_driver_sql(statement)  # type: ignore[attr-defined]
-
-    await api.database.write(by_hand)
+    await api.database.write(lambda connection: connection.execute(by_hand))
     answer = await api.client.get(f"/v1/tasks/{task['id']}")
 
-    assert answer.status_code == 200
-    assert isinstance(answer, httpx.Response)
+    assert [made["metadata"] for made in answer.json()["callbacks"]] == [told]

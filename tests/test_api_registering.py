@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from api_harness import HOOK, Api, fields, serving
+from api_harness import HOOK, ON_ONE_DATABASE, Api, fields, serving
 from conftest import FakeClock
 
 from tracker.model import Status
@@ -99,6 +99,7 @@ async def test_the_poller_is_woken_by_a_registration_and_the_courier_is_not(api:
     assert api.woken == ["poller"]
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     ("document", "field"),
     [
@@ -133,12 +134,14 @@ async def test_a_bad_registration_is_refused_and_the_field_named(api: Api, docum
     assert (await api.client.get("/v1/tasks")).json()["tasks"] == []
 
 
+@ON_ONE_DATABASE
 async def test_everything_that_is_wrong_with_a_registration_is_told_at_once(api: Api) -> None:
     answer = await api.client.post("/v1/tasks", json={"task_id": 1, "format": "xml", "colour": "red"})
 
     assert sorted(fields(answer)) == ["colour", "format", "task_id"]
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     "body",
     [
@@ -160,6 +163,7 @@ async def test_a_body_that_is_no_json_is_refused(api: Api, body: bytes) -> None:
         assert "is not JSON" in answer.json()["detail"]
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999", b"1" * 5000])
 async def test_metadata_with_numbers_that_json_cannot_carry_is_refused(api: Api, number: bytes) -> None:
     answer = await api.client.post("/v1/tasks", content=b'{"task_id": "1", "metadata": %s}' % number)
@@ -168,6 +172,7 @@ async def test_metadata_with_numbers_that_json_cannot_carry_is_refused(api: Api,
     assert fields(answer) in (["metadata"], ["body"])
 
 
+@ON_ONE_DATABASE
 async def test_the_content_type_does_not_matter(api: Api) -> None:
     answer = await api.client.post("/v1/tasks", content=b'{"task_id": "1"}', headers={"content-type": "text/plain"})
 
@@ -211,12 +216,14 @@ async def test_one_bad_row_keeps_a_whole_batch_out_and_every_bad_field_is_named(
     assert api.woken == []
 
 
+@ON_ONE_DATABASE
 async def test_no_more_than_a_hundred_errors_of_a_batch_are_told(api: Api) -> None:
     answer = await api.client.post("/v1/tasks/batch", json=[{}] * 300)
 
     assert len(fields(answer)) == 100
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     ("document", "field"),
     [

@@ -2,19 +2,18 @@
 
 import json
 
-from pydantic_core import PydanticSerializationError, to_json
-from starlette.responses import Response
+from pydantic_core import PydanticSerializationError, from_json, to_json
+from starlette.responses import JSONResponse
 
 
-class Answer(Response):
+class Answer(JSONResponse):
     """A JSON answer, whatever people have written into the database."""
-
-    media_type = "application/json"
 
     def render(self, content: object) -> bytes:
         """JSON in UTF-8."""
         try:
             return to_json(content, inf_nan_mode="null")
         except (PydanticSerializationError, ValueError):
-            # Half a character, or very deep nesting: plain ASCII carries both.
-            return json.dumps(content, separators=(",", ":")).encode()
+            # Half a character, which no UTF-8 can carry, becomes a question mark.
+            text = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+            return to_json(from_json(text), inf_nan_mode="null")

@@ -40,9 +40,21 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def answers(shape: Any, status: int = 200, *, description: str = "Done.", fails: tuple[int, ...] = ()) -> Responses:  # noqa: ANN401 - a TypedDict is no type
+def answers(
+    shape: Any,  # noqa: ANN401 - a TypedDict is no type
+    status: int = 200,
+    *,
+    description: str = "Done.",
+    headers: dict[str, Any] | None = None,
+    fails: tuple[int, ...] = (),
+) -> Responses:
     """A call's answer, and the problems that every call with a token can have, with those of its own."""
-    return {status: {"model": shape, "description": description}, **problems(401, 403, *fails, 500, 503)}
+    return {status: answer_in(shape, description, headers=headers), **problems(401, 403, *fails, 500, 503)}
+
+
+def answer_in(shape: Any, description: str, *, headers: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ANN401
+    """An answer in a shape."""
+    return {"model": shape, "description": description, "headers": headers or {}}
 
 
 def problems(*statuses: int) -> Responses:

@@ -16,6 +16,8 @@ from tracker.store.tasks import Filter
 LARGEST_PAGE = 500
 # The last one is what decoding leaves of bytes that are no UTF-8.
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffd]")
+# In an address a plus means a blank, unless somebody thought of escaping it.
+_LOST_PLUS = re.compile(r"(:[\d.]+) (\d\d:?\d\d)$")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,8 +40,7 @@ _KNOWN_STATUSES = tuple(str(status) for status in Status)
 
 
 def _moment(value: object) -> datetime:
-    # An address carries a plus as a blank, unless somebody thought of escaping it.
-    text = re.sub(r" (?=\d\d:?\d\d$)", "+", str(value).strip()) if re.search(r"\d[T ]\d", str(value)) else str(value)
+    text = _LOST_PLUS.sub(r"\1+\2", str(value).strip())
     try:
         moment = datetime.fromisoformat(text)
         aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tracker.api.answer import Answer
 from tracker.api.auth import Writer
 from tracker.api.bodies import read_json
-from tracker.api.openapi import MANY_REGISTRATIONS, ONE_REGISTRATION, answers
+from tracker.api.openapi import MANY_REGISTRATIONS, ONE_REGISTRATION, answer_in, answers
 from tracker.api.ports import ApiPorts, Ports
 from tracker.api.problems import MOST_ERRORS, unusable
 from tracker.api.registrar import Registrar
@@ -29,8 +29,8 @@ _LOCATION = {"Location": {"description": "The task's own address.", "schema": {"
     status_code=201,
     openapi_extra=ONE_REGISTRATION,
     responses={
-        **answers(TaskAnswer, 201, description="New, and on disk.", fails=(413, 422)),
-        200: {"model": TaskAnswer, "description": "Known already; what was given anew is updated."},
+        **answers(TaskAnswer, 201, description="New, and on disk.", headers=_LOCATION, fails=(413, 422)),
+        200: answer_in(TaskAnswer, "Known already; what was given anew is updated.", headers=_LOCATION),
     },
 )
 async def register_task(request: Request, ports: Ports, caller: Writer) -> Response:

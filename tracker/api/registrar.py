@@ -56,7 +56,8 @@ class Registrar:
     def _join(self, wanted: Wanted, caller: Caller) -> tuple[_Group, int]:
         with self._lock:
             group = self._open.get(caller)
-            if group is None or len(group.wanted) >= LARGEST_GROUP:
+            # One that is written already was never taken: the database was away.
+            if group is None or len(group.wanted) >= LARGEST_GROUP or group.written.done():
                 group = self._open[caller] = _Group(caller)
                 group.written = asyncio.ensure_future(self._database.write(partial(self._register_group, group=group)))
             group.wanted.append(wanted)

@@ -111,13 +111,14 @@ class LocalTracker:
 
     def refresh(self, id_: str) -> Document:
         """Leave a note for the daemon that watches it."""
-        self._database.write_now(self._intake.refresh(id_, LOCAL))
-        return self.task(id_)
+        return self._told(self._database.write_now(self._intake.refresh(id_, LOCAL)))
 
     def drop(self, id_: str) -> Document:
         """Stop watching."""
-        self._database.write_now(self._intake.drop(id_, LOCAL))
-        return self.task(id_)
+        return self._told(self._database.write_now(self._intake.drop(id_, LOCAL)).task)
+
+    def _told(self, task: Task) -> Document:
+        return self._database.read_now(partial(_with_callbacks, found=[task]))[0]
 
     def upstreams(self) -> list[Document]:
         """How each upstream is doing, and those that tasks name but nobody configured."""

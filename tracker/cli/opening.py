@@ -24,7 +24,7 @@ def open_tracker(invocation: Invocation, *, may_create: bool = False) -> Iterato
     if invocation.url is not None:
         from tracker.cli.remote import RemoteTracker
 
-        with RemoteTracker.open(invocation.url, os.environ.get("TRACKER_TOKEN", "")) as remote:
+        with RemoteTracker.open(invocation.url, os.environ.get("TRACKER_TOKEN", "").strip()) as remote:
             yield remote
         return
     from tracker.cli.local import LocalTracker

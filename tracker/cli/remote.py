@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import quote
 
 import tracker
@@ -39,7 +38,7 @@ class RemoteTracker:
         answers: list[Document] = []
         for batch in _batches(bodies):
             try:
-                answers += self._call("POST", "/v1/tasks/batch", document=batch)["tasks"]
+                answers += _rows(self._call("POST", "/v1/tasks/batch", document=batch), "tasks")
             except InputError as error:
                 raise _placed(error, entries, registered=len(answers)) from None
         return answers
@@ -58,17 +57,17 @@ class RemoteTracker:
 
     def task(self, id_: str) -> Document:
         """A task by its `tsk_…`."""
-        return self._document("GET", _path(id_))
+        return self._task("GET", _path(id_))
 
     def history(self, id_: str) -> list[Document]:
         """The events of a task, first to last."""
-        return list(self._document("GET", _path(id_, "/history"))["events"])
+        return _rows(self._call("GET", _path(id_, "/history")), "events")
 
     def deliveries(self, *, id_: str | None, status: str | None, limit: int) -> list[Document]:
         """The newest deliveries of all tasks, or those of one task."""
         if id_ is None:
             return [self._with_attempts(line) for line in self.list_deliveries(status=status, limit=limit)]
-        found = self._document("GET", _path(id_, "/deliveries"))["deliveries"]
+        found = _rows(self._call("GET", _path(id_, "/deliveries")), "deliveries")
         return [line for line in found if status in (None, line["status"])]
 
     def list_deliveries(self, *, status: str | None, limit: int) -> list[Document]:
@@ -76,20 +75,20 @@ class RemoteTracker:
         return self._pages("/v1/deliveries", "deliveries", {"status": status}, limit)
 
     def _with_attempts(self, line: Document) -> Document:
-        whole = self._document("GET", f"/v1/deliveries/{line['id']}")
+        whole = self._call("GET", f"/v1/deliveries/{line['id']}")
         return {name: value for name, value in whole.items() if name != "body"}
 
     def refresh(self, id_: str) -> Document:
         """Have a look taken now."""
-        return self._document("POST", _path(id_, "/refresh"))
+        return self._task("POST", _path(id_, "/refresh"))
 
     def drop(self, id_: str) -> Document:
         """Stop watching."""
-        return self._document("DELETE", _path(id_))
+        return self._task("DELETE", _path(id_))
 
     def upstreams(self) -> list[Document]:
         """How each upstream is doing."""
-        return list(self._document("GET", "/v1/upstreams")["upstreams"])
+        return _rows(self._call("GET", "/v1/upstreams"), "upstreams")
 
     def _pages(self, path: str, name: str, query: Mapping[str, object], limit: int) -> list[Document]:
         """As many as asked for, a page at a time."""
@@ -99,23 +98,37 @@ class RemoteTracker:
         while len(found) < limit:
             page = {"limit": min(limit - len(found), _LARGEST_PAGE)} | ({"cursor": cursor} if cursor else {})
             answer = self._call("GET", path, query=given | page)
-            found += answer[name]
+            found += _rows(answer, name)
             cursor = answer.get("next_cursor")
             if cursor is None:
                 break
         return found
 
-    def _document(self, method: str, path: str) -> Document:
+    def _task(self, method: str, path: str) -> Document:
         answer = self._call(method, path)
-        return answer if isinstance(answer, dict) else {}
+        if "task_id" not in answer:
+            raise _stranger()
+        return answer
 
     def _call(
         self, method: str, path: str, *, query: Mapping[str, str | int] | None = None, document: object = None
-    ) -> Any:  # noqa: ANN401 - JSON
+    ) -> Document:
         status, answer = self._client.call(method, path, query=query, document=document)
-        if 200 <= status < 300:  # noqa: PLR2004 - HTTP
-            return answer
-        raise _explained(status, answer if isinstance(answer, dict) else {})
+        told = answer if isinstance(answer, dict) else {}
+        if not 200 <= status < 300:  # noqa: PLR2004 - HTTP
+            raise _explained(status, told)
+        return told
+
+
+def _rows(answer: Document, name: str) -> list[Document]:
+    rows = answer.get(name)
+    if not isinstance(rows, list):
+        raise _stranger()
+    return rows
+
+
+def _stranger() -> UnavailableError:
+    return UnavailableError("what answers at --url is no tracker daemon")
 
 
 def _path(id_: str, rest: str = "") -> str:

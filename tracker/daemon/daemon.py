@@ -38,8 +38,8 @@ log = structlog.get_logger()
 
 DRAIN = timedelta(seconds=6)
 """How long what is in hand may take to finish once we are told to stop; the rest is given back."""
-_FIND_EVERY = timedelta(seconds=0.5)
-_WAKE_EVERY = timedelta(seconds=1)
+_WAKE_EVERY = timedelta(seconds=0.75)
+"""What another process wrote is found within a second; what this one writes wakes whom it concerns at once."""
 _COUNT_EVERY = timedelta(seconds=15)
 _TIDY_EVERY = timedelta(minutes=10)
 _LATE = timedelta(seconds=60)
@@ -157,7 +157,7 @@ class Daemon:
                 log.info("stopping")
                 deadline.reschedule(asyncio.get_running_loop().time() + DRAIN.total_seconds())
                 ticks.stop()
-                self._server.should_exit = True
+                self._server.stop()
                 for worker in workers:
                     worker.stop()
         except TimeoutError:
@@ -185,8 +185,7 @@ class Daemon:
 
     def _make_ticks(self) -> Ticks:
         ticks = Ticks()
-        ticks.every(_FIND_EVERY, self._find.wake)
-        ticks.every(_WAKE_EVERY, self._wake_workers)
+        ticks.every(_WAKE_EVERY, self._wake_all)
         ticks.every(HEARTBEAT_EVERY, self._beat.wake)
         ticks.every(_COUNT_EVERY, self._count.wake)
         ticks.every(_TIDY_EVERY, self._tidy.wake)
@@ -194,7 +193,8 @@ class Daemon:
             self._pulse.expect(name, _LATE)
         return ticks
 
-    def _wake_workers(self) -> None:
+    def _wake_all(self) -> None:
+        self._find.wake()
         self._courier.wake()
         for lane in self._lanes.values():
             lane.wake()

@@ -1,5 +1,6 @@
 """The HTTP server inside our loop: our signals, our socket."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -11,7 +12,20 @@ from tracker.errors import UnavailableError
 
 
 class Server(uvicorn.Server):
-    """uvicorn, without its signal handlers: the daemon decides when it stops."""
+    """uvicorn, without its signal handlers and its ten wake-ups a second: the daemon decides when it stops."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Accept nothing more; `serve` returns when what is in hand is answered."""
+        self.should_exit = True
+        self._stop.set()
+
+    async def main_loop(self) -> None:
+        """Wait; there are no limits to watch and no headers to refresh."""
+        await self._stop.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -27,6 +41,7 @@ def make_server(app: FastAPI) -> Server:
         access_log=False,
         lifespan="off",
         server_header=False,
+        date_header=False,
         timeout_graceful_shutdown=3,
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=64 * 1024,

@@ -1,5 +1,6 @@
 """Synchronous calls of the command line to a daemon's API: JSON there and back, nothing kept in between."""
 
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +11,7 @@ from tracker.errors import InputError, UnavailableError
 from tracker.http.clients import tls_context
 
 _TIMEOUT_SECONDS = 30.0
+_TOKEN = re.compile("[!-~]+")
 
 
 class PlainClient:
@@ -18,6 +20,8 @@ class PlainClient:
     def __init__(self, base_url: str, token: str, *, user_agent: str) -> None:
         headers = {"user-agent": user_agent, "accept": "application/json"}
         if token:
+            if not _TOKEN.fullmatch(token):
+                raise InputError("TRACKER_TOKEN", "is no token", "set it to one that `tracker token create` printed")
             headers["authorization"] = f"Bearer {token}"
         try:
             self._client = httpx.Client(
@@ -28,8 +32,11 @@ class PlainClient:
                 trust_env=False,
                 follow_redirects=False,
             )
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise InputError("--url", "is not an address", 'write one like "http://127.0.0.1:8640"') from error
+        except (httpx.InvalidURL, ValueError) as error:
+            raise _no_address() from error
+        if self._client.base_url.scheme not in ("http", "https") or not self._client.base_url.host:
+            self._client.close()
+            raise _no_address()
 
     def __enter__(self) -> Self:
         return self
@@ -45,8 +52,6 @@ class PlainClient:
         """The status and the JSON of an answer (None where it has none); raises UnavailableError without an answer."""
         try:
             response = self._client.request(method, path, params=dict(query or {}), json=document)
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise InputError("--url", "is not an address", 'write one like "http://127.0.0.1:8640"') from error
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise UnavailableError(
@@ -56,3 +61,7 @@ class PlainClient:
             return response.status_code, response.json() if response.content else None
         except ValueError:
             return response.status_code, None
+
+
+def _no_address() -> InputError:
+    return InputError("--url", "is not an address", 'write one like "http://127.0.0.1:8640"')

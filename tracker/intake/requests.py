@@ -92,7 +92,9 @@ def explain(problem: Any, *, where: str = "") -> InputError:  # noqa: ANN401 - p
     context = problem.get("ctx", {})
     if problem["type"] == "unfit":
         return InputError(field, context["problem"], context["fix"])
-    what, fix = _WORDS.get(problem["type"], (problem["msg"][:1].lower() + problem["msg"][1:], "correct it"))
+    if problem["type"] not in _WORDS:
+        return InputError(field, problem["msg"][:1].lower() + problem["msg"][1:], "correct it")
+    what, fix = _WORDS[problem["type"]]
     return InputError(field, what.format(**context), fix.format(**context))
 
 

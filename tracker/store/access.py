@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, insert, or_, select, text, update
 
+from tracker.store.dialect import insert_into
 from tracker.store.rows import new_id
 from tracker.store.schema import secret, token
 
@@ -83,19 +84,29 @@ def touch_tokens(connection: Connection, ids: Collection[str], *, now: datetime)
 
 def current_secret(connection: Connection, owner: str, *, now: datetime, fresh: str) -> str:
     """The owner's secret; `fresh` becomes it when there is none yet."""
-    found = connection.scalar(select(secret.c.secret).where(secret.c.owner == owner, secret.c.expires_at.is_(None)))
-    if found is not None:
-        return str(found)
-    connection.execute(insert(secret).values(owner=owner, secret=fresh, created_at=now))
-    return fresh
+    query = select(secret.c.secret).where(secret.c.owner == owner, secret.c.expires_at.is_(None))
+    while True:
+        found = connection.scalar(query)
+        if found is not None:
+            return str(found)
+        if _make_current(connection, owner, now=now, fresh=fresh):
+            return fresh
 
 
 def rotate_secret(connection: Connection, owner: str, *, now: datetime, fresh: str) -> str:
     """Make `fresh` the owner's secret; the one before signs beside it for another 24 hours."""
     before = update(secret).where(secret.c.owner == owner, secret.c.expires_at.is_(None))
-    connection.execute(before.values(expires_at=now + OVERLAP))
-    connection.execute(insert(secret).values(owner=owner, secret=fresh, created_at=now))
-    return fresh
+    while True:
+        connection.execute(before.values(expires_at=now + OVERLAP))
+        if _make_current(connection, owner, now=now, fresh=fresh):
+            return fresh
+
+
+def _make_current(connection: Connection, owner: str, *, now: datetime, fresh: str) -> bool:
+    """False where somebody else made one at the same moment; by now it is committed, and seen."""
+    made = insert_into(connection, secret).values(owner=owner, secret=fresh, created_at=now)
+    only_one = made.on_conflict_do_nothing(index_elements=["owner"], index_where=text("expires_at IS NULL"))
+    return connection.execute(only_one.returning(secret.c.key)).one_or_none() is not None
 
 
 def signing_secrets(connection: Connection, owners: Collection[str], *, now: datetime) -> dict[str, list[str]]:

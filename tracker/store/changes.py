@@ -21,6 +21,7 @@ from tracker.store.rows import (
     task_of,
 )
 from tracker.store.schema import UtcDateTime, callback, delivery, event, snapshot, task
+from tracker.store.watching import is_alive
 
 Decide = Callable[[Task], Change]
 PROGRESS_TYPES = (str(MessageType.PROGRESS), str(MessageType.NEEDS_INPUT))
@@ -43,11 +44,10 @@ def record(
     With a `watcher`, live tasks that somebody else watches by now are left alone and missing from the
     answer: a daemon that was frozen and replaced writes nothing.
     """
-    changes: dict[int, Change] = {}
-    for found, watched_by in _locked(connection, decisions):
-        if watcher is not None and not found.status.is_end and watched_by != watcher:
-            continue
-        changes[found.key] = decisions[found.key](found)
+    locked = _locked(connection, decisions)
+    if watcher is not None:
+        locked = _within_fence(connection, locked, watcher)
+    changes = {found.key: decisions[found.key](found) for found, _ in locked}
     _update_tasks(connection, changes.values(), watcher=watcher, now=now)
     _insert_events(connection, changes.values())
     _keep_objects(connection, changes.values(), now)
@@ -64,6 +64,15 @@ def _locked(connection: Connection, keys: Iterable[int]) -> list[tuple[Task, str
     query = select(*TASK_COLUMNS, task.c.watcher).where(task.c.key.in_(list(keys))).order_by(task.c.key)
     rows = connection.execute(query.with_for_update(of=task)).all()
     return [(task_of(row[:-1]), row[-1]) for row in rows]
+
+
+def _within_fence(
+    connection: Connection, locked: Sequence[tuple[Task, str | None]], watcher: str
+) -> list[tuple[Task, str | None]]:
+    """Live tasks belong to their watcher; ended ones, which nobody watches, to any daemon that is not replaced."""
+    if any(found.status.is_end for found, _ in locked) and not is_alive(connection, watcher):
+        return []
+    return [(found, by) for found, by in locked if found.status.is_end or by == watcher]
 
 
 def _update_tasks(connection: Connection, changes: Iterable[Change], *, watcher: str | None, now: datetime) -> None:

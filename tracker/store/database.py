@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
@@ -62,7 +62,11 @@ class Database:
 
     async def read(self, work: Work[T]) -> T:
         """Run a query on a reader's thread; raises UnavailableError when the database is out of reach."""
-        return await asyncio.wrap_future(self._readers.submit(self.read_now, work))
+        try:
+            reading = self._readers.submit(self.read_now, work)
+        except RuntimeError as error:
+            raise UnavailableError("the database is closed") from error
+        return await asyncio.wrap_future(reading)
 
     async def write(self, work: Work[T]) -> T:
         """Run work in the writer's next transaction and return after its commit."""
@@ -159,7 +163,7 @@ class _Writer:
             with translated(), self._engine.begin() as connection:
                 results = [work(connection) for work, _ in group]
         except Exception as error:  # noqa: BLE001 - whoever asked is told
-            if len(group) == 1 or isinstance(error, UnavailableError):
+            if len(group) == 1 or _concerns_all(error):
                 for _, promise in group:
                     promise.set_exception(error)
                 return
@@ -169,6 +173,16 @@ class _Writer:
             return
         for (_, promise), result in zip(group, results, strict=True):
             promise.set_result(result)
+
+
+_CONTENTION = ("40", "55P03", "57014")
+"""SQLSTATE classes: deadlock, lock timeout, statement timeout: somebody holds a row that one piece needs."""
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether the other pieces of a group cannot be written either: the database is away, not held up by one row."""
+    state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or ""
+    return isinstance(error, UnavailableError) and not state.startswith(_CONTENTION)
 
 
 @contextmanager
@@ -194,9 +208,16 @@ def _away(error: DBAPIError) -> str | None:
     if "no such table" in said or getattr(cause, "sqlstate", None) == "42P01":
         return "the database has no schema yet, or an old one: run `tracker db upgrade`"
     if isinstance(cause, sqlite3.Error):
-        return f"the database is out of reach: {said}" if isinstance(cause, sqlite3.OperationalError) else None
+        # A plain DatabaseError is a file that is no database, or a broken one; its subclasses are about one statement.
+        is_away = isinstance(cause, sqlite3.OperationalError) or type(cause) is sqlite3.DatabaseError
+        return f"the database is out of reach: {said}" if is_away else None
     state = getattr(cause, "sqlstate", None)
-    if error.connection_invalidated or state is None or state.startswith(_POSTGRES_AWAY):
+    if state is None:
+        # What the driver refuses by itself, a NUL in a text say, has no code either.
+        is_away = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    else:
+        is_away = error.connection_invalidated or state.startswith(_POSTGRES_AWAY)
+    if is_away:
         return f"the database is out of reach: {said}"
     return None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, TextClause, exists, insert, select, text, update
 
 from tracker.model import Delivery, DeliveryStatus, EventKind, MessageType, Outcome
 from tracker.store.schema import attempt, callback, delivery, endpoint, event, task
@@ -91,16 +91,17 @@ def _delivery_of(row: Any) -> Delivery:  # noqa: ANN401 - a row of _CLAIMED
 def settle(
     connection: Connection, claimed: Delivery, outcome: Outcome, *, now: datetime, next_attempt_at: datetime | None
 ) -> bool:
-    """Write what came of an attempt; False when the delivery has gone on without us meanwhile.
+    """Write what came of an attempt; False when it was written before, or the delivery has gone on without us.
 
     Without `next_attempt_at`, a delivery that was not delivered is dead: kept, counted, replayable.
     """
-    _close_attempt(connection, claimed, outcome, next_attempt_at)
+    # The task first, then its messages, as everybody who needs both: in another order two daemons lock each other out.
+    connection.execute(select(task.c.key).where(task.c.key == claimed.task_key).with_for_update())
     status = _status_after(outcome, next_attempt_at)
     pending = status is DeliveryStatus.PENDING
     written = connection.execute(
         update(delivery)
-        .where(delivery.c.key == claimed.key, delivery.c.attempt == claimed.attempt, _PENDING)
+        .where(*_still_out(claimed))
         .values(
             status=str(status),
             failures=delivery.c.failures + int(not outcome.delivered and outcome.spent),
@@ -108,11 +109,20 @@ def settle(
             settled_at=None if pending else now,
         )
     )
+    is_ours = written.rowcount == 1
+    _close_attempt(connection, claimed, outcome, next_attempt_at if is_ours else None)
     if outcome.gone:
         _end_callback(connection, claimed.callback_key, now)
-    if written.rowcount == 1:
+    if is_ours:
         _note(connection, claimed, outcome, status, now)
-    return written.rowcount == 1
+    return is_ours
+
+
+def _still_out(claimed: Delivery) -> tuple[ColumnElement[bool] | TextClause, ...]:
+    """That this very attempt of a delivery is under way: not outrun, not superseded, its outcome not written."""
+    number = (attempt.c.delivery_key == claimed.key, attempt.c.attempt == claimed.attempt)
+    is_open = exists().where(*number, attempt.c.outcome == "sending")
+    return (delivery.c.key == claimed.key, delivery.c.attempt == claimed.attempt, _PENDING, is_open)
 
 
 def _status_after(outcome: Outcome, next_attempt_at: datetime | None) -> DeliveryStatus:
@@ -124,9 +134,11 @@ def _status_after(outcome: Outcome, next_attempt_at: datetime | None) -> Deliver
 def _close_attempt(
     connection: Connection, claimed: Delivery, outcome: Outcome, next_attempt_at: datetime | None
 ) -> None:
+    """Once: also for an attempt that was outrun, since what the receiver did is known by now."""
+    unknown = attempt.c.outcome.in_(("sending", "interrupted"))
     connection.execute(
         update(attempt)
-        .where(attempt.c.delivery_key == claimed.key, attempt.c.attempt == claimed.attempt)
+        .where(attempt.c.delivery_key == claimed.key, attempt.c.attempt == claimed.attempt, unknown)
         .values(
             outcome="delivered" if outcome.delivered else "failed",
             status_code=outcome.status_code,
@@ -184,9 +196,7 @@ def oldest_due_seconds(connection: Connection, *, now: datetime) -> float:
 def release_claims(connection: Connection, claimed: Sequence[Delivery], *, now: datetime) -> None:
     """Give back deliveries that were claimed but not sent: due again at once, their attempt undone."""
     for given_back in claimed:
-        ours = (delivery.c.key == given_back.key, delivery.c.attempt == given_back.attempt, _PENDING)
-        connection.execute(update(delivery).where(*ours).values(next_attempt_at=now))
-        opened = update(attempt).where(
-            attempt.c.delivery_key == given_back.key, attempt.c.attempt == given_back.attempt
-        )
-        connection.execute(opened.values(outcome="interrupted"))
+        due_now = update(delivery).where(*_still_out(given_back)).values(next_attempt_at=now)
+        if connection.execute(due_now).rowcount == 1:
+            number = (attempt.c.delivery_key == given_back.key, attempt.c.attempt == given_back.attempt)
+            connection.execute(update(attempt).where(*number).values(outcome="interrupted"))

@@ -1,21 +1,20 @@
 """Brings a database's schema to this program's version, or tells how far it is."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, inspect, make_url, text
 
 import tracker
 from tracker.errors import UnavailableError
 from tracker.store.database import open_engine, translated
 
 _ADVISORY_LOCK = 0x7472_6163_6B65_72  # "tracker"
+
+Revisions = tuple[str | None, str | None]
 
 
 def script_location() -> Path:
@@ -26,29 +25,37 @@ def script_location() -> Path:
 
 
 def newest() -> str:
-    """The revision this program needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
+    """The revision this program needs: migrations are numbered, and the last one counts."""
+    numbered = sorted(path.name.partition("_")[0] for path in (script_location() / "versions").glob("[0-9]*_*.py"))
+    if not numbered:
         raise UnavailableError(f"no migrations in {script_location()}: the installation is not complete")
-    return head
+    return numbered[-1]
 
 
 def current(connection: Connection) -> str | None:
     """The revision a database is at; None for an empty one."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
 
 
-def upgrade(url: str, revision: str = "head") -> tuple[str | None, str | None]:
+def upgrade(url: str, revision: str = "head") -> Revisions:
     """Migrate up, all of it or nothing, under a lock; returns the revisions before and after."""
-    return _migrate(url, command.upgrade, revision)
+
+    def go(connection: Connection, before: str | None) -> None:
+        if before != (newest() if revision == "head" else revision):
+            _run_alembic(connection, "upgrade", revision)
+
+    return _migrate(url, go)
 
 
-def downgrade(url: str, revision: str) -> tuple[str | None, str | None]:
+def downgrade(url: str, revision: str) -> Revisions:
     """Migrate down."""
-    return _migrate(url, command.downgrade, revision)
+    return _migrate(url, lambda connection, _: _run_alembic(connection, "downgrade", revision))
 
 
-def _migrate(url: str, go: object, revision: str) -> tuple[str | None, str | None]:
+def _migrate(url: str, go: Callable[[Connection, str | None], None]) -> Revisions:
     engine = open_engine(url, pool_size=1)
     try:
         with translated():
@@ -57,25 +64,29 @@ def _migrate(url: str, go: object, revision: str) -> tuple[str | None, str | Non
             with engine.begin() as connection:
                 _wait_for_others(connection)
                 before = current(connection)
-                config = _config()
-                config.attributes["connection"] = connection
-                if go is command.upgrade:
-                    command.upgrade(config, revision)
-                else:
-                    command.downgrade(config, revision)
+                go(connection, before)
                 return before, current(connection)
     finally:
         engine.dispose()
 
 
-def _config() -> Config:
+def _run_alembic(connection: Connection, direction: str, revision: str) -> None:
+    # Imported only here: it takes ten megabytes, which a daemon on a current schema need not carry.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
     config = Config()
     config.set_main_option("script_location", str(script_location()).replace("%", "%%"))
-    return config
+    config.attributes["connection"] = connection
+    try:
+        getattr(command, direction)(config, revision)
+    except CommandError as error:
+        raise UnavailableError(f"the schema cannot be brought to {revision}: {error}") from error
 
 
 def _wait_for_others(connection: Connection) -> None:
-    """The lock that `migrations/env.py` takes, before looking: who waited for somebody else's migration finds it done."""
+    """Take the lock of `migrations/env.py` before looking: who waited for another's migration finds it done."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})

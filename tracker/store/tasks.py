@@ -83,7 +83,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
 
 def _mentions(part: str) -> ColumnElement[bool]:
     told = exists().where(snapshot.c.task_key == task.c.key, snapshot.c.object.icontains(part, autoescape=True))
-    return or_(task.c.task_id.icontains(part, autoescape=True), task.c.id == part, told)
+    named = (column.icontains(part, autoescape=True) for column in (task.c.task_id, task.c.id))
+    return or_(*named, told)
 
 
 def _visible(query: Select[Any], owner: str | None) -> Select[Any]:

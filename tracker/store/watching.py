@@ -5,7 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from tracker.model import EventKind, Status
 from tracker.store.schema import daemon, event, task
@@ -29,6 +42,21 @@ _NOTED = text("refresh_at IS NOT NULL")
 _HAS_ENDED = text("ended_at IS NOT NULL")
 
 
+def _for(me: str | ColumnElement[str], upstreams: Any) -> ColumnElement[bool]:  # noqa: ANN401 - names, or a bind
+    """Notes for this daemon: about what it watches, and about ended tasks that nobody does."""
+    return or_(task.c.watcher == me, and_(text("watcher IS NULL"), task.c.upstream.in_(upstreams), _HAS_ENDED))
+
+
+# Built once: it is asked all the time, also when there is nothing to do.
+_OURS: BindParameter[list[str]] = bindparam("upstreams", expanding=True)
+_HAS_WORK = select(
+    or_(
+        exists().where(_UNWATCHED, task.c.upstream.in_(_OURS)),
+        exists().where(_NOTED, _for(bindparam("me"), _OURS)),
+    )
+)
+
+
 def join(connection: Connection, *, me: str, host: str, pid: int, version: str, now: datetime) -> None:
     """Enter a daemon into the table of daemons."""
     row = {"id": me, "host": host, "pid": pid, "version": version, "started_at": now, "heartbeat_at": now}
@@ -38,6 +66,12 @@ def join(connection: Connection, *, me: str, host: str, pid: int, version: str, 
 def beat(connection: Connection, *, me: str, now: datetime) -> bool:
     """Show that a daemon lives; False when it has been declared dead, so that it must start anew."""
     return connection.execute(update(daemon).where(daemon.c.id == me).values(heartbeat_at=now)).rowcount == 1
+
+
+def is_alive(connection: Connection, me: str) -> bool:
+    """Whether a daemon is in the table; if so it stays there until this transaction ends."""
+    query = select(daemon.c.id).where(daemon.c.id == me)
+    return connection.scalar(query.with_for_update(read=True, key_share=True)) is not None
 
 
 def bury(connection: Connection, *, silent_since: datetime) -> list[str]:
@@ -50,8 +84,9 @@ def bury(connection: Connection, *, silent_since: datetime) -> list[str]:
 
 def leave(connection: Connection, *, me: str) -> None:
     """Let go of everything a daemon watches, and of the daemon."""
-    connection.execute(update(task).where(_watched_by(me)).values(watcher=None))
+    # In this order: the deletion waits for an adoption that is being written, whose tasks are then released too.
     connection.execute(delete(daemon).where(daemon.c.id == me))
+    connection.execute(update(task).where(_watched_by(me)).values(watcher=None))
 
 
 def leave_all(connection: Connection) -> None:
@@ -61,7 +96,12 @@ def leave_all(connection: Connection) -> None:
 
 
 def adopt(connection: Connection, *, me: str, upstreams: Collection[str], limit: int, now: datetime) -> list[Adopted]:
-    """Take up to `limit` unwatched tasks of these upstreams, oldest first; other daemons skip what is locked here."""
+    """Take up to `limit` unwatched tasks of these upstreams, oldest first; other daemons skip what is locked here.
+
+    A daemon that has been declared dead takes nothing: nobody would ever release what it watches.
+    """
+    if not is_alive(connection, me):
+        return []
     free = select(task.c.key).where(_UNWATCHED, task.c.upstream.in_(upstreams)).order_by(task.c.key).limit(limit)
     chosen = list(connection.scalars(free.with_for_update(skip_locked=True)))
     if not chosen:
@@ -74,9 +114,8 @@ def adopt(connection: Connection, *, me: str, upstreams: Collection[str], limit:
 
 def has_work(connection: Connection, *, me: str, upstreams: Collection[str]) -> bool:
     """Whether there is anything to adopt or a note to read; cheap enough to ask every half second."""
-    free = select(task.c.key).where(_UNWATCHED, task.c.upstream.in_(upstreams)).limit(1)
-    note = select(task.c.key).where(_NOTED, _for(me, upstreams)).limit(1)
-    return connection.scalar(free) is not None or connection.scalar(note) is not None
+    found = connection.scalar(_HAS_WORK, {"me": me, "upstreams": list(upstreams)})
+    return bool(found)
 
 
 def noted(connection: Connection, *, me: str, upstreams: Collection[str], limit: int) -> list[Adopted]:
@@ -89,10 +128,6 @@ def noted(connection: Connection, *, me: str, upstreams: Collection[str], limit:
         ended = and_(task.c.key.in_(keys), task.c.watcher == me, _HAS_ENDED)
         connection.execute(update(task).where(ended).values(watcher=None))
     return [_adopted(row) for row in rows]
-
-
-def _for(me: str, upstreams: Collection[str]) -> ColumnElement[bool]:
-    return or_(task.c.watcher == me, and_(text("watcher IS NULL"), task.c.upstream.in_(upstreams), _HAS_ENDED))
 
 
 def _watched_by(me: str) -> ColumnElement[bool]:

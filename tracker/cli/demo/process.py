@@ -14,6 +14,7 @@ from tracker.errors import UnavailableError
 _START_SECONDS = 30
 _STOP_SECONDS = 15
 _TOLD_LINES = 5
+_LONGEST_LINE = 1024 * 1024
 
 
 class DaemonProcess:
@@ -38,6 +39,7 @@ class DaemonProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
             # Ctrl-C is for us: we stop it when we are done.
             start_new_session=True,
         )
@@ -58,7 +60,8 @@ class DaemonProcess:
 
     async def stop(self) -> None:
         """Ask it to stop, and wait until it has."""
-        if self._process.returncode is None:
+        # One whose log has ended is ending; a signal to it would race with whoever collects its exit code.
+        if not self._reading.done():
             self._process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(_STOP_SECONDS):

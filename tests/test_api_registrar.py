@@ -1,0 +1,154 @@
+"""Registrations that arrive at the same moment are written together, and fail apart."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import pytest
+from api_harness import HOOK, SETTINGS
+from conftest import FakeClock
+
+from tracker.api.registrar import LARGEST_GROUP, Registrar
+from tracker.errors import UnavailableError
+from tracker.guard import Guard
+from tracker.intake import Caller, Intake
+from tracker.store.database import Connection, Database, Work
+from tracker.store.registrations import Registered, Wanted
+from tracker.webhooks.composer import Composer
+
+T = TypeVar("T")
+ANN, BOB = Caller(owner="ann", scope="write"), Caller(owner="bob", scope="write")
+
+
+class Counting(Database):
+    """Counts its writes, can be held up, and can be away."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.writes = 0
+        self.is_away = False
+
+    async def write(self, work: Work[T]) -> T:
+        self.writes += 1
+        if self.is_away:
+            raise UnavailableError("cut off")
+        return await super().write(work)
+
+    def hold(self) -> threading.Event:
+        """Keep the writer busy until the event is set."""
+        go_on, started = threading.Event(), threading.Event()
+
+        def wait(_connection: Connection) -> None:
+            started.set()
+            go_on.wait(timeout=10)
+
+        threading.Thread(target=self.write_now, args=(wait,), daemon=True).start()
+        started.wait(timeout=10)
+        return go_on
+
+
+class Poisoned(Intake):
+    """Fails for one task, and with it for everything written in the same transaction."""
+
+    def register(self, wanted: Sequence[Wanted], caller: Caller) -> Work[list[Registered]]:
+        if any(want.task_id == "poison" for want in wanted):
+            raise ZeroDivisionError
+        return super().register(wanted, caller)
+
+
+@pytest.fixture
+def counting(database_url: str) -> Iterator[Counting]:
+    opened = Counting(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def registrar(counting: Counting, clock: FakeClock) -> Registrar:
+    return Registrar(counting, Poisoned(SETTINGS, Guard(), Composer(), clock))
+
+
+def want(task_id: str) -> Wanted:
+    return Wanted(upstream="default", task_id=task_id, url=HOOK)
+
+
+async def test_what_arrives_while_the_writer_is_busy_is_one_write(registrar: Registrar, counting: Counting) -> None:
+    go_on = counting.hold()
+    asked = asyncio.gather(*(registrar.register(want(str(number)), ANN) for number in range(50)))
+    await asyncio.sleep(0)
+    go_on.set()
+
+    answers = await asked
+
+    assert [(is_new, task["task_id"]) for is_new, task in answers] == [(True, str(number)) for number in range(50)]
+    assert counting.writes == 1
+
+
+async def test_the_same_task_twice_in_one_write_is_new_once(registrar: Registrar, counting: Counting) -> None:
+    go_on = counting.hold()
+    asked = asyncio.gather(*(registrar.register(want("1"), ANN) for _ in range(3)))
+    await asyncio.sleep(0)
+    go_on.set()
+
+    answers = await asked
+
+    assert [is_new for is_new, _ in answers] == [True, False, False]
+    assert len({task["id"] for _, task in answers}) == 1
+
+
+async def test_owners_are_not_mixed(registrar: Registrar, counting: Counting) -> None:
+    go_on = counting.hold()
+    asked = asyncio.gather(*(registrar.register(want("1"), caller) for caller in (ANN, BOB, ANN, BOB)))
+    await asyncio.sleep(0)
+    go_on.set()
+
+    answers = await asked
+
+    assert [is_new for is_new, _ in answers] == [True, True, False, False]
+    assert [len(task["callbacks"]) for _, task in answers] == [1, 1, 1, 1]
+    assert counting.writes == 2
+
+
+async def test_a_group_has_a_largest_size(registrar: Registrar, counting: Counting) -> None:
+    go_on = counting.hold()
+    asked = asyncio.gather(*(registrar.register(want(str(number)), ANN) for number in range(LARGEST_GROUP + 1)))
+    await asyncio.sleep(0)
+    go_on.set()
+
+    answers = await asked
+
+    assert all(is_new for is_new, _ in answers)
+    assert counting.writes == 2
+
+
+async def test_a_bad_registration_fails_alone(registrar: Registrar, counting: Counting) -> None:
+    go_on = counting.hold()
+    names = ("1", "poison", "2")
+    asked = asyncio.gather(*(registrar.register(want(name), ANN) for name in names), return_exceptions=True)
+    await asyncio.sleep(0)
+    go_on.set()
+
+    first, bad, second = await asked
+
+    assert isinstance(bad, ZeroDivisionError)
+    assert not isinstance(first, BaseException)
+    assert not isinstance(second, BaseException)
+    assert (first[0], second[0]) == (True, True)
+
+
+async def test_a_lone_bad_registration_is_tried_once(registrar: Registrar, counting: Counting) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await registrar.register(want("poison"), ANN)
+
+    assert counting.writes == 1
+
+
+async def test_a_database_that_was_away_is_asked_anew(registrar: Registrar, counting: Counting) -> None:
+    counting.is_away = True
+    with pytest.raises(UnavailableError):
+        await registrar.register(want("1"), ANN)
+
+    counting.is_away = False
+
+    assert (await registrar.register(want("1"), ANN))[0] is True

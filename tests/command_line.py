@@ -65,7 +65,7 @@ class CommandLine:
     def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's own
         """Run one as a process of its own, in its folder."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
-        return subprocess.Popen(  # noqa: S603 - our own program
+        return subprocess.Popen(
             [sys.executable, "-m", "tracker", *arguments],
             cwd=self.folder,
             env={**kept, **self.variables},

@@ -97,7 +97,7 @@ class DaemonProcess:
 
     def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """The command line beside the daemon, with the same settings."""
-        return subprocess.run(  # noqa: S603 - our own program
+        return subprocess.run(
             [sys.executable, "-m", "tracker", *arguments],
             cwd=self.folder,
             env=self.environment,

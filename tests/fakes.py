@@ -46,7 +46,7 @@ HOOK = "https://shop.example/hook"
 WORDS = {Status.SUCCEEDED: "SUCCESS", Status.FAILED: "FAILURE", Status.RUNNING: "IN_PROGRESS"}
 
 
-def snap(status: Status | None = Status.RUNNING, progress: int | None = None, **fields: Any) -> Snapshot:
+def snap(status: Status | None = Status.RUNNING, progress: int | None = None, **fields: object) -> Snapshot:
     """What an upstream says; the object tells the same."""
     word = WORDS.get(status, status.upper()) if status else ""
     fields.setdefault("upstream_status", word)
@@ -58,7 +58,7 @@ def miss(kind: MissKind, retry_after: timedelta | None = None, detail: str = "ma
     return Miss(kind=kind, detail=detail, retry_after=retry_after)
 
 
-def want(task_id: str = "1", url: str | None = HOOK, **fields: Any) -> Wanted:
+def want(task_id: str = "1", url: str | None = HOOK, **fields: object) -> Wanted:
     return Wanted(**{"upstream": UPSTREAM, "task_id": task_id, "url": url, **fields})
 
 
@@ -66,7 +66,7 @@ def delivered() -> Outcome:
     return Outcome(delivered=True, duration=timedelta(milliseconds=20), status_code=200, response="thanks")
 
 
-def failed(status_code: int | None = 500, **fields: Any) -> Outcome:
+def failed(status_code: int | None = 500, **fields: object) -> Outcome:
     known: dict[str, Any] = {"error": "status", "detail": "it answered", "gone": status_code == 410, **fields}
     return Outcome(delivered=False, duration=timedelta(milliseconds=20), status_code=status_code, **known)
 
@@ -133,9 +133,7 @@ class World:
     def seeing(self, seen: Seen, streak: Streak = NO_STREAK, rules: Rules | None = None) -> Decide:
         return partial(observe, seen=seen, now=self.clock(), streak=streak, rules=rules or Rules())
 
-    def recording(
-        self, decisions: Mapping[int, Decide | Seen], watcher: str | None = ME
-    ) -> Work[dict[int, Recorded]]:
+    def recording(self, decisions: Mapping[int, Decide | Seen], watcher: str | None = ME) -> Work[dict[int, Recorded]]:
         made = {
             key: self.seeing(found) if isinstance(found, Snapshot | Miss) else found for key, found in decisions.items()
         }
@@ -167,9 +165,7 @@ class World:
 
     def settle(self, claimed: Delivery, outcome: Outcome, again_after: float | None = None) -> bool:
         again = None if again_after is None else self.clock() + timedelta(seconds=again_after)
-        work = partial(
-            deliveries.settle, claimed=claimed, outcome=outcome, now=self.clock(), next_attempt_at=again
-        )
+        work = partial(deliveries.settle, claimed=claimed, outcome=outcome, now=self.clock(), next_attempt_at=again)
         return self.write(work)
 
     def history(self, task_id: str = "1") -> list[str]:
@@ -186,7 +182,9 @@ class World:
 
     def attempts(self) -> list[tuple[int, str]]:
         """Number and outcome of each attempt, first to last."""
-        return [(row["attempt"], row["outcome"]) for row in self.rows("SELECT attempt, outcome FROM attempt ORDER BY key")]
+        return [
+            (row["attempt"], row["outcome"]) for row in self.rows("SELECT attempt, outcome FROM attempt ORDER BY key")
+        ]
 
 
 @contextmanager
@@ -256,7 +254,9 @@ class HeldOpen:
 
 def wait_until_blocked(database: Database) -> None:
     """Return once some transaction of this Postgres database waits for a lock."""
-    query = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
     for _ in range(20_000):
         if database.read_now(lambda connection: connection.scalar(query)):
             return

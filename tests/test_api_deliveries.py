@@ -10,9 +10,11 @@ from api_harness import HOOK, ON_ONE_DATABASE, Api, fields, serving
 from conftest import FakeClock
 
 from tracker.model import Status
-from tracker.store import upstreams
+from tracker.store import registrations, upstreams
 from tracker.store.database import Database
+from tracker.store.registrations import Wanted
 from tracker.store.upstreams import Health
+from tracker.webhooks.composer import Composer
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ async def three(api: Api) -> Api:
     return api
 
 
-async def test_the_newest_delivery_is_listed_first_and_without_attempts(three: Api) -> None:
+async def test_the_newest_delivery_is_listed_first(three: Api) -> None:
     page = (await three.client.get("/v1/deliveries")).json()
 
     assert [(made["task_id"], made["type"], made["status"]) for made in page["deliveries"]] == [
@@ -43,6 +45,24 @@ async def test_the_newest_delivery_is_listed_first_and_without_attempts(three: A
     ]
     assert page["next_cursor"] is None
     assert not {"attempts", "body", "key"} & page["deliveries"][0].keys()
+
+
+async def test_a_listed_delivery_tells_its_last_attempt_only(three: Api) -> None:
+    three.attempt(delivered=False)
+    three.clock.advance(5)
+    three.attempt(delivered=True)
+    await three.register("4", callback_url=HOOK)
+    three.see("4")
+
+    (untried, *tried, at_once) = (await three.client.get("/v1/deliveries")).json()["deliveries"]
+
+    assert (untried["attempt"], untried["last_attempt"]) == (0, None)
+    assert at_once["last_attempt"]["attempt"] == 1
+    for made in tried:
+        whole = (await three.client.get(f"/v1/deliveries/{made['id']}")).json()
+        assert made["attempt"] == 2
+        assert made["last_attempt"] == whole["attempts"][1]
+        assert made["last_attempt"]["outcome"] == "delivered"
 
 
 async def test_deliveries_are_filtered_by_where_they_stand(three: Api) -> None:
@@ -140,3 +160,21 @@ async def test_upstreams_are_told_with_their_health_and_without_their_tokens(api
         "poll_interval_seconds": 5.0,
     }
     assert (told[1]["state"], told[1]["live_tasks"], told[1]["poll_interval_seconds"]) == ("ok", 0, 2.5)
+
+
+async def test_an_upstream_that_tasks_name_and_nobody_configured_is_told_too(api: Api) -> None:
+    wanted = [Wanted(upstream="gone", task_id=number) for number in ("1", "2")]
+    register = partial(registrations.register, owner="ann", now=api.clock(), compose=Composer())
+    api.database.write_now(partial(register, wanted=wanted, sees_all=False, default_format="standard"))
+    paused = Health(name="gone", state="paused", last_error="HTTP 429")
+    api.database.write_now(partial(upstreams.write, health=paused))
+
+    told = (await api.client.get("/v1/upstreams")).json()["upstreams"]
+
+    assert [one["name"] for one in told] == ["default", "spare", "gone"]
+    assert {name: value for name, value in told[2].items() if value is not None} == {
+        "name": "gone",
+        "state": "not_configured",
+        "live_tasks": 2,
+    }
+    assert told[2].keys() == told[0].keys()

@@ -213,7 +213,7 @@ async def test_the_deliveries_of_a_task_are_told_with_every_attempt(api: Api) ->
 
     (delivery,) = (await api.client.get(f"/v1/tasks/{task['id']}/deliveries")).json()["deliveries"]
 
-    attempts = delivery.pop("attempts")
+    attempts, last_attempt = delivery.pop("attempts"), delivery.pop("last_attempt")
     assert delivery == {
         "id": delivery["id"],
         "task": task["id"],
@@ -233,6 +233,7 @@ async def test_the_deliveries_of_a_task_are_told_with_every_attempt(api: Api) ->
         (1, "failed", 500),
         (2, "delivered", 204),
     ]
+    assert last_attempt == attempts[1]
     assert attempts[0]["next_attempt_at"] == "2026-11-22T08:00:05.000Z"
     assert (attempts[0]["duration_ms"], attempts[0]["response"]) == (12, "hm")
 
@@ -261,6 +262,7 @@ async def test_dropping_ends_a_task_and_keeps_its_history(api: Api) -> None:
 
     events = (await api.client.get(f"/v1/tasks/{task['id']}/history")).json()["events"]
     assert (answer.status_code, answer.json()["status"]) == (200, "dropped")
+    assert answer.json()["stopped"] is True
     assert answer.json()["callbacks"] == task["callbacks"]
     assert [line["to_status"] for line in events] == ["queued", "dropped"]
     assert api.woken == ["poller"]
@@ -272,7 +274,7 @@ async def test_dropping_twice_is_dropping_once(api: Api) -> None:
     first = await api.client.delete(f"/v1/tasks/{task['id']}")
     second = await api.client.delete(f"/v1/tasks/{task['id']}")
 
-    assert (second.status_code, second.json()) == (200, first.json())
+    assert (second.status_code, second.json()) == (200, {**first.json(), "stopped": False})
 
 
 async def test_a_task_that_has_ended_stays_as_it_is_when_dropped(three: Api) -> None:
@@ -280,7 +282,7 @@ async def test_a_task_that_has_ended_stays_as_it_is_when_dropped(three: Api) -> 
 
     answer = await three.client.delete(f"/v1/tasks/{task['id']}")
 
-    assert (answer.status_code, answer.json()) == (200, task)
+    assert (answer.status_code, answer.json()) == (200, {**task, "stopped": False})
 
 
 async def test_a_task_that_another_owner_registered_too_goes_on_for_them(api: Api) -> None:
@@ -288,9 +290,10 @@ async def test_a_task_that_another_owner_registered_too_goes_on_for_them(api: Ap
     task = await api.register()
     await api.register(headers=bob)
 
-    await api.client.delete(f"/v1/tasks/{task['id']}")
+    dropped = await api.client.delete(f"/v1/tasks/{task['id']}")
 
     mine = await api.client.get(f"/v1/tasks/{task['id']}")
     theirs = await api.client.get(f"/v1/tasks/{task['id']}", headers=bob)
+    assert dropped.json()["stopped"] is False
     assert mine.status_code == 404
     assert theirs.json()["status"] == "queued"

@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 from tracker import config
 from tracker.cli.commands.serve import token_file
 from tracker.clock import utc_now
+from tracker.intake import SCOPES
 from tracker.store import access, migrate
 from tracker.store.database import Database
 
@@ -53,6 +54,13 @@ def test_tokens_are_listed_and_revoked(run: CommandLine) -> None:
 @pytest.mark.parametrize("options", [("--owner", "ann"), ("--scope", "read"), ("--owner", "ann", "--scope", "root")])
 def test_a_token_needs_an_owner_and_a_scope(run: CommandLine, options: tuple[str, ...]) -> None:
     assert run("token", "create", *options).exit_code == 2
+
+
+def test_the_scopes_are_told_as_they_are(run: CommandLine) -> None:
+    refused = run("token", "create", "--owner", "ann", "--scope", "root")
+
+    assert f"--scope {'|'.join(SCOPES)}" in run("token", "create", "--help").stdout
+    assert "'root' is none of read, write, admin" in refused.stderr
 
 
 def test_the_secret_is_made_once_and_printed_alone(run: CommandLine) -> None:

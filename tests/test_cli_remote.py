@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ import anyio.to_thread
 import pytest
 from api_harness import HOOK, Api
 from click.testing import Result
-from command_line import CommandLine
+from command_line import UPSTREAMS, CommandLine
 from conftest import FakeClock
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -84,12 +83,59 @@ async def test_both_sides_tell_the_same(tmp_path: Path) -> None:
         ):
             here, there = await both.json(*words)
             assert here == there, words
-        # The two were configured in another order.
-        here, there = (sorted(told, key=itemgetter("name")) for told in await both.json("upstreams"))
-        assert here == there
         assert added["created"] is True
-        assert (await both.far("drop", "2")).stdout.split("\t")[3] == "dropped"
-        assert (await both.far("drop", "2")).exit_code == 1
+
+
+async def test_both_sides_tell_of_tasks_whose_upstream_is_gone(tmp_path: Path) -> None:
+    async with both_sides(tmp_path) as both:
+        with_another = CommandLine(
+            tmp_path, settings={**UPSTREAMS, "TRACKER_UPSTREAMS__OLD__BASE_URL": "http://a.example"}
+        )
+        await in_thread(lambda: with_another("add", "1", "--upstream", "old"))
+
+        here, there = await both.json("upstreams")
+
+    assert here == there
+    assert [(one["name"], one["state"], one["live_tasks"]) for one in there] == [
+        ("default", "ok", 0),
+        ("spare", "ok", 0),
+        ("old", "not_configured", 1),
+    ]
+
+
+async def test_both_sides_say_whether_a_drop_stopped_anything(tmp_path: Path) -> None:
+    async with both_sides(tmp_path) as both:
+        for number in ("1", "2"):
+            await both.far("add", number)
+
+        far = [await both.far("drop", "1", "--json") for _ in range(2)]
+        near = [await in_thread(lambda: both.local("drop", "2", "--json")) for _ in range(2)]
+
+    for first, again in (far, near):
+        assert (first.exit_code, again.exit_code) == (0, 1)
+        assert json.loads(again.stdout) == {**json.loads(first.stdout), "stopped": False}
+        assert json.loads(first.stdout)["status"] == "dropped"
+
+
+async def test_a_task_that_goes_on_for_another_owner_was_not_stopped(tmp_path: Path) -> None:
+    async with both_sides(tmp_path, scope="write") as both:
+        await both.far("add", "1")
+        both.remote.settings["TRACKER_TOKEN"] = both.api.token("bob")
+        await both.far("add", "1")
+
+        dropped = await both.far("drop", "1")
+
+    assert dropped.exit_code == 1
+    assert dropped.stdout.split("\t")[3] == "queued"
+
+
+async def test_deliveries_are_listed_in_one_call(tmp_path: Path) -> None:
+    app = Always(JSONResponse({"deliveries": [{"id": "msg_1", "last_attempt": None}], "next_cursor": None}))
+    async with answering(tmp_path, app) as run:
+        listed = await in_thread(lambda: run("deliveries"))
+
+    assert listed.exit_code == 0, listed.stderr
+    assert [request.url.path for request in app.asked] == ["/v1/deliveries"]
 
 
 async def test_lists_go_on_over_pages(tmp_path: Path) -> None:
@@ -193,7 +239,7 @@ async def test_whatever_answers_there_is_an_exit_code(tmp_path: Path, response: 
 @pytest.mark.parametrize("answer", [PlainTextResponse("hello"), JSONResponse({"pages": []}), JSONResponse([1])])
 async def test_an_answer_of_something_else_is_no_daemon(tmp_path: Path, answer: Response) -> None:
     async with answering(tmp_path, Always(answer)) as run:
-        for words in (("list",), ("upstreams",), ("show", "tsk_1"), ("add", "1")):
+        for words in (("list",), ("upstreams",), ("show", "tsk_1"), ("add", "1"), ("deliveries",)):
             result = await in_thread(lambda words=words: run(*words))
             assert result.exit_code == 69, words
 

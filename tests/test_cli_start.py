@@ -45,7 +45,7 @@ for words in {[(), *commands()]!r}:
         assert not exit.code, words
 print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stderr.strip() == "[]"
     assert done.stdout.count("Usage:") == 1 + len(commands())
@@ -61,7 +61,7 @@ try:
 finally:
     print([name for name in sys.modules if name.startswith("tracker.cli.commands")], file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stderr.strip() == "[]"
 
@@ -74,6 +74,15 @@ def test_the_overview_says_of_a_command_what_the_command_says_of_itself(name: st
     assert command is not None
     assert command.help is not None
     assert re.search(rf"^  {name} +{re.escape(command.help.splitlines()[0])}$", overview, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", GROUPS, ids=" ".join)
+def test_a_group_says_of_each_command_a_whole_sentence(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(cli, [*words, "--help"], terminal_width=100).stdout
+
+    told = re.findall(r"^  \w+ +(.*)$", shown.partition("Commands:")[2], re.MULTILINE)
+    assert told
+    assert all(re.search(r"[^.]\.$", sentence) for sentence in told), told
 
 
 @pytest.mark.parametrize("words", [words for words in commands() if words not in GROUPS], ids=" ".join)

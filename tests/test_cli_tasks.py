@@ -15,7 +15,7 @@ from conftest import FakeClock
 from tracker.cli.commands import deliveries, history, upstreams
 from tracker.cli.commands import list as list_command
 from tracker.cli.commands.watch import follow
-from tracker.model import Status
+from tracker.model import EVENT_WORDS, Status
 from tracker.store import upstreams as upstream_store
 from tracker.store.database import Database
 from tracker.store.upstreams import Health
@@ -105,6 +105,12 @@ def test_add_names_what_it_refuses(run: CommandLine, options: tuple[str, str], f
 
     assert result.exit_code == 2
     assert result.stderr.startswith(f"tracker: {field}: ")
+
+
+def test_add_says_which_events_there_are(run: CommandLine) -> None:
+    told = " ".join(run("add", "--help").stdout.split())
+
+    assert f"some of {', '.join(EVENT_WORDS)}" in told
 
 
 def test_add_reads_many_lines(run: CommandLine) -> None:
@@ -210,6 +216,18 @@ def test_show_tells_everything(run: CommandLine) -> None:
     assert [event["event"] for event in shown["events"]] == ["registered", "status"]
 
 
+def test_show_tells_a_delivery_as_deliveries_does(run: CommandLine) -> None:
+    run("add", "1", "--callback", HOOK)
+    succeed(run, "1")
+    with world(run) as api:
+        api.attempt(delivered=False)
+
+    (shown,) = (line[1:] for line in run.lines("show", "1") if line[0] == "delivery")
+
+    assert shown == run.lines("deliveries", "1")[0]
+    assert shown[7:9] == ["failed", "500"]
+
+
 def test_history_is_told_first_to_last(run: CommandLine) -> None:
     run("add", "1")
     succeed(run, "1")
@@ -230,8 +248,10 @@ def test_deliveries_tell_their_attempts(run: CommandLine) -> None:
     of_a, newest = run.json("deliveries", "a"), run.json("deliveries")
 
     assert [one["task_id"] for one in newest] == ["b", "a"]
+    (attempt,) = of_a[0].pop("attempts")
     assert of_a == newest[1:]
-    assert of_a[0]["attempts"][0]["status_code"] == 500
+    assert attempt == of_a[0]["last_attempt"]
+    assert attempt["status_code"] == 500
     assert of_a[0]["status"] == "pending"
     assert run.lines("deliveries", "a")[0][7:10] == ["failed", "500", ""]
     assert run.lines("deliveries", "--status", "delivered") == []
@@ -283,7 +303,7 @@ def test_drop_stops_watching_once(run: CommandLine) -> None:
     assert run.lines("drop", "1")[0][3] == "dropped"
     again = run("drop", "1", "--json")
     assert again.exit_code == 1
-    assert json.loads(again.stdout)["status"] == "dropped"
+    assert (json.loads(again.stdout)["status"], json.loads(again.stdout)["stopped"]) == ("dropped", False)
 
 
 def test_upstreams_tell_their_state(run: CommandLine) -> None:

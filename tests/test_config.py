@@ -114,6 +114,17 @@ class TestLayers:
         assert loaded.settings.upstreams["default"].base_url == GATEWAY
         assert token(loaded) == "x"
 
+    def test_upstreams_of_the_environment_come_in_the_order_of_their_names(self, tmp_path: Path) -> None:
+        names = ["a", "a2", "a_b", "b"]
+        variables = {f"TRACKER_UPSTREAMS__{name.upper()}__BASE_URL": GATEWAY for name in (*names[2:], *names[:2])}
+
+        assert list(read(tmp_path, variables).settings.upstreams) == names
+
+    def test_a_variable_in_capitals_wins(self, tmp_path: Path) -> None:
+        variables = {"tracker_listen": "a:1", "TRACKER_LISTEN": "b:2", "Tracker_Listen": "c:3"}
+
+        assert read(tmp_path, variables).settings.listen == "b:2"
+
     def test_a_database_url_may_be_a_credential(self, tmp_path: Path) -> None:
         (tmp_path / "database-url").write_text("postgres://joe:hush@db/tracker\n")
         (tmp_path / "something-else").write_text("x")

@@ -6,18 +6,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from conftest import FakeClock
 from databases import PostgresDatabases
 from fakes import HeldOpen, Thread, World, snap, wait_until_blocked, want
+from lending import KINDS, lent_database, lent_worlds
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tracker.errors import TrackerError, UnavailableError
+from tracker.errors import NotFoundError, TrackerError, UnavailableError
 from tracker.model import Status
-from tracker.store.database import GROUP_SIZE, Database, Work, sqlite_file
+from tracker.store.database import Database, Work, sqlite_file
+from tracker.store.writer import GROUP_SIZE
 
 T = TypeVar("T")
 
@@ -52,6 +54,12 @@ class Gate:
         self._held.commit()
 
 
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
+
+
 @pytest.fixture
 def gate(database: Database) -> Iterator[Gate]:
     made = Gate(database)
@@ -59,7 +67,7 @@ def gate(database: Database) -> Iterator[Gate]:
     made.open()
 
 
-def together(database: Database, gate: Gate, *works: Insert) -> list[Thread]:
+def together(database: Database, gate: Gate, *works: Work[Any]) -> list[Thread]:
     """All of these, asked for in this order while the writer was busy."""
     threads = []
     for work in works:
@@ -89,6 +97,20 @@ class TestGroups:
 
         assert len({id(work.transactions[0]) for work in works[:-1]}) == 1
         assert works[-1].transactions[0] is not works[0].transactions[0]
+
+    def test_an_answer_such_as_not_found_undoes_nobody_elses_work(self, database: Database, gate: Gate) -> None:
+        """It is given before anything is written, so the group commits once all the same."""
+        first, second = Insert("first"), Insert("second")
+
+        def not_found(_: Connection) -> str:
+            raise NotFoundError("no such thing")
+
+        threads = together(database, gate, first, not_found, second)
+
+        with pytest.raises(NotFoundError):
+            threads[1].result()
+        assert (threads[0].result(), threads[2].result()) == ("first", "second")
+        assert len(first.transactions) == 1
 
     @pytest.mark.parametrize("mistake", [ValueError("bad"), TrackerError("no")])
     def test_one_bad_piece_fails_alone(self, database: Database, gate: Gate, mistake: Exception) -> None:
@@ -269,13 +291,9 @@ class TestConflicts:
     """On Postgres, where others hold locks."""
 
     @pytest.fixture
-    def worlds(self, postgres: PostgresDatabases, clock: FakeClock) -> Iterator[list[World]]:
-        url = postgres.migrated()
-        opened = [Database(url) for _ in range(3)]
-        yield [World(database, clock) for database in opened]
-        for database in opened:
-            database.close()
-        postgres.drop(url)
+    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
+        with lent_worlds(request, clock) as worlds:
+            yield worlds
 
     def test_a_deadlock_of_two_groups_costs_nobody_an_answer(self, worlds: list[World]) -> None:
         """Locks inside one piece are taken in one order; of pieces that share a transaction nobody knows the order."""
@@ -351,3 +369,29 @@ def test_the_stopwatch_is_told_of_each_transaction(database_url: str) -> None:
 )
 def test_only_sqlite_has_a_file(url: str, file: Path | None) -> None:
     assert sqlite_file(url) == file
+
+
+@pytest.mark.anyio
+async def test_questions_from_outside_do_not_hold_up_our_own(database: Database) -> None:
+    released = threading.Event()
+
+    def slow(_: Connection) -> bool:
+        return released.wait(30)
+
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(database.ask(slow)) for _ in range(10)]
+        assert await database.read(count) == 0
+        released.set()
+
+    assert all(question.result() for question in asked)
+
+
+@pytest.mark.anyio
+async def test_a_question_that_takes_too_long_is_ended(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.store.database._LONGEST_QUESTION_SECONDS", 1)
+    endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+
+    with pytest.raises(UnavailableError, match="took the database too long"):
+        await database.ask(lambda connection: connection.scalar(endless))
+
+    assert await database.ask(count) == 0

@@ -553,6 +553,27 @@ async def test_attempts_that_wait_for_a_hanging_name_take_one_thread_and_end_in_
     assert calls == ["a.test"]
 
 
+async def test_a_name_that_finds_no_lookup_free_is_a_local_fault() -> None:
+    release = threading.Event()
+
+    def hanging(host: str) -> Sequence[str]:
+        if host != "good.test":
+            release.wait(20)
+        return ["127.0.0.1"]
+
+    async with serving(answering(OK)) as server, open_upstream_client(lookup=hanging) as client:
+        hung = [asyncio.create_task(fault_of(client, f"http://hangs-{n}.test/", deadline=SHORT)) for n in range(16)]
+        await asyncio.sleep(0.05)
+        waiting = await fault_of(client, server.url("good.test"))
+        faults = await asyncio.gather(*hung)
+        release.set()
+        after = await ask(client, server.url("good.test"))
+
+    assert (waiting.error, waiting.phase) == ("local", Phase.DNS)
+    assert {(fault.error, fault.phase) for fault in faults} == {("timeout", Phase.DNS)}
+    assert after.status == 200
+
+
 def test_names_that_cannot_be_encoded_are_unknown_names() -> None:
     with pytest.raises(socket.gaierror):
         system_lookup("a" * 300)

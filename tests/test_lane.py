@@ -1,7 +1,7 @@
 """One upstream's lane: looks when it should, writes only news, survives everything that answers may do."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import FakeClock
 from fakes import UPSTREAM, FakeProvider, FlakyDatabase, Unwritable, World, miss, snap, statements, want, writes
+from lending import KINDS, lent_database
 from structlog.testing import capture_logs
 
 from tracker.cadence import pause
@@ -55,7 +56,7 @@ class Watch:
         self.lane = Lane(UPSTREAM, settings, self.provider, ports)
         self.adoption = Adoption({UPSTREAM: self.lane}, self.world.database, self.world.clock)
 
-    async def start(self, *task_ids: str, **fields: Any) -> None:
+    async def start(self, *task_ids: str, **fields: object) -> None:
         """Join, and adopt these tasks."""
         await self.adoption.join()
         if task_ids:
@@ -74,6 +75,12 @@ class Watch:
         return None if due is None else due - self.world.clock.timer()
 
 
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
+
+
 @pytest.fixture
 def database(database_url: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
     opened = FlakyDatabase(database_url)
@@ -86,7 +93,7 @@ def watch(database: FlakyDatabase, clock: FakeClock) -> Watch:
     return Watch(World(database, clock), FakeProvider())
 
 
-def slow(watch: Watch, **settings: Any) -> Watch:
+def slow(watch: Watch, **settings: object) -> Watch:
     """The same with other settings."""
     return Watch(watch.world, watch.provider, settings)
 
@@ -146,8 +153,8 @@ class TestPace:
         await watch.lane.run_once()
 
         with statements() as sent:
-            for _ in range(5):
-                assert await watch.look_after(60) == 2
+            for wait in (6, 7, 8, 9, 10):
+                assert await watch.look_after(wait) == 2
 
         assert sent == []
 
@@ -156,7 +163,7 @@ class TestPace:
         for number in range(3):
             watch.provider.answers["1"] = snap(progress=5, image_url=f"https://cdn.example/{number}.png")
             with statements() as sent:
-                await watch.look_after(60)
+                assert await watch.look_after(9) == 1
 
         assert writes(sent) == []
 
@@ -326,17 +333,13 @@ class TestTrouble:
         assert await watch.look_after(6) == 1
         assert (await watch.health()).state == "ok"
 
-    async def test_the_time_of_the_last_answer_is_told_with_the_trouble(self, watch: Watch) -> None:
+    async def test_the_time_of_the_last_answer_is_told_to_the_minute(self, watch: Watch) -> None:
         await watch.start("1")
-        await watch.lane.run_once()
-        for _ in range(3):
-            await watch.look_after(60)
-        answered_at = watch.world.clock()
-
-        watch.provider.script.append(miss(MissKind.REFUSED))
-        await watch.look_after(60)
-
-        assert (await watch.health()).last_ok_at == answered_at
+        for _ in range(30):
+            if await watch.look_after(10):
+                last_ok_at = (await watch.health()).last_ok_at
+                assert last_ok_at is not None
+                assert watch.world.clock() - last_ok_at < timedelta(seconds=60)
 
     async def test_a_health_that_could_not_be_written_is_written_later(self, watch: Watch) -> None:
         """The end of a pause must not stay a secret because the database was away just then."""
@@ -378,13 +381,15 @@ class TestFaults:
 
     async def test_an_answer_that_leaves_a_task_out_is_asked_again(self, watch: Watch) -> None:
         await watch.start("1", "2")
+        watch.provider.answers["1"] = snap(Status.SUCCEEDED)
         watch.provider.script.append(Look(seen={"1": snap(Status.SUCCEEDED)}))
 
-        await watch.lane.run_once()
-        await watch.look_after(5)
+        with capture_logs():
+            await watch.lane.run_once()
+        assert await watch.look_after(5) == 2
 
-        assert watch.world.messages("1") == [] or watch.world.messages("1") == [("task.succeeded", "pending")]
-        assert len(watch.provider.asked[1]) >= 1
+        assert watch.world.messages("1") == [("task.succeeded", "pending")]
+        assert watch.world.history("2") == ["registered", "status"]
 
     async def test_nothing_is_lost_while_the_database_is_away(self, watch: Watch) -> None:
         await watch.start("1", "2")
@@ -416,7 +421,7 @@ class TestFaults:
 
         assert watch.world.messages("a") == watch.world.messages("z") == [("task.succeeded", "pending")]
         assert watch.world.history("bad") == ["registered"]
-        assert [line["task_id"] for line in logs if line["event"] == "record_failed"] == ["bad"]
+        assert [line["task"] for line in logs if line["event"] == "record_failed"] == [watch.world.key("bad")]
         assert len(watch.lane.schedule) == 1
         assert await watch.look_after(5) == 1
 
@@ -597,5 +602,3 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not true():
             await asyncio.sleep(0)
-
-

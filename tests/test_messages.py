@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker.model import Callback, MessageType, Status, Task
-from tracker.webhooks import compose, new_message_id, rfc3339
+from tracker.moments import rfc3339
+from tracker.webhooks import compose, new_message_id
 from tracker.webhooks.messages import LARGEST
 
 SAMPLE = json.loads((Path(__file__).parent / "data" / "fetch-success.json").read_text())

@@ -29,6 +29,14 @@ from tracker.providers.protocol import Look
 
 pytestmark = pytest.mark.anyio
 
+PER_TASK = [
+    reply({"success": False}),
+    reply({"error": {"message": "parameter error"}}, 400),
+    reply({"detail": [{"loc": ["path", "id"], "msg": "bad"}]}, 422),
+    reply({"message": "try later"}, 404),
+]
+"""Complaints about the task that was asked for."""
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -120,6 +128,8 @@ class TestOneByOne:
             reply(b"", 301),
             reply(b"", 405),
             reply(b"404 page not found", 404),
+            reply({"detail": "Not Found"}, 404),
+            reply({"description": "quota_not_enough", "code": 4}, 400),
         ],
     )
     async def test_what_concerns_the_whole_upstream_is_trouble_and_stops_the_look(self, answer: Reply | Miss) -> None:
@@ -131,12 +141,35 @@ class TestOneByOne:
         assert set(look.seen.values()) == {look.trouble}
         assert look.requests == len(upstream.asked) == 1
 
-    @pytest.mark.parametrize("answer", [knows(ASKED), reply(b""), reply(NO_SUCH_TASK, 400), reply({"success": False})])
+    @pytest.mark.parametrize("answer", [*PER_TASK, knows(ASKED), reply(b""), reply(NO_SUCH_TASK, 400)])
     async def test_what_concerns_one_task_is_no_trouble(self, answer: Reply) -> None:
         look = await Upstream(always(answer), lists).provider("off").look(["1", "2"])
 
         assert look.trouble is None
         assert look.requests == 2
+
+    @pytest.mark.parametrize("answer", PER_TASK)
+    async def test_a_complaint_about_the_only_id_asked_is_no_trouble(self, answer: Reply) -> None:
+        look = await Upstream(always(answer), lists).provider("off").look(["1"])
+
+        assert (look.trouble, kinds(look)) == (None, {"unusable"})
+
+    @pytest.mark.parametrize("answer", [reply({"detail": "Not Found"}, 404), reply(HTML), reply(b"", 403)])
+    async def test_who_has_answered_for_a_neighbour_is_not_in_trouble(self, answer: Reply) -> None:
+        upstream = Upstream(lambda task_id: answer if task_id == "2" else knows(task_id), lists)
+
+        look = await upstream.provider("off").look(["1", "2", "3"])
+
+        assert look.trouble is None
+        assert [shown(look.seen[task_id]) for task_id in "13"] == ["running 31", "running 31"]
+
+    async def test_an_upstream_that_stops_answering_amid_a_look_is_in_trouble(self) -> None:
+        upstream = Upstream(lambda task_id: reply(b"", 502) if task_id == "2" else knows(task_id), lists)
+
+        look = await upstream.provider("off").look(["1", "2", "3"])
+
+        assert look.trouble is not None
+        assert [shown(seen) for seen in look.seen.values()] == ["running 31", "transient", "transient"]
 
     @pytest.mark.parametrize("odd", ["a/b", "../x", "' or 1=1", "任务", "x" * 200])
     async def test_an_odd_id_that_leads_astray_stops_nobody_else(self, odd: str) -> None:
@@ -208,12 +241,6 @@ class TestLooksByList:
         assert upstream.asked == [40, 40, 20]
         assert (kinds(look), len(look.seen)) == ({"running"}, 100)
 
-    async def test_an_id_that_is_left_out_is_unknown(self) -> None:
-        look = await Upstream(knows, lambda asked: lists(asked[1:])).provider().look(["1", "2", "3"])
-
-        assert [shown(look.seen[task_id]) for task_id in "123"] == ["unknown", "running 31", "running 31"]
-        assert (look.trouble, look.requests) == (None, 1)
-
     async def test_a_list_that_knows_nothing_is_believed_when_a_single_fetch_agrees(self) -> None:
         upstream = Upstream(knows_not, always(reply([])))
         provider = upstream.provider()
@@ -241,13 +268,6 @@ class TestLooksByList:
         await provider.look(["8", "9"])
 
         assert provider.look_size == 100
-
-    async def test_a_demanded_list_that_knows_nothing_is_believed(self) -> None:
-        upstream = Upstream(knows, always(reply([])))
-
-        look = await upstream.provider("on").look(ids(5))
-
-        assert (upstream.asked, kinds(look)) == ([5], {"unknown"})
 
     async def test_trouble_while_a_list_is_checked_is_trouble(self) -> None:
         look = await Upstream(always(reply(b"", 500)), always(reply([]))).provider().look(ids(5))

@@ -10,7 +10,7 @@ from midjourney_fakes import ASKED, HTML, NO_SUCH_TASK, SAMPLE, reply, task
 
 from tracker.model import Miss, MissKind
 from tracker.providers.midjourney import Reply
-from tracker.providers.midjourney.answers import task_in, tasks_in
+from tracker.providers.midjourney.answers import is_upstream_wide, task_in, tasks_in
 
 
 class TestUnknownIds:
@@ -22,22 +22,31 @@ class TestUnknownIds:
             pytest.param(reply(b"", 204), id="trueai: 204"),
             pytest.param(reply(NO_SUCH_TASK, 400), id="new-api: 400"),
             pytest.param(reply(NO_SUCH_TASK), id="the same with 200"),
-            pytest.param(reply({"code": 4, "description": "任务"}, 400), id="code 4 in other words"),
+            pytest.param(reply({"code": 4, "description": "该数据不存在"}, 400), id="code 4 in other words"),
+            pytest.param(reply({"code": 4, "description": "mj not found"}, 400), id="code 4, not found"),
             pytest.param(reply({"code": "4", "description": ""}), id="code 4 as text"),
-            pytest.param(reply({"code": 3, "description": "关联任务"}, 400), id="code 3 is the proxies' not found"),
-            pytest.param(reply({"code": 3, "description": "x"}), id="code 3 with 200"),
+            pytest.param(
+                reply({"code": 3, "description": "关联任务不存在或已失效"}, 400), id="code 3 is the proxies' not found"
+            ),
+            pytest.param(reply({"code": 3, "description": "数据未找到"}), id="code 3 with 200"),
             pytest.param(reply({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400), id="tasks"),
             pytest.param(reply({"code": "task_not_exist", "message": "m", "data": None}), id="tasks with 200"),
             pytest.param(reply({"code": "task_not_exist", "message": "m"}, 404), id="one-hub: 404"),
             pytest.param(reply(b"", 404), id="404 empty"),
-            pytest.param(reply({"detail": "Not Found"}, 404), id="404 JSON"),
+            pytest.param(reply({"code": 404, "msg": "", "data": None}, 404), id="404 without words"),
+            pytest.param(reply({}, 404), id="404 {}"),
+            pytest.param(reply({"success": False}, 404), id="404 without words, no success"),
+            pytest.param(reply(b"null", 404), id="404 null"),
+            pytest.param(reply({"message": "Task not found."}, 404), id="404 JSON in words"),
+            pytest.param(reply({"msg": "record not found"}, 404), id="404 of a row"),
             pytest.param(reply(b"task not found", 404, content_type="text/plain"), id="404 in words"),
             pytest.param(reply({"error": "gone"}, 410), id="410"),
             pytest.param(reply(b"null"), id="200 null"),
             pytest.param(reply({"code": 200, "data": {}}), id="numeric code, empty data"),
             pytest.param(reply({"code": 0, "msg": "ok", "data": None}), id="numeric code, no data"),
-            pytest.param(reply({"code": 404, "msg": "no", "data": None}), id="HTTP's code in the body, no data"),
+            pytest.param(reply({"code": 404, "msg": "", "data": None}), id="HTTP's code in the body, no data"),
             pytest.param(reply({"code": 1, "data": []}), id="numeric code, empty list"),
+            pytest.param(reply({"code": 0, "msg": "not found", "data": None}), id="no data, in words"),
             pytest.param(reply({"code": "success", "data": None}), id="success without data"),
             pytest.param(reply({"status": "Task not found"}), id="a status that says so"),
             pytest.param(reply({"error": {"message": "Task 17 does not exist"}}, 400), id="named in an error"),
@@ -88,6 +97,25 @@ class TestOtherMisses:
             (reply(b"", 302), MissKind.UNUSABLE, "redirects"),
             (reply(b"", 304), MissKind.UNUSABLE, "redirects"),
             (reply(b"", 405), MissKind.UNUSABLE, "HTTP 405"),
+            (reply({"detail": "Not Found"}, 404), MissKind.UNUSABLE, "Not Found; base_url"),
+            (reply({"message": "Not Found"}, 404), MissKind.UNUSABLE, "base_url"),
+            (reply({"message": "no Route matched with those values"}, 404), MissKind.UNUSABLE, "base_url"),
+            (reply({"code": 404, "msg": "route not found"}, 404), MissKind.UNUSABLE, "base_url"),
+            (reply({"code": 404, "msg": "route not found", "data": None}), MissKind.UNUSABLE, "route not found"),
+            (reply({"code": 404, "msg": "Not Found", "data": None}), MissKind.UNUSABLE, "Not Found"),
+            (reply({"title": "Not Found", "status": 404}, 404), MissKind.UNUSABLE, "HTTP 404"),
+            (reply({"errors": [{"detail": "no"}]}, 404), MissKind.UNUSABLE, "HTTP 404"),
+            (reply({"message": "try later"}, 404), MissKind.UNUSABLE, "try later"),
+            (reply({"message": "GET /mj/task not found"}, 404), MissKind.UNUSABLE, "base_url"),
+            (reply({"code": 0, "data": None, "message": "maintenance"}), MissKind.UNUSABLE, "maintenance"),
+            (reply({"code": "success", "data": None, "message": "维护中"}), MissKind.UNUSABLE, "维护中"),
+            (reply({"description": "quota_not_enough", "code": 4}, 400), MissKind.UNUSABLE, "quota_not_enough"),
+            (reply({"description": "quota_not_enough", "code": 4}), MissKind.UNUSABLE, "quota_not_enough"),
+            (reply({"description": "get_channel_failed", "code": 4}, 400), MissKind.UNUSABLE, "get_channel_failed"),
+            (reply({"description": "channel not found", "code": 4}, 400), MissKind.UNUSABLE, "channel"),
+            (reply({"description": "可用的账号实例不存在", "code": 3}, 400), MissKind.UNUSABLE, "账号"),
+            (reply({"description": "unknown error", "code": 4}, 400), MissKind.UNUSABLE, "unknown error"),
+            (reply({"description": "任务", "code": 4, "data": None}), MissKind.UNUSABLE, "任务"),
             (reply({"error": {"message": "", "type": "x"}}, 400), MissKind.UNUSABLE, "HTTP 400: x"),
             (reply({"description": "无效的加速模式", "code": 4}, 400), MissKind.UNUSABLE, "加速模式"),
             (reply({"error": {"message": "model not found", "code": 404}}, 400), MissKind.UNUSABLE, "model"),
@@ -147,6 +175,36 @@ class TestOtherMisses:
         assert len(miss.detail) < 250
         assert miss.detail.endswith("…")
         assert "\x00" not in miss.detail
+
+
+class TestBlame:
+    @pytest.mark.parametrize(
+        ("answer", "is_wide"),
+        [
+            (reply({"detail": "Not Found"}, 404), True),
+            (reply({"message": "no Route matched with those values"}, 404), True),
+            (reply({"message": "Not Found"}, 404), True),
+            (reply({"code": 404, "msg": "route not found"}, 404), True),
+            (reply({"code": 404, "msg": "route not found", "data": None}), True),
+            (reply({"status": 404, "error": "Not Found", "path": "/x"}, 404), True),
+            (reply(b"404 page not found", 404), True),
+            (reply({"description": "quota_not_enough", "code": 4}, 400), True),
+            (reply({"description": "quota_not_enough", "code": 4}), True),
+            (reply({"description": "get_channel_failed", "code": 4}, 400), True),
+            (reply({"error": {"message": "额度不足"}}, 400), True),
+            (reply({"error": {"message": "invalid token"}}, 400), True),
+            (reply({"message": "try later"}, 404), False),
+            (reply({"detail": [{"msg": "bad id"}]}, 422), False),
+            (reply({"error": {"message": "Unexpected token in id"}}, 400), False),
+            (reply({"description": "parameter_error", "code": 4}, 400), False),
+            (reply(NO_SUCH_TASK, 400), False),
+        ],
+    )
+    def test_only_routes_and_accounts_concern_the_whole_upstream(self, answer: Reply, is_wide: bool) -> None:  # noqa: FBT001, a column
+        miss = task_in(answer, ASKED)
+
+        assert isinstance(miss, Miss)
+        assert is_upstream_wide(answer, miss) is is_wide, miss
 
 
 class TestLists:

@@ -157,6 +157,15 @@ class TestFallingBack:
         assert look.trouble is not None
         assert (kinds(look), provider.look_size) == ({"refused"}, 100)
 
+    async def test_an_account_without_quota_is_trouble_and_teaches_nothing(self) -> None:
+        upstream = Upstream(knows, always(reply({"description": "quota_not_enough", "code": 4}, 400)))
+        provider = upstream.provider()
+
+        look = await provider.look(ids(3))
+
+        assert (upstream.asked, kinds(look), provider.look_size) == ([3], {"unusable"}, 100)
+        assert look.trouble is not None
+
     async def test_a_throttled_list_is_trouble(self) -> None:
         upstream = Upstream(knows, always(reply(b"", 429, retry_after=timedelta(seconds=3))))
 

@@ -28,6 +28,7 @@ from tracker.observe import (
     drop,
     message_for,
     observe,
+    revive,
     tally,
 )
 
@@ -251,13 +252,47 @@ class TestMisses:
             assert change.event is not None
             assert change.event.note == f"the upstream has not known it for {times} looks"
 
-    @pytest.mark.parametrize("between", [snap(Status.QUEUED), miss(MissKind.TRANSIENT), miss(MissKind.REFUSED)])
-    def test_anything_between_starts_the_count_anew(self, between: Seen) -> None:
+    def test_being_seen_starts_the_count_anew(self) -> None:
         streak = NO_STREAK
-        for number, seen in enumerate([miss(MissKind.UNKNOWN)] * 4 + [between] + [miss(MissKind.UNKNOWN)] * 4):
+        row = [miss(MissKind.UNKNOWN)] * 4 + [snap(Status.QUEUED)] + [miss(MissKind.UNKNOWN)] * 4
+        for number, seen in enumerate(row):
             now = START + number * timedelta(minutes=10)
             streak = tally(streak, seen, now)
             assert not observe(TASK, seen, now, streak=streak, rules=RULES).task.status.is_end
+
+    @pytest.mark.parametrize("between", [MissKind.TRANSIENT, MissKind.REFUSED, MissKind.THROTTLED, MissKind.UNUSABLE])
+    def test_what_says_nothing_about_the_task_neither_breaks_nor_lengthens_the_row(self, between: MissKind) -> None:
+        """A gateway that throttles every few looks would otherwise keep an unknown task for ever."""
+        streak, ends = NO_STREAK, []
+        row = [*[miss(MissKind.UNKNOWN)] * 4, *[miss(between)] * 9, miss(MissKind.UNKNOWN)]
+        for number, seen in enumerate(row):
+            now = START + number * timedelta(minutes=10)
+            streak = tally(streak, seen, now)
+            ends.append(observe(TASK, seen, now, streak=streak, rules=RULES).task.status)
+
+        assert ends == [Status.QUEUED] * 13 + [Status.LOST]
+
+    def test_unknown_and_out_of_reach_by_turns_expire_at_the_deadline(self) -> None:
+        streak = NO_STREAK
+        kinds = [MissKind.UNKNOWN, *[MissKind.TRANSIENT] * 4]
+        for number, kind in enumerate(kinds):
+            now = START + timedelta(hours=23) + number * timedelta(minutes=20)
+            streak = tally(streak, miss(kind), now)
+
+        change = observe(TASK, miss(MissKind.TRANSIENT), START + timedelta(hours=25), streak=streak, rules=RULES)
+
+        assert change.task.status is Status.EXPIRED
+
+    def test_only_a_dropped_task_is_revived(self) -> None:
+        dropped = drop(TASK, START, "dropped by admin").task
+        failed = replace(TASK, status=Status.FAILED, ended_at=START)
+
+        change = revive(dropped, START, "registered again")
+
+        assert (change.task.status, change.task.ended_at) == (Status.QUEUED, None)
+        assert change.event is not None
+        assert (change.event.from_status, change.event.to_status) == (Status.DROPPED, Status.QUEUED)
+        assert revive(failed, START, "registered again") == Change(task=failed)
 
     @pytest.mark.parametrize("kind", [MissKind.REFUSED, MissKind.THROTTLED, MissKind.UNUSABLE])
     @pytest.mark.parametrize("status", LIVE)
@@ -269,7 +304,9 @@ class TestMisses:
     @pytest.mark.parametrize("kind", [MissKind.UNKNOWN, MissKind.TRANSIENT])
     def test_an_upstream_out_of_reach_at_the_deadline_expires_the_task(self, kind: MissKind) -> None:
         rules = Rules(lost_after=timedelta(days=30) if kind is MissKind.UNKNOWN else RULES.lost_after)
-        streak = Streak(kind=kind, count=MISSES_BEFORE_AN_END, since=START + timedelta(hours=23))
+        since = START + timedelta(hours=23)
+        count = MISSES_BEFORE_AN_END
+        streak = Streak(kind=kind, count=count, since=since, silent=count, silent_since=since)
 
         before = observe(TASK, miss(kind), START + timedelta(hours=23.9), streak=streak, rules=rules)
         after = observe(TASK, miss(kind), START + timedelta(hours=24), streak=streak, rules=rules)
@@ -280,7 +317,8 @@ class TestMisses:
 
     def test_a_short_outage_at_the_deadline_expires_nothing(self) -> None:
         now = START + timedelta(hours=25)
-        streak = Streak(kind=MissKind.TRANSIENT, count=50, since=now - timedelta(minutes=9))
+        since = now - timedelta(minutes=9)
+        streak = Streak(kind=MissKind.TRANSIENT, count=50, since=since, silent=50, silent_since=since)
 
         assert observe(TASK, miss(MissKind.TRANSIENT), now, streak=streak, rules=RULES) == Change(task=TASK)
 

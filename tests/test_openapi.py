@@ -79,6 +79,18 @@ async def test_every_call_has_a_name_a_summary_and_says_whether_it_needs_a_token
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
 
 
+async def test_everything_that_may_stand_in_an_address_is_described(document: dict[str, Any]) -> None:
+    parameters = [
+        (path, parameter["name"], parameter.get("description"))
+        for path, calls in document["paths"].items()
+        for call in calls.values()
+        for parameter in call.get("parameters", ())
+    ]
+
+    assert parameters
+    assert [told for told in parameters if not told[2]] == []
+
+
 async def test_every_error_of_every_call_is_a_problem(document: dict[str, Any]) -> None:
     answers = [
         answer
@@ -123,8 +135,9 @@ async def test_a_real_problem_has_the_shape_that_is_told(api: Api, document: dic
 @pytest.fixture
 def fuzzed(sqlite: Database, clock: FakeClock) -> Any:  # noqa: ANN401 - the library's own
     api = Api(sqlite, clock)
-    schema = schemathesis.openapi.from_asgi("/openapi.json", api.app)
-    schema.config.update(headers=api.shows("fuzz", "admin"))
+    headers = api.shows("fuzz", "admin")
+    schema = schemathesis.openapi.from_asgi("/openapi.json", api.app, headers=headers)
+    schema.config.update(headers=headers)
     return schema
 
 

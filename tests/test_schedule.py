@@ -181,15 +181,24 @@ class TestPause:
 
     def test_an_answer_ends_it_and_is_news_only_then(self) -> None:
         pause = Pause()
-        assert not pause.over()
+        assert not pause.over(99)
         pause.trouble(miss(MissKind.REFUSED), 100)
 
-        assert pause.over()
+        assert pause.over(105)
 
         assert not pause.is_on
         assert pause.until == 0
         pause.trouble(miss(MissKind.REFUSED), 200)
         assert pause.until == 205, "counted anew"
+
+    def test_an_answer_that_was_out_when_the_pause_began_does_not_end_it(self) -> None:
+        pause = Pause()
+        pause.trouble(miss(MissKind.THROTTLED, timedelta(seconds=30)), 100)
+
+        assert not pause.over(101)
+
+        assert pause.is_on
+        assert pause.until == 130
 
     def test_another_reason_is_news(self) -> None:
         pause = Pause()

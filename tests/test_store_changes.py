@@ -1,12 +1,14 @@
 """Recording: what was seen, its event and its messages are one transaction, or nothing."""
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
 import pytest
 from conftest import FakeClock
 from fakes import HOOK, ME, OWNER, Unwritable, World, delivered, failed, miss, moment_of, snap, statements, want, writes
+from lending import KINDS, lent_database
 
 from tracker.model import Change, MissKind, Rules, Status, Streak, Task
 from tracker.observe import drop
@@ -15,6 +17,12 @@ from tracker.store.database import Database
 
 FAR = timedelta(days=400)
 EVERYTHING = ("ended", "progress", "needs_input")
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
 
 
 @pytest.fixture
@@ -147,13 +155,16 @@ class TestEnds:
         assert world.messages() == [("task.succeeded", "pending")]
         assert world.history() == ["registered", "status"]
 
-    @pytest.mark.parametrize(("status", "kind"), [(Status.LOST, MissKind.UNKNOWN), (Status.EXPIRED, MissKind.TRANSIENT)])
+    @pytest.mark.parametrize(
+        ("status", "kind"), [(Status.LOST, MissKind.UNKNOWN), (Status.EXPIRED, MissKind.TRANSIENT)]
+    )
     def test_an_end_that_the_upstream_did_not_tell_carries_its_last_words(
         self, world: World, status: Status, kind: MissKind
     ) -> None:
         key = world.watched()
         world.record({key: snap(progress=5, object={"prompt": "cat"})})
-        streak = Streak(kind=str(kind), count=9, since=world.clock() - FAR)
+        since = world.clock() - FAR
+        streak = Streak(kind=str(kind), count=9, since=since, silent=9, silent_since=since)
         rules = Rules(expire_after=timedelta(0))
 
         world.record({key: world.seeing(miss(kind), streak, rules)})
@@ -178,7 +189,9 @@ class TestEnds:
             ("task.succeeded", "pending"),
         ]
         assert world.messages("2") == [("task.progress", "pending")]
-        assert world.column("SELECT count(*) FROM delivery WHERE status = 'superseded' AND settled_at IS NOT NULL") == [2]
+        assert world.column("SELECT count(*) FROM delivery WHERE status = 'superseded' AND settled_at IS NOT NULL") == [
+            2
+        ]
 
 
 class TestContradictions:
@@ -221,7 +234,7 @@ class TestCallbacks:
         key = world.watched(want(url=None))
         world.sql(
             f"""INSERT INTO callback (task_key, owner, url, events, format, metadata, created_at)
-                VALUES ({key}, 'x', 'nonsense', 'ended', 'standard', 'no json', '2026-11-22 08:00:00Z')"""  # noqa: S608
+                VALUES ({key}, 'x', 'nonsense', 'ended', 'standard', 'no json', '2026-11-22 08:00:00Z')"""
         )
 
         assert world.end().deliveries == 1
@@ -229,7 +242,9 @@ class TestCallbacks:
 
     def test_callbacks_of_one_host_share_an_endpoint(self, world: World) -> None:
         world.pending(
-            want(url="https://shop.example/a"), want("2", url="https://SHOP.example:443/b"), want("3", url="http://shop.example/")
+            want(url="https://shop.example/a"),
+            want("2", url="https://SHOP.example:443/b"),
+            want("3", url="http://shop.example/"),
         )
 
         assert sorted(world.column("SELECT origin FROM endpoint")) == [

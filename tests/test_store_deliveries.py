@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 from conftest import FakeClock
-from databases import PostgresDatabases
 from fakes import (
     HOOK,
     OWNER,
@@ -21,10 +20,17 @@ from fakes import (
     wait_until_blocked,
     want,
 )
+from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import MessageType, Phase, Status
 from tracker.store import deliveries
 from tracker.store.database import Database
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
 
 
 @pytest.fixture
@@ -101,7 +107,9 @@ class TestClaiming:
 
         assert world.due() == []
         assert world.claim(key) == []
-        assert moment_of(world.column("SELECT next_attempt_at FROM delivery")[0]) == world.clock() + timedelta(seconds=50)
+        assert moment_of(world.column("SELECT next_attempt_at FROM delivery")[0]) == world.clock() + timedelta(
+            seconds=50
+        )
         assert world.attempts() == [(1, "sending")]
         assert statuses(world) == ["pending"]
 
@@ -313,13 +321,9 @@ class TestSeveralCouriers:
     """On Postgres."""
 
     @pytest.fixture
-    def worlds(self, postgres: PostgresDatabases, clock: FakeClock) -> Iterator[list[World]]:
-        url = postgres.migrated()
-        opened = [Database(url) for _ in range(3)]
-        yield [World(database, clock) for database in opened]
-        for database in opened:
-            database.close()
-        postgres.drop(url)
+    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
+        with lent_worlds(request, clock) as worlds:
+            yield worlds
 
     def test_claims_never_overlap(self, worlds: list[World]) -> None:
         worlds[0].pending(*(want(str(number)) for number in range(100)))
@@ -360,9 +364,7 @@ class TestSeveralCouriers:
             poller.recording({key: snap(Status.SUCCEEDED)})(connection)  # type: ignore[arg-type]
 
         def settle_half(connection):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            return deliveries.settle(
-                connection, claimed, delivered(), now=courier.clock(), next_attempt_at=None
-            )
+            return deliveries.settle(connection, claimed, delivered(), now=courier.clock(), next_attempt_at=None)
 
         locked = HeldOpen(poller.database, lambda c: c.exec_driver_sql("SELECT key FROM task FOR UPDATE").all())
         settling = Thread(lambda: courier.database.write_now(settle_half))
@@ -386,7 +388,9 @@ class TestSeveralCouriers:
 
         settling = Thread(lambda: first.settle(outrun, delivered()))
         wait_until_blocked(other.database)
-        free = other.column("SELECT count(*) FROM (SELECT key FROM attempt WHERE attempt = 1 FOR UPDATE SKIP LOCKED) AS a")
+        free = other.column(
+            "SELECT count(*) FROM (SELECT key FROM attempt WHERE attempt = 1 FOR UPDATE SKIP LOCKED) AS a"
+        )
         claiming.commit()
 
         assert settling.result() is False
@@ -410,9 +414,12 @@ class TestSeveralCouriers:
         settling, ending = Thread(settle), Thread(end)
         ending.result()
 
-        assert settling.result() == poller.column(
-            "SELECT count(*) FROM delivery WHERE message_type = 'task.progress' AND status = 'delivered'"
-        )[0]
+        assert (
+            settling.result()
+            == poller.column(
+                "SELECT count(*) FROM delivery WHERE message_type = 'task.progress' AND status = 'delivered'"
+            )[0]
+        )
         gaps = poller.rows(
             """SELECT task_key FROM event GROUP BY task_key
                HAVING count(*) <> max(sequence) OR count(DISTINCT sequence) <> count(*)"""

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 from conftest import FakeClock
-from databases import PostgresDatabases
 from fakes import OWNER, HeldOpen, Thread, World, delivered, failed, snap, wait_until_blocked, want
+from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import DeliveryStatus, Status
 from tracker.store import access, messages, retention, tasks, upstreams
@@ -18,19 +18,21 @@ from tracker.store.upstreams import Health
 DAY = timedelta(days=1)
 
 
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
+
+
 @pytest.fixture
 def world(database: Database, clock: FakeClock) -> World:
     return World(database, clock)
 
 
 @pytest.fixture
-def two_worlds(postgres: PostgresDatabases, clock: FakeClock) -> Iterator[list[World]]:
-    url = postgres.migrated()
-    opened = [Database(url) for _ in range(3)]
-    yield [World(database, clock) for database in opened]
-    for database in opened:
-        database.close()
-    postgres.drop(url)
+def two_worlds(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
+    with lent_worlds(request, clock) as worlds:
+        yield worlds
 
 
 class TestTasks:
@@ -126,7 +128,12 @@ class TestMessages:
         line = world.database.read_now(partial(messages.get, id_=claimed.id, owner=None))
 
         assert line is not None
-        assert (line.id, line.task_id, line.message_type, line.status) == (claimed.id, "1", "task.succeeded", "delivered")
+        assert (line.id, line.task_id, line.message_type, line.status) == (
+            claimed.id,
+            "1",
+            "task.succeeded",
+            "delivered",
+        )
         assert (line.attempt, line.settled_at, line.next_attempt_at) == (2, world.clock(), None)
         tries = world.database.read_now(partial(messages.attempts, keys=[line.key]))[line.key]
         assert [(each.attempt, each.outcome, each.status_code) for each in tries] == [
@@ -284,9 +291,7 @@ class TestSecrets:
 
     def test_two_that_make_the_first_one_at_the_same_moment_end_with_one(self, two_worlds: list[World]) -> None:
         first, second, other = two_worlds
-        held = HeldOpen(
-            first.database, partial(access.current_secret, owner="a", now=first.clock(), fresh="whsec_1")
-        )
+        held = HeldOpen(first.database, partial(access.current_secret, owner="a", now=first.clock(), fresh="whsec_1"))
 
         late = Thread(lambda: self.current(second, "whsec_2"))
         wait_until_blocked(other.database)
@@ -348,7 +353,9 @@ class TestRetention:
         assert told.column("SELECT task_id FROM task ORDER BY key") == ["runs", "waits"]
         assert told.column("SELECT count(*) FROM attempt") == [1]
         for table in ("event", "snapshot", "registration", "callback", "delivery"):
-            assert len(set(told.column(f"SELECT task_key FROM {table}")) - set(told.column("SELECT key FROM task"))) == 0
+            assert (
+                len(set(told.column(f"SELECT task_key FROM {table}")) - set(told.column("SELECT key FROM task"))) == 0
+            )
 
     def test_attempts_are_forgotten_but_those_of_waiting_messages(self, told: World) -> None:
         told.clock.advance(1)

@@ -1,19 +1,26 @@
 """Registering: the same twice is the same one, late is fine, and no race loses the message."""
 
 import itertools
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 from conftest import FakeClock
-from databases import PostgresDatabases
 from fakes import HOOK, OWNER, HeldOpen, Thread, World, failed, snap, wait_until_blocked, want
-
+from lending import KINDS, lent_database, lent_worlds
 from sqlalchemy import text
 
+from tracker.errors import InputError
 from tracker.model import EventKind, Status
 from tracker.observe import drop
 from tracker.store import retention, tasks
 from tracker.store.database import Connection, Database
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
 
 
 @pytest.fixture
@@ -27,7 +34,9 @@ def told(world: World) -> list[dict[str, object]]:
 
 class TestOne:
     def test_a_registration_is_a_task_with_its_first_event_and_its_callback(self, world: World) -> None:
-        (registered,) = world.register(want(events=("progress", "ended"), format="upstream", metadata={"order": [1, "ü"]}))
+        (registered,) = world.register(
+            want(events=("progress", "ended"), format="upstream", metadata={"order": [1, "ü"]})
+        )
 
         assert registered.created
         task = registered.task
@@ -212,9 +221,8 @@ class TestLate:
         assert world.messages() == [("task.succeeded", "pending")]
 
     def test_a_task_that_was_inserted_with_its_end_has_no_event_to_tell(self, world: World) -> None:
-        world.sql(
-            "INSERT INTO task (upstream, task_id, status, ended_at) VALUES ('default', '1', 'failed', '2026-11-22 08:00')"
-        )
+        columns = "(upstream, task_id, status, ended_at)"
+        world.sql(f"INSERT INTO task {columns} VALUES ('default', '1', 'failed', '2026-11-22 08:00')")
 
         (registered,) = world.register(want())
 
@@ -265,13 +273,9 @@ class TestRaces:
     """On Postgres, where others write at the same moment."""
 
     @pytest.fixture
-    def worlds(self, postgres: PostgresDatabases, clock: FakeClock):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        url = postgres.migrated()
-        opened = [Database(url) for _ in range(3)]
-        yield [World(database, clock) for database in opened]
-        for database in opened:
-            database.close()
-        postgres.drop(url)
+    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
+        with lent_worlds(request, clock) as worlds:
+            yield worlds
 
     def test_a_callback_that_comes_while_the_end_is_written_sees_the_end(self, worlds: list[World]) -> None:
         poller, intake, other = worlds
@@ -377,3 +381,43 @@ class TestRaces:
 
         (registered,) = registering[0].result()
         assert (registered.created, registered.task.status) == (True, Status.QUEUED)
+
+
+class TestDroppedAndBack:
+    def test_a_dropped_task_that_is_registered_again_is_watched_again(self, world: World) -> None:
+        key = world.watched()
+        world.record({key: partial(drop, now=world.clock(), note="dropped")}, watcher=None)
+
+        world.register(want())
+
+        assert world.history() == ["registered", "status", "status"]
+        assert world.column("SELECT status FROM task") == ["queued"]
+        assert world.end().deliveries == 1
+
+    def test_another_owner_gets_the_result_of_a_task_that_the_first_one_dropped(self, world: World) -> None:
+        key = world.watched()
+        world.record({key: partial(drop, now=world.clock(), note="dropped")}, watcher=None)
+
+        (registered,) = world.register(want(url="https://other.example/hook"), owner="other")
+
+        assert registered.created
+        assert registered.task.status is Status.QUEUED
+
+    def test_no_other_end_is_left(self, world: World) -> None:
+        world.watched()
+        world.end(status=Status.FAILED)
+
+        world.register(want())
+
+        assert world.column("SELECT status FROM task") == ["failed"]
+
+
+def test_one_owner_has_at_most_fifty_callbacks_for_a_task(world: World) -> None:
+    urls = [f"https://receiver.example/{number}" for number in range(50)]
+    world.register(*(want(url=url) for url in urls))
+
+    with pytest.raises(InputError, match="callback_url: the task has 50 callbacks already"):
+        world.register(want(url="https://receiver.example/one-more"))
+
+    assert len(world.register(want(url="https://receiver.example/theirs"), owner="other")) == 1
+    assert world.column("SELECT count(*) FROM callback") == [51]

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 from conftest import FakeClock
-from databases import PostgresDatabases
 from fakes import ME, UPSTREAM, HeldOpen, Thread, World, snap, statements, wait_until_blocked, want, writes
+from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import Status
 from tracker.observe import drop
@@ -17,6 +17,12 @@ from tracker.store.database import Database
 from tracker.store.watching import Adopted
 
 SILENT = timedelta(seconds=15)
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
 
 
 @pytest.fixture
@@ -224,13 +230,9 @@ class TestSeveralDaemons:
     """On Postgres."""
 
     @pytest.fixture
-    def worlds(self, postgres: PostgresDatabases, clock: FakeClock) -> Iterator[list[World]]:
-        url = postgres.migrated()
-        opened = [Database(url) for _ in range(3)]
-        yield [World(database, clock) for database in opened]
-        for database in opened:
-            database.close()
-        postgres.drop(url)
+    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
+        with lent_worlds(request, clock) as worlds:
+            yield worlds
 
     def test_no_task_is_given_to_two(self, worlds: list[World]) -> None:
         for number, world in enumerate(worlds):

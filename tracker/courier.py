@@ -24,6 +24,8 @@ log = structlog.get_logger()
 _CLAIM_MARGIN = timedelta(seconds=30)
 """How far beyond an attempt's deadline a claim reaches, for the outcome to be written."""
 _AFTER_OUR_OWN_FAULT = timedelta(seconds=30)
+_LONGEST_AFTER_OUR_OWN_FAULT = timedelta(hours=1)
+_GIVE_BACK_WITHIN = 1.0
 _WRITE_AGAIN_AFTER = 1.0
 
 
@@ -68,7 +70,11 @@ class Courier:
         self._settings = settings
         self._ports = ports
         self._out: Counter[str] = Counter()
+        self._in_hand: set[int] = set()
+        """Keys of deliveries whose outcome is not written yet, even if their claims have run out meanwhile."""
         self._next_at: dict[str, float] = {}
+        self._again_at: float | None = None
+        """When the first endpoint that was left out for being called too fast may be called again."""
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -91,7 +97,7 @@ class Courier:
                 for entry in claimed:
                     group.create_task(self._deliver(entry))
                 if not claimed:
-                    await self._wake.wait()
+                    await self._sleep()
 
     async def run_once(self) -> int:
         """Deliver once everything that is due; returns how many attempts that took."""
@@ -102,6 +108,15 @@ class Courier:
                     group.create_task(self._deliver(entry))
             made += len(claimed)
         return made
+
+    async def _sleep(self) -> None:
+        """Until somebody wakes us, or an endpoint may be called again."""
+        again_at = self._again_at
+        try:
+            async with asyncio.timeout(None if again_at is None else max(again_at - self._ports.timer(), 0)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
 
     async def _claim_calmly(self) -> list[Claimed]:
         try:
@@ -114,6 +129,7 @@ class Courier:
 
     async def _claim(self) -> list[Claimed]:
         """Claim as many due deliveries as their endpoints and we have room for."""
+        self._again_at = None
         free = self._settings.max_in_flight - self._out.total()
         if free <= 0:
             return []
@@ -122,14 +138,14 @@ class Courier:
         chosen: Counter[str] = Counter()
         keys: list[int] = []
         for due in waiting:
-            if len(keys) < free and chosen[due.endpoint] < self._room(due.endpoint):
+            if due.key not in self._in_hand and len(keys) < free and chosen[due.endpoint] < self._room(due.endpoint):
                 chosen[due.endpoint] += 1
                 keys.append(due.key)
         if not keys:
             return []
         claimed = await self._ports.database.write(partial(self._claim_these, keys=keys, now=self._ports.clock()))
         for entry in claimed:
-            self._hold(entry.delivery.endpoint)
+            self._hold(entry.delivery)
         return claimed
 
     def _claim_these(self, connection: Connection, keys: list[int], now: datetime) -> list[Claimed]:
@@ -144,22 +160,26 @@ class Courier:
     def _saturated(self) -> list[str]:
         now = self._ports.timer()
         self._next_at = {endpoint: at for endpoint, at in self._next_at.items() if at > now}
+        self._again_at = min(self._next_at.values(), default=None)
         return [endpoint for endpoint in {*self._out, *self._next_at} if self._room(endpoint) == 0]
 
     def _room(self, endpoint: str) -> int:
+        room = max(self._settings.max_in_flight_per_endpoint - self._out[endpoint], 0)
         if self._settings.max_per_second_per_endpoint is not None:
-            return int(endpoint not in self._next_at and not self._out[endpoint])
-        return max(self._settings.max_in_flight_per_endpoint - self._out[endpoint], 0)
+            return 0 if endpoint in self._next_at else min(room, 1)
+        return room
 
-    def _hold(self, endpoint: str) -> None:
-        self._out[endpoint] += 1
+    def _hold(self, delivery: Delivery) -> None:
+        self._in_hand.add(delivery.key)
+        self._out[delivery.endpoint] += 1
         if rate := self._settings.max_per_second_per_endpoint:
-            self._next_at[endpoint] = self._ports.timer() + 1 / rate
+            self._next_at[delivery.endpoint] = self._ports.timer() + 1 / rate
 
-    def _let_go(self, endpoint: str) -> None:
-        self._out[endpoint] -= 1
-        if not self._out[endpoint]:
-            del self._out[endpoint]
+    def _let_go(self, delivery: Delivery) -> None:
+        self._in_hand.discard(delivery.key)
+        self._out[delivery.endpoint] -= 1
+        if not self._out[delivery.endpoint]:
+            del self._out[delivery.endpoint]
         self._wake.set()
 
     async def _deliver(self, entry: Claimed) -> None:
@@ -168,17 +188,22 @@ class Courier:
             outcome = await self._ports.sender.send(delivery, entry.secrets)
             await self._settle(delivery, outcome)
         except asyncio.CancelledError:
-            # Out of time while stopping: due again at once, under the same id.
-            now = self._ports.clock()
-            await asyncio.shield(
-                self._ports.database.write(partial(deliveries.release_claims, claimed=[delivery], now=now))
-            )
+            await self._give_back(delivery)
             raise
         except Exception:
             # The claim runs out by itself and the delivery is tried again; the others go on.
             log.exception("delivery_failed_inside", delivery=delivery.id)
         finally:
-            self._let_go(delivery.endpoint)
+            self._let_go(delivery)
+
+    async def _give_back(self, delivery: Delivery) -> None:
+        """Out of time while stopping: due again at once, under the same id, unless its outcome is written by now."""
+        work = partial(deliveries.release_claims, claimed=[delivery], now=self._ports.clock())
+        try:
+            async with asyncio.timeout(_GIVE_BACK_WITHIN):
+                await asyncio.shield(self._ports.database.write(work))
+        except Exception as error:  # noqa: BLE001 - its claim runs out by itself
+            log.warning("claim_not_given_back", delivery=delivery.id, reason=str(error) or type(error).__name__)
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         now = self._ports.clock()
@@ -186,19 +211,22 @@ class Courier:
         work = partial(deliveries.settle, claimed=delivery, outcome=outcome, now=now, next_attempt_at=next_attempt_at)
         while True:
             try:
-                await self._ports.database.write(work)
+                # A write that has begun is finished even when we are told to stop.
+                is_ours = await asyncio.shield(self._ports.database.write(work))
                 break
             except UnavailableError as error:
                 # What the receiver has is known only here: keep it until it is written.
                 log.warning("outcome_postponed", delivery=delivery.id, reason=str(error))
                 await asyncio.sleep(_WRITE_AGAIN_AFTER)
-        self._tell(delivery, outcome, next_attempt_at, now)
+        if is_ours:
+            self._tell(delivery, outcome, next_attempt_at, now)
 
     def _next_attempt_at(self, delivery: Delivery, outcome: Outcome, now: datetime) -> datetime | None:
         if outcome.delivered or outcome.gone:
             return None
         if not outcome.spent:
-            return now + _AFTER_OUR_OWN_FAULT
+            times = delivery.attempt - delivery.failures - 1
+            return now + min(_AFTER_OUR_OWN_FAULT * (1 << min(times, 10)), _LONGEST_AFTER_OUR_OWN_FAULT)
         delay = retry_delay(
             delivery.failures + 1,
             schedule=self._settings.retry_schedule,
@@ -215,8 +243,10 @@ class Courier:
         if outcome.delivered:
             since = delivery.finished_at or delivery.created_at
             self._ports.metrics.finish_to_deliver.observe(max((now - since).total_seconds(), 0.0))
+            self._ports.metrics.events.labels("delivered").inc()
             bound.info("delivered", type=str(delivery.message_type), status_code=outcome.status_code)
             return
         say = bound.warning if next_attempt_at else bound.error
         event = "delivery_failed" if next_attempt_at else "delivery_dead"
+        self._ports.metrics.events.labels(event).inc()
         say(event, error=outcome.error, status_code=outcome.status_code, next_attempt_at=next_attempt_at)

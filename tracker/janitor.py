@@ -37,6 +37,7 @@ class Janitor:
             (retention.forget_tasks, self._settings.tasks),
         ):
             forgotten += await self._all(partial(forget, ended_before=now - age, limit=_STEP))
+        await self._all(partial(retention.shrink, pages=_STEP))
         if forgotten:
             log.info("forgotten", rows=forgotten)
         return forgotten

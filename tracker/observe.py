@@ -32,16 +32,28 @@ _IMPLIED = "implied_failure"
 
 
 def tally(streak: Streak, seen: Seen, now: datetime) -> Streak:
-    """The streak after one more look: longer, started anew, or over."""
+    """The streak after one more look: longer, started anew, or over.
+
+    What says nothing about the task (refused, throttled, unusable, out of reach) does not break a row of "unknown".
+    """
     if isinstance(seen, Miss):
-        kind = str(seen.kind)
-    elif seen.implies_failure:
-        kind = _IMPLIED
-    else:
-        return NO_STREAK
+        silent = _silence(streak, seen, now)
+        if seen.kind is not MissKind.UNKNOWN and streak.kind == MissKind.UNKNOWN:
+            return silent
+        return _longer(silent, str(seen.kind), now)
+    return _longer(replace(streak, silent=0, silent_since=None), _IMPLIED, now) if seen.implies_failure else NO_STREAK
+
+
+def _longer(streak: Streak, kind: str, now: datetime) -> Streak:
     if streak.kind != kind:
-        return Streak(kind=kind, count=1, since=now)
+        return replace(streak, kind=kind, count=1, since=now)
     return replace(streak, count=streak.count + 1)
+
+
+def _silence(streak: Streak, miss: Miss, now: datetime) -> Streak:
+    if miss.kind not in (MissKind.UNKNOWN, MissKind.TRANSIENT):
+        return streak
+    return replace(streak, silent=streak.silent + 1, silent_since=streak.silent_since or now)
 
 
 def observe(task: Task, seen: Seen, now: datetime, *, streak: Streak, rules: Rules) -> Change:
@@ -52,7 +64,7 @@ def observe(task: Task, seen: Seen, now: datetime, *, streak: Streak, rules: Rul
     if task.status.is_end:
         return _contradict(task, seen, now)
     if isinstance(seen, Miss):
-        return _miss(task, now, streak, rules)
+        return _miss(task, seen, now, streak, rules)
     if seen.status is None or not seen.status.is_end:
         if streak.kind == _IMPLIED and streak.count >= LOOKS_BEFORE_AN_IMPLIED_FAILURE:
             said = seen.upstream_status or "nothing"
@@ -70,6 +82,14 @@ def drop(task: Task, now: datetime, note: str) -> Change:
     if task.status.is_end:
         return Change(task=task)
     return _end(task, task, Status.DROPPED, now, note=note)
+
+
+def revive(task: Task, now: datetime, note: str) -> Change:
+    """Watch a dropped task again, because somebody registered it anew; any other end is final."""
+    if task.status is not Status.DROPPED:
+        return Change(task=task)
+    live = replace(task, status=Status.QUEUED, ended_at=None, contradiction=None)
+    return _changed(task, live, EventKind.STATUS, now, note=note)
 
 
 def message_for(event: Event) -> MessageType | None:
@@ -103,16 +123,16 @@ def _contradict(task: Task, seen: Seen, now: datetime) -> Change:
     return Change(task=replace(task, sequence=event.sequence, contradiction=str(seen.status)), event=event)
 
 
-def _miss(task: Task, now: datetime, streak: Streak, rules: Rules) -> Change:
+def _miss(task: Task, seen: Miss, now: datetime, streak: Streak, rules: Rules) -> Change:
     """An end only for an id that stays unknown, or a deadline that passes while nobody answers."""
-    if streak.count < MISSES_BEFORE_AN_END:
+    if seen.kind not in (MissKind.UNKNOWN, MissKind.TRANSIENT):
         return Change(task=task)
-    long_enough = streak.lasted(now) >= rules.lost_after
-    if streak.kind == MissKind.UNKNOWN and long_enough:
+    is_unknown = seen.kind is MissKind.UNKNOWN and streak.count >= MISSES_BEFORE_AN_END
+    if is_unknown and streak.lasted(now) >= rules.lost_after:
         note = f"the upstream has not known it for {streak.count} looks"
         return _end(task, task, Status.LOST, now, note=note)
-    counts = streak.kind == MissKind.UNKNOWN or (streak.kind == MissKind.TRANSIENT and long_enough)
-    if counts and now >= rules.expires_at(task):
+    is_silent = streak.silent >= MISSES_BEFORE_AN_END and streak.silent_for(now) >= rules.lost_after
+    if (is_unknown or is_silent) and now >= rules.expires_at(task):
         return _end(task, task, Status.EXPIRED, now, note="no end within the deadline")
     return Change(task=task)
 

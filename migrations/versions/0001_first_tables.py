@@ -26,6 +26,12 @@ def upgrade() -> None:
         "('tsk_' || lower(hex(randomblob(16))))" if sqlite else "'tsk_' || replace(gen_random_uuid()::text, '-', '')"
     )
     now = "(strftime('%Y-%m-%d %H:%M:%fZ', 'now'))" if sqlite else "date_trunc('milliseconds', now())"
+    is_a_time = (
+        "registered_at GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]*'"
+        " AND julianday(registered_at) IS NOT NULL"
+        if sqlite
+        else "isfinite(registered_at)"
+    )
     op.create_table(
         "daemon",
         sa.Column("id", sa.Text(), nullable=False),
@@ -85,6 +91,7 @@ def upgrade() -> None:
         sa.Column("contradiction", sa.Text(), nullable=True),
         sa.Column("watcher", sa.Text(), nullable=True),
         sa.Column("refresh_at", MOMENT, nullable=True),
+        sa.CheckConstraint(is_a_time, name=op.f("task_registered_at_is_a_time")),
         sa.CheckConstraint(
             "(ended_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled', 'lost', 'expired', 'dropped'))",
             name=op.f("task_an_end_has_its_time"),
@@ -342,7 +349,7 @@ def views(*, sqlite: bool) -> tuple[str, str, str]:
         SELECT t.id, t.task_id, t.upstream, t.status, t.upstream_status, t.action, t.progress,
                t.registered_at, t.submitted_at, t.started_at, t.finished_at, t.ended_at,
                {queued} AS queued_seconds, {running} AS running_seconds, t.image_url, t.fail_reason,
-               (SELECT count(*) FROM callback c WHERE c.task_key = t.key) AS callbacks,
+               (SELECT count(*) FROM callback c WHERE c.task_key = t.key AND c.gone_at IS NULL) AS callbacks,
                (SELECT count(*) FROM delivery d WHERE d.task_key = t.key AND d.status = 'delivered'
                    AND d.message_type NOT IN ('task.progress', 'task.needs_input')) AS delivered,
                (SELECT e.observed_at FROM event e WHERE e.task_key = t.key

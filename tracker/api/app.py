@@ -1,10 +1,11 @@
 """Puts the API together."""
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 
 from tracker import __version__
 from tracker.api import deliveries, health, problems, registering, tasks, upstreams
-from tracker.api.auth import TokenBook
+from tracker.api.answer import Answer
+from tracker.api.auth import Reader, TokenBook
 from tracker.api.fence import Fence
 from tracker.api.openapi import DESCRIPTION, SCHEMAS, operation_id
 from tracker.api.ports import ApiPorts
@@ -30,6 +31,8 @@ def create_app(ports: ApiPorts) -> FastAPI:
         # The documentation pages load scripts from other people's servers.
         docs_url=None,
         redoc_url=None,
+        # Our own call tells the document, to those with a token.
+        openapi_url=None,
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
         # Left on, it would export requests, tokens included, to whatever the environment names.
@@ -42,4 +45,9 @@ def create_app(ports: ApiPorts) -> FastAPI:
     app.add_middleware(Fence)
     for calls in (registering, tasks, deliveries, upstreams, health):
         app.include_router(calls.router)
+    app.add_api_route("/openapi.json", _tell_document, include_in_schema=False)
     return app
+
+
+async def _tell_document(request: Request, _caller: Reader) -> Response:
+    return Answer(request.app.openapi())

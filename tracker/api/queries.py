@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
 
 from tracker.errors import InputError
+from tracker.intake.requests import unfit
 from tracker.model import DeliveryStatus, Status
 from tracker.store.tasks import Filter
 
@@ -23,7 +23,7 @@ _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _clean(value: str) -> str:
     if _UNFIT.search(value):
-        raise _unfit("has a control character or half a character", "send plain text in UTF-8")
+        raise unfit("has a control character or half a character", "send plain text in UTF-8")
     return value
 
 
@@ -32,7 +32,7 @@ def _statuses(value: object) -> list[Status]:
     parts = value if isinstance(value, list | tuple) else [value]
     words = [word.strip() for part in parts for word in str(part).split(",") if word.strip()]
     if unknown := [word for word in words if word not in _KNOWN_STATUSES]:
-        raise _unfit(f"{unknown[0]!r} is no status", f"use some of: {', '.join(_KNOWN_STATUSES)}")
+        raise unfit(f"{unknown[0]!r} is no status", f"use some of: {', '.join(_KNOWN_STATUSES)}")
     return [Status(word) for word in words]
 
 
@@ -45,15 +45,13 @@ def _moment(value: object) -> datetime:
         moment = datetime.fromisoformat(text)
         aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _unfit("is not a time", "send one like 2026-11-22T08:00:00Z") from None
+        raise unfit("is not a time", "send one like 2026-11-22T08:00:00Z") from None
     return max(aware, _EARLIEST)
 
 
-def _unfit(problem: str, fix: str) -> PydanticCustomError:
-    return PydanticCustomError("unfit", "{problem}; {fix}", {"problem": problem, "fix": fix})
-
-
 Text = Annotated[str, AfterValidator(_clean)]
+TaskId = Annotated[Text, Field(description="The tracker's own id of the task: `tsk_…`.")]
+DeliveryId = Annotated[Text, Field(description="The id of the delivery: `msg_…`.")]
 Instant = Annotated[datetime, BeforeValidator(_moment)]
 
 
@@ -72,7 +70,7 @@ class TaskQuery(_Page):
     status: Annotated[tuple[Status, ...], BeforeValidator(_statuses)] = Field(
         default=(), description="One or more, repeated or with commas between."
     )
-    upstream: Text | None = Field(default=None, max_length=64)
+    upstream: Text | None = Field(default=None, max_length=64, description="The name of an upstream.")
     task_id: Text | None = Field(default=None, max_length=512, description="The upstream's id, exactly.")
     q: Text | None = Field(
         default=None, max_length=200, description="A part of the id, or of the upstream's object (its prompt, say)."

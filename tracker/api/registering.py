@@ -14,10 +14,11 @@ from tracker.api.openapi import MANY_REGISTRATIONS, ONE_REGISTRATION, answer_in,
 from tracker.api.ports import ApiPorts, Ports
 from tracker.api.problems import MOST_ERRORS, unusable
 from tracker.api.registrar import Registrar
-from tracker.api.shapes import Batch, RegisteredTask, TaskAnswer
+from tracker.api.shapes import Batch, RegisteredTask
 from tracker.errors import InputError
 from tracker.intake import LARGEST_BATCH, Intake, RegistrationRequest, explain
 from tracker.store.registrations import Wanted
+from tracker.telling import TaskAnswer
 
 router = APIRouter(tags=["tasks"], default_response_class=Answer)
 _LOCATION = {"Location": {"description": "The task's own address.", "schema": {"type": "string"}}}

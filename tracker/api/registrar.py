@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from tracker.api.shapes import TaskAnswer
-from tracker.api.telling import tell_tasks
 from tracker.errors import UnavailableError
 from tracker.intake import Caller, Intake
 from tracker.store.database import Connection, Database
 from tracker.store.registrations import Wanted
+from tracker.telling import TaskAnswer, told_tasks
 
 LARGEST_GROUP = 256
 
@@ -72,5 +71,5 @@ class Registrar:
 
     def _register(self, connection: Connection, wanted: Sequence[Wanted], caller: Caller) -> Written:
         registered = self._intake.register(wanted, caller)(connection)
-        told = tell_tasks(connection, [entry.task for entry in registered], caller)
+        told = told_tasks(connection, [entry.task for entry in registered], owner=caller.only_owner)
         return [(entry.created, task) for entry, task in zip(registered, told, strict=True)]

@@ -1,6 +1,6 @@
 """Looking at tasks, asking for a look now, and ending the watch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
@@ -9,15 +9,15 @@ from tracker.api.answer import Answer
 from tracker.api.auth import Reader, Writer
 from tracker.api.openapi import answers
 from tracker.api.ports import Ports
-from tracker.api.queries import TaskQuery, Text, next_cursor
-from tracker.api.shapes import DeliveryWithAttempts, History, TaskAnswer, TaskDeliveries, TaskPage, TaskWithObject
-from tracker.api.telling import tell_attempt, tell_delivery, tell_event, tell_tasks
+from tracker.api.queries import TaskId, TaskQuery, next_cursor
+from tracker.api.shapes import DroppedTask, History, TaskDeliveries, TaskPage
 from tracker.intake import Caller
 from tracker.intake.intake import visible
 from tracker.model import EventKind, Task
 from tracker.store import messages, tasks
 from tracker.store.database import Connection
 from tracker.store.tasks import HistoryLine
+from tracker.telling import TaskAnswer, TaskWithObject, tell_event, told_tasks, told_with_attempts
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"], default_response_class=Answer)
 
@@ -30,26 +30,26 @@ async def list_tasks(query: Annotated[TaskQuery, Query()], ports: Ports, caller:
     def work(connection: Connection) -> TaskPage:
         found = tasks.page(connection, wanted, owner=caller.only_owner)
         return {
-            "tasks": tell_tasks(connection, found[: query.limit], caller),
+            "tasks": told_tasks(connection, found[: query.limit], owner=caller.only_owner),
             "next_cursor": next_cursor("t", [task.key for task in found], query.limit),
         }
 
-    return Answer(await ports.database.read(work))
+    return Answer(await ports.database.ask(work))
 
 
 @router.get("/{id}", summary="Show a task", responses=answers(TaskWithObject, fails=(404, 422)))
-async def show_task(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Reader) -> Response:
+async def show_task(id_: Annotated[TaskId, Path(alias="id")], ports: Ports, caller: Reader) -> Response:
     """With the caller's callbacks, and `task`: the upstream's own object as last seen."""
 
     def work(connection: Connection) -> TaskWithObject:
         task = visible(connection, id_, caller)
         return {**_tell(connection, task, caller), "task": tasks.last_object(connection, task.key)}
 
-    return Answer(await ports.database.read(work))
+    return Answer(await ports.database.ask(work))
 
 
 @router.get("/{id}/history", summary="Tell a task's history", responses=answers(History, fails=(404, 422)))
-async def task_history(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Reader) -> Response:
+async def task_history(id_: Annotated[TaskId, Path(alias="id")], ports: Ports, caller: Reader) -> Response:
     """Every change of the task, first to last, and what became of the caller's deliveries."""
 
     def work(connection: Connection) -> History:
@@ -60,7 +60,7 @@ async def task_history(id_: Annotated[Text, Path(alias="id")], ports: Ports, cal
             lines = (line for line in lines if _concerns(line, own))
         return {"events": [tell_event(line) for line in lines]}
 
-    return Answer(await ports.database.read(work))
+    return Answer(await ports.database.ask(work))
 
 
 def _concerns(line: HistoryLine, own: set[str]) -> bool:
@@ -72,22 +72,15 @@ _OF_DELIVERIES = (EventKind.DELIVERED, EventKind.DELIVERY_FAILED, EventKind.DELI
 
 
 @router.get("/{id}/deliveries", summary="List a task's deliveries", responses=answers(TaskDeliveries, fails=(404, 422)))
-async def task_deliveries(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Reader) -> Response:
+async def task_deliveries(id_: Annotated[TaskId, Path(alias="id")], ports: Ports, caller: Reader) -> Response:
     """The messages for the caller's callbacks, with every attempt."""
 
     def work(connection: Connection) -> TaskDeliveries:
         task = visible(connection, id_, caller)
         found = messages.of_task(connection, task.key, owner=caller.only_owner)
-        return {"deliveries": _with_attempts(connection, found)}
+        return {"deliveries": told_with_attempts(connection, found)}
 
-    return Answer(await ports.database.read(work))
-
-
-def _with_attempts(connection: Connection, found: Sequence[messages.DeliveryLine]) -> list[DeliveryWithAttempts]:
-    attempts = messages.attempts(connection, [line.key for line in found])
-    return [
-        {**tell_delivery(line), "attempts": [tell_attempt(one) for one in attempts.get(line.key, ())]} for line in found
-    ]
+    return Answer(await ports.database.ask(work))
 
 
 @router.post(
@@ -96,7 +89,7 @@ def _with_attempts(connection: Connection, found: Sequence[messages.DeliveryLine
     status_code=202,
     responses=answers(TaskAnswer, 202, description="It will be looked at.", fails=(404, 422)),
 )
-async def refresh_task(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Writer) -> Response:
+async def refresh_task(id_: Annotated[TaskId, Path(alias="id")], ports: Ports, caller: Writer) -> Response:
     """Leaves a note for whoever watches the task."""
     refresh = ports.intake.refresh(id_, caller)
 
@@ -111,14 +104,15 @@ async def refresh_task(id_: Annotated[Text, Path(alias="id")], ports: Ports, cal
 @router.delete(
     "/{id}",
     summary="Stop watching a task",
-    responses=answers(TaskAnswer, description="As it is now.", fails=(404, 422)),
+    responses=answers(DroppedTask, description="As it is now.", fails=(404, 422)),
 )
-async def drop_task(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller: Writer) -> Response:
-    """Its history stays. One that has ended stays as it is; one that others registered goes on for them."""
+async def drop_task(id_: Annotated[TaskId, Path(alias="id")], ports: Ports, caller: Writer) -> Response:
+    """Its history stays. `stopped` is false for one that had ended, and for one that goes on for other owners."""
     drop = ports.intake.drop(id_, caller)
 
-    def work(connection: Connection) -> TaskAnswer:
-        return _tell(connection, drop(connection).task, caller)
+    def work(connection: Connection) -> DroppedTask:
+        dropped = drop(connection)
+        return {**_tell(connection, dropped.task, caller), "stopped": dropped.stopped}
 
     told = await ports.database.write(work)
     ports.wake()
@@ -126,4 +120,4 @@ async def drop_task(id_: Annotated[Text, Path(alias="id")], ports: Ports, caller
 
 
 def _tell(connection: Connection, task: Task, caller: Caller) -> TaskAnswer:
-    return tell_tasks(connection, [task], caller)[0]
+    return told_tasks(connection, [task], owner=caller.only_owner)[0]

@@ -1,11 +1,10 @@
 """A tracker reached through its database, whether a daemon runs or not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
 from tracker.cli.protocol import Document, Entry, Selection, at
-from tracker.cli.shapes import delivery_document, event_document, task_document, upstream_document
 from tracker.clock import utc_now
 from tracker.config import Settings
 from tracker.errors import InputError
@@ -14,10 +13,10 @@ from tracker.intake import LARGEST_BATCH, Intake, parse
 from tracker.intake.callers import LOCAL
 from tracker.intake.intake import visible
 from tracker.model import DeliveryStatus, Status, Task
-from tracker.store import messages, tasks, upstreams
+from tracker.store import messages, tasks
 from tracker.store.database import Connection, Database, sqlite_file
-from tracker.store.messages import DeliveryLine
 from tracker.store.registrations import Wanted
+from tracker.telling import tell_event, told_deliveries, told_tasks, told_upstreams, told_with_attempts
 
 _PAGE = 500
 """Rows at a time: a statement takes only so many keys."""
@@ -47,7 +46,7 @@ class LocalTracker:
         for start in range(0, len(wanted), LARGEST_BATCH):
             work = self._intake.register(wanted[start : start + LARGEST_BATCH], LOCAL)
             registered = self._database.write_now(work)
-            documents = self._database.read_now(partial(_with_callbacks, found=[one.task for one in registered]))
+            documents = self._database.read_now(partial(_told, found=[one.task for one in registered]))
             answers += [
                 {**document, "created": one.created} for document, one in zip(documents, registered, strict=True)
             ]
@@ -86,7 +85,7 @@ class LocalTracker:
 
         def work(connection: Connection) -> Document:
             found = visible(connection, id_, LOCAL)
-            return {**_with_callbacks(connection, [found])[0], "task": tasks.last_object(connection, found.key)}
+            return {**_told(connection, [found])[0], "task": tasks.last_object(connection, found.key)}
 
         return self._database.read_now(work)
 
@@ -94,47 +93,49 @@ class LocalTracker:
         """The events of a task, first to last."""
 
         def work(connection: Connection) -> list[Document]:
-            return [event_document(line) for line in tasks.history(connection, visible(connection, id_, LOCAL).key)]
+            lines = tasks.history(connection, visible(connection, id_, LOCAL).key)
+            return _documents([tell_event(line) for line in lines])
 
         return self._database.read_now(work)
 
-    def deliveries(self, *, id_: str | None, status: str | None, limit: int) -> list[Document]:
-        """The newest deliveries of all tasks, or those of one task."""
+    def deliveries(self, *, status: str | None, limit: int) -> list[Document]:
+        """The newest deliveries of all tasks, each with its last attempt."""
+        wanted = DeliveryStatus(status) if status else None
+        return self._database.read_now(partial(_newest_deliveries, status=wanted, limit=limit))
+
+    def task_deliveries(self, id_: str) -> list[Document]:
+        """The deliveries of a task with every attempt, first to last."""
 
         def work(connection: Connection) -> list[Document]:
-            if id_ is None:
-                return _newest_deliveries(connection, DeliveryStatus(status) if status else None, limit)
             lines = messages.of_task(connection, visible(connection, id_, LOCAL).key, owner=None)
-            return _with_attempts(connection, [line for line in lines if status in (None, line.status)])
+            return _documents(told_with_attempts(connection, lines))
 
         return self._database.read_now(work)
 
     def refresh(self, id_: str) -> Document:
         """Leave a note for the daemon that watches it."""
-        return self._told(self._database.write_now(self._intake.refresh(id_, LOCAL)))
+        return self._document(self._database.write_now(self._intake.refresh(id_, LOCAL)))
 
     def drop(self, id_: str) -> Document:
         """Stop watching."""
-        return self._told(self._database.write_now(self._intake.drop(id_, LOCAL)).task)
+        dropped = self._database.write_now(self._intake.drop(id_, LOCAL))
+        return {**self._document(dropped.task), "stopped": dropped.stopped}
 
-    def _told(self, task: Task) -> Document:
-        return self._database.read_now(partial(_with_callbacks, found=[task]))[0]
+    def _document(self, task: Task) -> Document:
+        return self._database.read_now(partial(_told, found=[task]))[0]
 
     def upstreams(self) -> list[Document]:
         """How each upstream is doing, and those that tasks name but nobody configured."""
-
-        def work(connection: Connection) -> list[Document]:
-            seen, live = upstreams.read(connection), upstreams.live_tasks(connection)
-            configured = self._settings.upstreams
-            names = [*configured, *sorted(live.keys() - configured.keys())]
-            return [upstream_document(name, configured.get(name), seen.get(name), live) for name in names]
-
-        return self._database.read_now(work)
+        told = partial(told_upstreams, configured=self._settings.upstreams)
+        return _documents(self._database.read_now(told))
 
 
-def _with_callbacks(connection: Connection, found: Sequence[Task]) -> list[Document]:
-    told = tasks.callbacks(connection, [task.key for task in found], owner=None)
-    return [task_document(task, told.get(task.key, ())) for task in found]
+def _documents(told: Sequence[Mapping[str, object]]) -> list[Document]:
+    return [dict(one) for one in told]
+
+
+def _told(connection: Connection, found: Sequence[Task]) -> list[Document]:
+    return _documents(told_tasks(connection, found, owner=LOCAL.only_owner))
 
 
 def _newest_tasks(connection: Connection, chosen: tasks.Filter, limit: int) -> list[Document]:
@@ -142,7 +143,7 @@ def _newest_tasks(connection: Connection, chosen: tasks.Filter, limit: int) -> l
     while len(found) < limit:
         chosen = replace(chosen, limit=min(limit - len(found), _PAGE))
         listed = tasks.page(connection, chosen, owner=None)
-        found += _with_callbacks(connection, listed)
+        found += _told(connection, listed)
         if len(listed) < chosen.limit:
             break
         chosen = replace(chosen, before=listed[-1].key)
@@ -155,13 +156,8 @@ def _newest_deliveries(connection: Connection, status: DeliveryStatus | None, li
     while len(found) < limit:
         size = min(limit - len(found), _PAGE)
         lines = messages.page(connection, owner=None, status=status, before=before, limit=size)
-        found += _with_attempts(connection, lines)
+        found += _documents(told_deliveries(connection, lines))
         if len(lines) < size:
             break
         before = lines[-1].key
     return found
-
-
-def _with_attempts(connection: Connection, lines: Sequence[DeliveryLine]) -> list[Document]:
-    tries = messages.attempts(connection, [line.key for line in lines])
-    return [delivery_document(line, tries.get(line.key, ())) for line in lines]

@@ -53,6 +53,14 @@ def print_rows(rows: Sequence[Document], told: Sequence[Column], *, as_json: boo
             print_line(*(row.get(column.name) for column in told))
 
 
+def print_row(row: Document, told: Sequence[Column], *, as_json: bool) -> None:
+    """Print one thing: alone it is no list in JSON."""
+    if as_json:
+        print_json(row)
+    else:
+        print_rows([row], told, as_json=False)
+
+
 def print_line(*cells: object) -> None:
     """One line of a pipe."""
     click.echo("\t".join(text(cell) for cell in cells))

@@ -57,8 +57,12 @@ class Tracker(Protocol):
         """The events of a task, first to last."""
         ...
 
-    def deliveries(self, *, id_: str | None, status: str | None, limit: int) -> list[Document]:
-        """The newest deliveries of all tasks, newest first, or those of one task, first to last; with attempts."""
+    def deliveries(self, *, status: str | None, limit: int) -> list[Document]:
+        """The newest deliveries of all tasks, each with its last attempt."""
+        ...
+
+    def task_deliveries(self, id_: str) -> list[Document]:
+        """The deliveries of a task with every attempt, first to last."""
         ...
 
     def refresh(self, id_: str) -> Document:
@@ -66,11 +70,11 @@ class Tracker(Protocol):
         ...
 
     def drop(self, id_: str) -> Document:
-        """Stop watching; the answer is the task as it is then."""
+        """Stop watching; the answer is the task as it is then, and `stopped`."""
         ...
 
     def upstreams(self) -> list[Document]:
-        """How each upstream is doing."""
+        """How each upstream is doing; those that only live tasks name as well."""
         ...
 
 

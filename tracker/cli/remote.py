@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import tracker
 from tracker.cli.protocol import Document, Entry, Selection, at
-from tracker.cli.shapes import plain
 from tracker.errors import ConflictError, InputError, NotFoundError, RefusedError, TrackerError, UnavailableError
 from tracker.http.plain import PlainClient
 from tracker.intake import LARGEST_BATCH, parse
+from tracker.moments import rfc3339
 
 _LARGEST_PAGE = 500
 _LARGEST_BODY = 3_000_000
@@ -50,8 +50,8 @@ class RemoteTracker:
             "upstream": wanted.upstream,
             "task_id": wanted.task_id,
             "q": wanted.q,
-            "since": plain(wanted.since),
-            "until": plain(wanted.until),
+            "since": rfc3339(wanted.since),
+            "until": rfc3339(wanted.until),
         }
         return self._pages("/v1/tasks", "tasks", query, wanted.limit)
 
@@ -63,20 +63,13 @@ class RemoteTracker:
         """The events of a task, first to last."""
         return _rows(self._call("GET", _path(id_, "/history")), "events")
 
-    def deliveries(self, *, id_: str | None, status: str | None, limit: int) -> list[Document]:
-        """The newest deliveries of all tasks, or those of one task."""
-        if id_ is None:
-            return [self._with_attempts(line) for line in self.list_deliveries(status=status, limit=limit)]
-        found = _rows(self._call("GET", _path(id_, "/deliveries")), "deliveries")
-        return [line for line in found if status in (None, line["status"])]
-
-    def list_deliveries(self, *, status: str | None, limit: int) -> list[Document]:
-        """The newest deliveries of all tasks, as lists tell them: without their attempts."""
+    def deliveries(self, *, status: str | None, limit: int) -> list[Document]:
+        """The newest deliveries of all tasks, each with its last attempt."""
         return self._pages("/v1/deliveries", "deliveries", {"status": status}, limit)
 
-    def _with_attempts(self, line: Document) -> Document:
-        whole = self._call("GET", f"/v1/deliveries/{line['id']}")
-        return {name: value for name, value in whole.items() if name != "body"}
+    def task_deliveries(self, id_: str) -> list[Document]:
+        """The deliveries of a task with every attempt, first to last."""
+        return _rows(self._call("GET", _path(id_, "/deliveries")), "deliveries")
 
     def refresh(self, id_: str) -> Document:
         """Have a look taken now."""
@@ -84,7 +77,7 @@ class RemoteTracker:
 
     def drop(self, id_: str) -> Document:
         """Stop watching."""
-        return self._task("DELETE", _path(id_))
+        return self._task("DELETE", _path(id_), "stopped")
 
     def upstreams(self) -> list[Document]:
         """How each upstream is doing."""
@@ -104,9 +97,9 @@ class RemoteTracker:
                 break
         return found
 
-    def _task(self, method: str, path: str) -> Document:
+    def _task(self, method: str, path: str, *more: str) -> Document:
         answer = self._call(method, path)
-        if "task_id" not in answer:
+        if not {"task_id", *more} <= answer.keys():
             raise _stranger()
         return answer
 

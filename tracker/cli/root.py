@@ -21,7 +21,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
         "drop": "Stop watching a task; its history stays.",
     },
     "Telling": {
-        "deliveries": "List messages, with every attempt to deliver them.",
+        "deliveries": "List messages, and what came of sending them.",
         "secret": "Print the secret that signs an owner's messages.",
     },
     "The daemon": {
@@ -29,7 +29,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
         "upstreams": "Show how the upstreams are doing.",
         "token": "Make, list and revoke tokens of the API.",
         "db": "Migrate the database, or tell how far it is.",
-        "config": "Show, check or explain the configuration.",
+        "config": "Show or check the configuration, or print a sample file.",
     },
     "Trying it out": {
         "demo": "Run everything at once on this machine, and prove that it works.",

@@ -149,7 +149,7 @@ class Settings(Section):
         repr=False,
     )
     listen: Listen = Field(
-        default="127.0.0.1:8640", description="Address and port of the API and the pages; a socket from systemd wins."
+        default="127.0.0.1:8640", description="Address and port of the API; port 0 takes any that is free."
     )
     upstreams: _Upstreams = Field(
         default_factory=lambda: MappingProxyType({}), description="The gateways to watch, each under a name of its own."

@@ -56,7 +56,7 @@ def upstreams_in(given: Iterable[Given]) -> frozenset[str]:
 
 def from_environment(environ: Mapping[str, str], names: frozenset[str]) -> Iterator[Given]:
     """What variables say; an empty one says nothing, as that is how scripts leave one out."""
-    for name in sorted(environ, reverse=True):
+    for name in sorted(environ, key=_by_words):
         if name[: len(PREFIX)].upper() != PREFIX:
             continue
         rest = name[len(PREFIX) :].lower()
@@ -67,6 +67,11 @@ def from_environment(environ: Mapping[str, str], names: frozenset[str]) -> Itera
             raise unknown_variable(name, path)
         if value := environ[name]:
             yield Given(path=path, value=value, origin=f"environment {printable(name)}")
+
+
+def _by_words(variable: str) -> tuple[list[str], str]:
+    """Upstreams by their names; of one variable in several spellings the capitals come last, and win."""
+    return variable.lower().split("__"), variable.swapcase()
 
 
 def _variable_path(variable: str, rest: str, names: frozenset[str]) -> KeyPath:

@@ -36,7 +36,7 @@ from tracker.webhooks.signing import new_secret
 
 log = structlog.get_logger()
 
-DRAIN = timedelta(seconds=6)
+DRAIN = timedelta(seconds=5)
 """How long what is in hand may take to finish once we are told to stop; the rest is given back."""
 _WAKE_EVERY = timedelta(seconds=0.75)
 """What another process wrote is found within a second; what this one writes wakes whom it concerns at once."""
@@ -176,7 +176,7 @@ class Daemon:
 
     async def _leave(self) -> None:
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(1.5):
                 await self._adoption.leave()
         except Exception as error:  # noqa: BLE001 - others notice our silence and adopt what was ours
             log.warning("left_without_goodbye", reason=str(error) or type(error).__name__)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracker.errors import BusyError
+from tracker.errors import BusyError, UnavailableError
 
 
 @contextmanager
@@ -17,7 +17,8 @@ def exclusive(database: Path | None) -> Iterator[None]:
         return
     # Beside the database, not on it: closing any handle of the file itself would drop SQLite's own locks.
     path = database.with_name(f"{database.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        raise UnavailableError(f"database_url: the folder {path.parent} does not exist; make it, or name another file")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         try:

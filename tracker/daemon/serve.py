@@ -35,6 +35,8 @@ async def _serve(settings: Settings, token_file: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # First of all: an address that is taken leaves nothing behind. Who connects before we are ready waits in line.
+    listening = bind(*settings.listen_address)
     before, after = await asyncio.to_thread(migrate.upgrade, settings.database_url)
     if before != after:
         log.info("database_migrated", before=before, after=after)
@@ -45,7 +47,6 @@ async def _serve(settings: Settings, token_file: Path) -> None:
     )
     try:
         await write_first_token(database, token_file, utc_now)
-        listening = bind(*settings.listen_address)
         daemon = Daemon(settings, database, metrics)
         await daemon.run(listening, stop)
     finally:

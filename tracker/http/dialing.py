@@ -5,6 +5,7 @@ judged once more in the call that makes its socket, so that nothing can change i
 """
 
 import asyncio
+import errno
 import functools
 import socket
 import threading
@@ -22,6 +23,9 @@ Lookup = Callable[[str], Sequence[str]]
 """All addresses of a host's name; runs on a thread, raises OSError."""
 
 LONGEST_LOOKUP_SECONDS = 5.0
+"""For a name, with its wait for a free thread."""
+_LONGEST_WAIT_SECONDS = 2.0
+"""For a free thread; leaves the lookup itself time enough to be judged by."""
 MOST_ADDRESSES = 64
 _MOST_LOOKUPS = 16
 
@@ -83,8 +87,19 @@ class Resolver(AbstractResolver):
         return await asyncio.shield(running)
 
     async def _looked_up(self, host: str) -> Sequence[str]:
-        async with self._free:
+        await self._have_a_turn()
+        try:
             return await _on_thread(functools.partial(self._lookup, host))
+        finally:
+            self._free.release()
+
+    async def _have_a_turn(self) -> None:
+        try:
+            async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError:
+            # Other names hang: a shortage of ours, which must not count against this one.
+            raise OSError(errno.ENOBUFS, "too many names are being looked up") from None
 
     def _forget(self, host: str, done: asyncio.Task[Sequence[str]]) -> None:
         del self._running[host]

@@ -15,23 +15,25 @@ LARGEST_BATCH = 1000
 LARGEST_METADATA = 4096
 """Bytes of compact JSON."""
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it; a backslash before it that is itself escaped makes it plain text."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def _clean(value: str) -> str:
     if _UNPRINTABLE.search(value):
-        raise _unfit("has a control character or half a character", "send plain text")
+        raise unfit("has a control character or half a character", "send plain text")
     if value != value.strip():
-        raise _unfit("begins or ends with white space", "send it without")
+        raise unfit("begins or ends with white space", "send it without")
     return value
 
 
-def _known_words(words: Sequence[str]) -> tuple[str, ...]:
-    folded = tuple(dict.fromkeys(word.strip().removeprefix("task.") for word in words))
+def _known_words(words: Sequence[str]) -> list[str]:
+    folded = list(dict.fromkeys(word.strip().removeprefix("task.") for word in words))
     unknown = [word for word in folded if word not in EVENT_WORDS]
     if unknown or not folded:
         what = f"{unknown[0]!r} is no event" if unknown else "is empty"
-        raise _unfit(what, f"use some of: {', '.join(EVENT_WORDS)}")
+        raise unfit(what, f"use some of: {', '.join(EVENT_WORDS)}")
     return folded
 
 
@@ -39,15 +41,16 @@ def _small(value: Any) -> Any:  # noqa: ANN401 - JSON
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (ValueError, RecursionError) as error:
-        raise _unfit("is not JSON", "send an object, a list, text, a number, true or false") from error
-    if _UNSTORABLE.search(text) or "\\u0000" in text:
-        raise _unfit("has a NUL or half a character", "send text that a database can store")
+        raise unfit("is not JSON", "send an object, a list, text, a number, true or false") from error
+    if _UNSTORABLE.search(text) or _ESCAPED_NUL.search(text):
+        raise unfit("has a NUL or half a character", "send text that a database can store")
     if len(text.encode()) > LARGEST_METADATA:
-        raise _unfit(f"is over {LARGEST_METADATA} bytes", "keep the rest at your side, under a key that you put here")
+        raise unfit(f"is over {LARGEST_METADATA} bytes", "keep the rest at your side, under a key that you put here")
     return value
 
 
-def _unfit(problem: str, fix: str) -> PydanticCustomError:
+def unfit(problem: str, fix: str) -> PydanticCustomError:
+    """What a validator raises, so that `explain` finds the problem and the fix."""
     return PydanticCustomError("unfit", "{problem}; {fix}", {"problem": problem, "fix": fix})
 
 
@@ -59,8 +62,8 @@ class RegistrationRequest(BaseModel):
     task_id: Annotated[str, AfterValidator(_clean)] = Field(
         min_length=1, max_length=512, description="The id that the upstream gave when the job was submitted; text."
     )
-    callback_url: Annotated[str, AfterValidator(_clean)] | None = Field(
-        default=None, max_length=2048, description="Where to POST the messages; without one the task is only watched."
+    callback_url: Annotated[str, Field(max_length=2048), AfterValidator(_clean)] | None = Field(
+        default=None, description="Where to POST the messages; without one the task is only watched."
     )
     upstream: str | None = Field(
         default=None, max_length=64, description="A configured upstream; the default one otherwise."
@@ -102,6 +105,7 @@ _WORDS = {
     "missing": ("is missing", "send it"),
     "extra_forbidden": ("is not a known field", "leave it out, or check its spelling"),
     "string_type": ("is not text", 'put it in quotes: "1730621826053455"'),
+    "string_unicode": ("has half a character", "send plain text"),
     "string_too_short": ("is empty", "send at least {min_length} character"),
     "string_too_long": ("is too long", "send at most {max_length} characters"),
     "literal_error": ("is not one of {expected}", "use one of {expected}"),

@@ -35,6 +35,8 @@ class Callback:
     """`standard`, or `upstream`: the bare upstream JSON."""
     metadata: object = None
     """Any JSON value; handed back in every message."""
+    gone_at: datetime | None = None
+    """When its receiver said 410, or its owner took it back: it is told nothing more."""
 
     def wants(self, message_type: MessageType) -> bool:
         """Whether a message of this type is to be sent to it."""

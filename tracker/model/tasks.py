@@ -177,15 +177,22 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streak:
-    """How often in a row, and since when, an upstream has said the same kind of nothing."""
+    """How often in a row, and since when, an upstream has said the same kind of nothing about a task."""
 
     kind: str = ""
     count: int = 0
     since: datetime | None = None
+    silent: int = 0
+    """How often it was unknown or out of reach, in any order, since it was last seen."""
+    silent_since: datetime | None = None
 
     def lasted(self, now: datetime) -> timedelta:
         """How long it has gone on."""
         return now - self.since if self.since else timedelta(0)
+
+    def silent_for(self, now: datetime) -> timedelta:
+        """How long the task has been unknown or out of reach."""
+        return now - self.silent_since if self.silent_since else timedelta(0)
 
 
 NO_STREAK = Streak()

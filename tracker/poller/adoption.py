@@ -11,6 +11,7 @@ import structlog
 
 import tracker
 from tracker.clock import Clock
+from tracker.errors import UnavailableError
 from tracker.poller.lane import Lane
 from tracker.store import watching
 from tracker.store.database import Connection, Database
@@ -32,6 +33,8 @@ class Adoption:
         self._lanes = lanes
         self._database = database
         self._clock = clock
+        self._is_sure = True
+        """Whether what is watched in memory is what the database says."""
 
     async def join(self) -> None:
         """Enter the table of daemons under a new name."""
@@ -50,7 +53,12 @@ class Adoption:
         """Adopt what is unwatched and find what was noted; returns how many tasks that was."""
         if not await self._database.read(partial(watching.has_work, me=self.me, upstreams=list(self._lanes))):
             return 0
-        adopted, noted = await self._database.write(self._collect)
+        try:
+            adopted, noted = await self._database.write(self._collect)
+        except UnavailableError:
+            # It may be committed all the same; then tasks are ours of which we know nothing.
+            self._is_sure = False
+            raise
         is_new = len(adopted) < _AT_ONCE
         for task in adopted:
             self._lanes[task.upstream].watch(task, is_new=is_new)
@@ -63,15 +71,22 @@ class Adoption:
     async def beat(self) -> None:
         """Show that we live, release the tasks of those that do not, start anew where we were taken for dead."""
         now = self._clock()
-        is_alive = await self._database.write(partial(watching.beat, me=self.me, now=now))
-        if not is_alive:
+        if not self._is_sure:
+            log.warning("adoption_in_doubt", daemon=self.me)
+            await self.leave()
+            await self._start_anew()
+        elif not await self._database.write(partial(watching.beat, me=self.me, now=now)):
             log.warning("daemon_was_replaced", daemon=self.me)
-            for lane in self._lanes.values():
-                lane.schedule.clear()
-            await self.join()
+            await self._start_anew()
         dead = await self._database.write(partial(watching.bury, silent_since=now - DEAD_AFTER))
         if dead:
             log.warning("daemons_taken_for_dead", daemons=dead)
+
+    async def _start_anew(self) -> None:
+        for lane in self._lanes.values():
+            lane.schedule.clear()
+        await self.join()
+        self._is_sure = True
 
     async def leave(self) -> None:
         """Release everything, so that others can adopt it at once."""

@@ -1,7 +1,7 @@
 """One upstream's lane: takes what is due, asks in batches, records what changed, decides when to look again."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from tracker.metrics import Metrics
 from tracker.model import Miss, MissKind, Rules, Seen, Status
 from tracker.observe import MISSES_BEFORE_AN_END, observe, tally
 from tracker.poller.pause import Pause
+from tracker.poller.recording import write_all
 from tracker.poller.schedule import Schedule, Watched
 from tracker.providers.protocol import Look, Provider
 from tracker.store import changes, upstreams
@@ -83,7 +84,7 @@ class Lane:
 
     def hear(self, noted: Adopted) -> None:
         """Somebody asked to look at a task now, or has ended it meanwhile."""
-        if noted.has_ended and noted.key in self.schedule:
+        if noted.is_let_go:
             self.schedule.remove(noted.key)
         elif not self.schedule.hurry(noted.key, self._ports.timer()):
             self.watch(noted, is_new=True)
@@ -145,8 +146,9 @@ class Lane:
     async def _look(self, batch: list[Watched]) -> None:
         try:
             look = await self._provider.look([watched.task_id for watched in batch])
-            await self._judge(look)
+            # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
             await self._record(batch, look)
+            await self._judge(look)
         except UnavailableError as error:
             log.warning("observation_postponed", upstream=self.name, tasks=len(batch), reason=str(error))
             self._postpone(batch)
@@ -161,7 +163,7 @@ class Lane:
     def _postpone(self, batch: list[Watched]) -> None:
         due = self._ports.timer() + max(self._settings.poll_interval.total_seconds(), _RETRY_AFTER_DATABASE_TROUBLE)
         for watched in batch:
-            if self.schedule.holds(watched):
+            if self.schedule.holds(watched) and watched.is_out:
                 self.schedule.put_back(watched, due)
 
     async def _judge(self, look: Look) -> None:
@@ -173,7 +175,7 @@ class Lane:
             self._next_request_at += (look.requests - 1) / rate
         now = self._ports.clock()
         if look.trouble is None:
-            if self._pause.over() or self._health.look_size != self._provider.look_size:
+            if self._pause.over(self._ports.timer()) or self._health.look_size != self._provider.look_size:
                 log.info("upstream_answers", upstream=self.name, look_size=self._provider.look_size)
                 self._is_published = False
             if not self._is_published or self._is_stale(now):
@@ -220,8 +222,11 @@ class Lane:
             watched.streak = tally(watched.streak, seen, now)
             if self._may_change(watched, seen, now):
                 decisions[watched.key] = partial(observe, seen=seen, now=now, streak=watched.streak, rules=self._rules)
-        recorded = await self._write(decisions, now) if decisions else {}
+        recorded, bad = await write_all(decisions, partial(self._write, now=now))
+        self._postpone([watched for watched in batch if watched.key in bad])
         for watched in batch:
+            if watched.key in bad:
+                continue
             if watched.key in decisions:
                 self._note(watched, look.seen[watched.task_id], recorded.get(watched.key))
             if not self.schedule.holds(watched):
@@ -234,12 +239,13 @@ class Lane:
     def _may_change(self, watched: Watched, seen: Seen, now: datetime) -> bool:
         """Whether the database has to be asked what this means; most looks tell nothing new and cost no query."""
         if isinstance(seen, Miss):
-            if seen.kind not in _COUNTED or watched.streak.count < MISSES_BEFORE_AN_END:
+            misses = max(watched.streak.count, watched.streak.silent)
+            if seen.kind not in _COUNTED or misses < MISSES_BEFORE_AN_END:
                 return False
             return watched.streak.lasted(now) >= self._rules.lost_after or now >= watched.expires_at
         return seen.fingerprint != watched.fingerprint or seen.implies_failure or now >= watched.expires_at
 
-    async def _write(self, decisions: dict[int, Decide], now: datetime) -> dict[int, Recorded]:
+    async def _write(self, decisions: Mapping[int, Decide], now: datetime) -> dict[int, Recorded]:
         work = partial(
             changes.record,
             decisions=decisions,
@@ -284,7 +290,7 @@ class Lane:
         delay = cadence.next_look(
             interval=self._settings.poll_interval,
             quiet=timedelta(seconds=now - watched.news_at),
-            misses=watched.streak.count,
+            misses=max(watched.streak.count, watched.streak.silent),
             dice=self._ports.dice(),
         )
         hurried, watched.is_hurried = watched.is_hurried, False

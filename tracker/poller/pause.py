@@ -1,6 +1,7 @@
 """Leaving an upstream alone while it refuses, throttles or fails us; then one probe before the rest."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tracker.cadence import pause
 from tracker.model import Miss, MissKind
@@ -26,6 +27,10 @@ class Pause:
 
     def trouble(self, miss: Miss, now: float) -> bool:
         """Note that the upstream as a whole is in trouble; True when that changes what people should see."""
+        if self.is_on and now < self.until:
+            # It was out when the pause began: no new trouble, though it may ask for a longer pause.
+            self.until = max(self.until, now + (miss.retry_after or timedelta(0)).total_seconds())
+            return False
         self.times += 1
         if miss.kind not in _AT_ONCE and self.times < _FAILURES_BEFORE_A_PAUSE:
             return False
@@ -34,8 +39,11 @@ class Pause:
         self.until = now + pause(self.times, retry_after=miss.retry_after).total_seconds()
         return self.reason != before
 
-    def over(self) -> bool:
-        """Note that the upstream answered; True when it had been paused."""
+    def over(self, now: float) -> bool:
+        """Note that the upstream answered; True when that ends a pause."""
+        if self.is_on and now < self.until:
+            # It was out when the pause began: what was asked of us then still holds.
+            return False
         was_on = self.is_on
         self.until, self.times, self.reason = 0.0, 0, None
         return was_on

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, case, insert, literal, select, upd
 from tracker.model import Callback, Change, DeliveryStatus, Event, MessageType, Outgoing, Task
 from tracker.observe import message_for
 from tracker.store.dialect import insert_into
+from tracker.store.moments import UtcDateTime
 from tracker.store.outbox import Compose, enqueue
 from tracker.store.rows import (
     CALLBACK_COLUMNS,
@@ -20,7 +21,7 @@ from tracker.store.rows import (
     load_json,
     task_of,
 )
-from tracker.store.schema import UtcDateTime, callback, delivery, event, snapshot, task
+from tracker.store.schema import callback, delivery, event, snapshot, task
 from tracker.store.watching import is_alive
 
 Decide = Callable[[Task], Change]

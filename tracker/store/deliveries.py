@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, TextClause, exists, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, TextClause, case, exists, insert, select, text, update
 
 from tracker.model import Delivery, DeliveryStatus, EventKind, MessageType, Outcome
 from tracker.store.schema import attempt, callback, delivery, endpoint, event, task
@@ -70,7 +70,8 @@ _CLAIMED = select(
     delivery.c.attempt,
     delivery.c.failures,
     delivery.c.created_at,
-    task.c.finished_at,
+    # Who registered after the end was told late by nobody's fault.
+    case((delivery.c.created_at <= task.c.ended_at, task.c.finished_at)).label("finished_at"),
     callback.c.owner,
     callback.c.url,
     endpoint.c.origin,
@@ -112,9 +113,9 @@ def settle(
     is_ours = written.rowcount == 1
     _close_attempt(connection, claimed, outcome, next_attempt_at if is_ours else None)
     if outcome.gone:
-        _end_callback(connection, claimed.callback_key, now)
+        _end_callback(connection, claimed, now)
     if is_ours:
-        _note(connection, claimed, outcome, status, now)
+        _note(connection, claimed.task_key, _EVENT_OF[status], _describe(claimed, outcome), now)
     return is_ours
 
 
@@ -152,24 +153,22 @@ def _close_attempt(
     )
 
 
-def _end_callback(connection: Connection, key: int, now: datetime) -> None:
+def _end_callback(connection: Connection, claimed: Delivery, now: datetime) -> None:
     """The receiver said 410: nothing more is sent to this callback."""
-    connection.execute(update(callback).where(callback.c.key == key, callback.c.gone_at.is_(None)).values(gone_at=now))
-    rest = update(delivery).where(delivery.c.callback_key == key, _PENDING)
-    connection.execute(rest.values(status=str(DeliveryStatus.DEAD), next_attempt_at=None, settled_at=now))
+    gone = update(callback).where(callback.c.key == claimed.callback_key, callback.c.gone_at.is_(None))
+    connection.execute(gone.values(gone_at=now))
+    rest = update(delivery).where(delivery.c.callback_key == claimed.callback_key, _PENDING)
+    dead = rest.values(status=str(DeliveryStatus.DEAD), next_attempt_at=None, settled_at=now)
+    for row in connection.execute(dead.returning(delivery.c.id, delivery.c.message_type)).all():
+        note = f"{row.message_type} {row.id} to {claimed.endpoint}: its callback is gone"
+        _note(connection, claimed.task_key, EventKind.DELIVERY_DEAD, note, now)
 
 
-def _note(connection: Connection, claimed: Delivery, outcome: Outcome, status: DeliveryStatus, now: datetime) -> None:
+def _note(connection: Connection, task_key: int, kind: EventKind, note: str, now: datetime) -> None:
     """The line in the task's history."""
-    grown = update(task).where(task.c.key == claimed.task_key).values(sequence=task.c.sequence + 1)
+    grown = update(task).where(task.c.key == task_key).values(sequence=task.c.sequence + 1)
     sequence = connection.scalar(grown.returning(task.c.sequence))
-    row = {
-        "task_key": claimed.task_key,
-        "sequence": sequence,
-        "event": str(_EVENT_OF[status]),
-        "observed_at": now,
-        "note": _describe(claimed, outcome),
-    }
+    row = {"task_key": task_key, "sequence": sequence, "event": str(kind), "observed_at": now, "note": note}
     connection.execute(insert(event).values(row))
 
 

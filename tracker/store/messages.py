@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select, tuple_
 
 from tracker.model import DeliveryStatus
 from tracker.store.schema import attempt, callback, delivery, endpoint, task
@@ -101,15 +101,27 @@ def of_task(connection: Connection, task_key: int, *, owner: str | None) -> list
     return [_line(row) for row in connection.execute(query.order_by(delivery.c.key))]
 
 
+_ATTEMPT = select(attempt.c.delivery_key, *(attempt.c[name] for name in AttemptLine.__slots__))
+
+
 def attempts(connection: Connection, keys: Sequence[int]) -> dict[int, list[AttemptLine]]:
     """The attempts of deliveries, by delivery key, first to last."""
-    columns = [attempt.c[name] for name in AttemptLine.__slots__]
-    query = select(attempt.c.delivery_key, *columns).where(attempt.c.delivery_key.in_(keys))
+    query = _ATTEMPT.where(attempt.c.delivery_key.in_(keys)).order_by(attempt.c.delivery_key, attempt.c.attempt)
     found: dict[int, list[AttemptLine]] = {}
-    for row in connection.execute(query.order_by(attempt.c.delivery_key, attempt.c.attempt)):
-        fields = dict(row._mapping)  # noqa: SLF001 - the documented name of a row's mapping
-        found.setdefault(fields.pop("delivery_key"), []).append(AttemptLine(**fields))
+    for row in connection.execute(query):
+        found.setdefault(row.delivery_key, []).append(_attempt_line(row))
     return found
+
+
+def last_attempts(connection: Connection, keys: Sequence[int]) -> dict[int, AttemptLine]:
+    """The newest attempt of each delivery that has any, by delivery key."""
+    mine = select(attempt.c.delivery_key, func.max(attempt.c.attempt)).where(attempt.c.delivery_key.in_(keys))
+    query = _ATTEMPT.where(tuple_(attempt.c.delivery_key, attempt.c.attempt).in_(mine.group_by(attempt.c.delivery_key)))
+    return {row.delivery_key: _attempt_line(row) for row in connection.execute(query)}
+
+
+def _attempt_line(row: Any) -> AttemptLine:  # noqa: ANN401 - a row of _ATTEMPT
+    return AttemptLine(**{name: getattr(row, name) for name in AttemptLine.__slots__})
 
 
 def _visible(query: Select[Any], owner: str | None) -> Select[Any]:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, inspect, make_url, text
 
 import tracker
 from tracker.errors import UnavailableError
-from tracker.store.database import open_engine, translated
+from tracker.store.engines import open_engine
+from tracker.store.faults import translated
 
 _ADVISORY_LOCK = 0x7472_6163_6B65_72  # "tracker"
 
@@ -25,11 +26,16 @@ def script_location() -> Path:
 
 
 def newest() -> str:
-    """The revision this program needs: migrations are numbered, and the last one counts."""
+    """The revision this program needs."""
+    return revisions()[-1]
+
+
+def revisions() -> list[str]:
+    """Every revision there is, oldest first: migrations are numbered."""
     numbered = sorted(path.name.partition("_")[0] for path in (script_location() / "versions").glob("[0-9]*_*.py"))
     if not numbered:
         raise UnavailableError(f"no migrations in {script_location()}: the installation is not complete")
-    return numbered[-1]
+    return numbered
 
 
 def current(connection: Connection) -> str | None:
@@ -64,6 +70,10 @@ def _migrate(url: str, go: Callable[[Connection, str | None], None]) -> Revision
             with engine.begin() as connection:
                 _wait_for_others(connection)
                 before = current(connection)
+                if before is None and inspect(connection).has_table("task"):
+                    raise UnavailableError(
+                        "database_url: the database is another program's; name one for tracker alone"
+                    )
                 go(connection, before)
                 return before, current(connection)
     finally:
@@ -98,7 +108,8 @@ def _allow_shrinking(url: str) -> None:
     The file appears whole or not at all: two processes that turn one empty file to WAL get in each other's way.
     """
     path = Path(make_url(url).database or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        raise UnavailableError(f"database_url: the folder {path.parent} does not exist; make it, or name another file")
     if _has_content(path):
         return
     with TemporaryDirectory(dir=path.parent, prefix=".tracker-") as folder:
@@ -120,3 +131,5 @@ def _prepare(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
+    # It holds the secrets that sign: not for everybody on this machine. The journal beside it inherits the mode.
+    path.chmod(0o640)

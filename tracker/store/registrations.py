@@ -1,19 +1,26 @@
 """Registering tasks and callbacks, a thousand at a time or one: the same registration twice is the same one."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, tuple_, update
 
+from tracker.errors import InputError
 from tracker.model import Callback, EventKind, MessageType, Outgoing, Status, Task
+from tracker.observe import revive
+from tracker.store import changes
 from tracker.store.dialect import insert_into
 from tracker.store.outbox import Compose, enqueue
 from tracker.store.rows import CALLBACK_COLUMNS, TASK_COLUMNS, callback_of, dump_json, load_json, new_id, task_of
 from tracker.store.schema import callback, event, registration, snapshot, task
 
 DEFAULT_EVENTS = ("ended",)
+MOST_CALLBACKS = 50
+"""Of one owner for one task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +61,7 @@ def register(
         # An old task was being forgotten: it was there for the insert, and is not for the lock.
         fresh |= _insert_tasks(connection, wanted, now)
         tasks = _lock_tasks(connection, wanted)
+    tasks = _revive(connection, tasks, owner, now=now, compose=compose)
     known = _known(connection, tasks.values(), owner)
     _insert_registrations(connection, tasks.values(), owner, now)
     callbacks = _write_callbacks(connection, wanted, tasks, known, owner=owner, default_format=default_format, now=now)
@@ -93,6 +101,21 @@ def _lock_tasks(connection: Connection, wanted: Iterable[Wanted]) -> dict[tuple[
     query = select(*TASK_COLUMNS).where(tuple_(task.c.upstream, task.c.task_id).in_(names))
     rows = connection.execute(query.order_by(task.c.key).with_for_update()).all()
     return {(found.upstream, found.task_id): found for found in map(task_of, rows)}
+
+
+def _revive(
+    connection: Connection, tasks: dict[tuple[str, str], Task], owner: str, *, now: datetime, compose: Compose
+) -> dict[tuple[str, str], Task]:
+    """Watch dropped tasks again: whoever registers one wants its result."""
+    dropped = [found for found in tasks.values() if found.status is Status.DROPPED]
+    if not dropped:
+        return tasks
+    decide = partial(revive, now=now, note=f"registered again by {owner}")
+    written = changes.record(
+        connection, {found.key: decide for found in dropped}, watcher=None, now=now, compose=compose
+    )
+    revived = {found.key: entry.task for found in dropped if (entry := written.get(found.key))}
+    return {name: revived.get(found.key, found) for name, found in tasks.items()}
 
 
 def _known(connection: Connection, tasks: Iterable[Task], owner: str) -> set[int]:
@@ -144,10 +167,20 @@ def _write_callbacks(
                 "metadata": None,
                 **_given(want),
             }
+    _refuse_too_many(existing, new)
     rows = _read_callbacks(connection, changed) if changed else []
     if new:
         rows += connection.execute(insert(callback).returning(*CALLBACK_COLUMNS), list(new.values())).all()
     return [callback_of(row) for row in rows]
+
+
+def _refuse_too_many(existing: Iterable[tuple[int, str]], new: Iterable[tuple[int, str]]) -> None:
+    """Each event is told to every callback in one transaction, which has to stay short."""
+    counts = Counter(key for key, _ in (*existing, *new))
+    if any(counts[key] > MOST_CALLBACKS for key, _ in new):
+        raise InputError(
+            "callback_url", f"the task has {MOST_CALLBACKS} callbacks already", "let one of them pass it on"
+        )
 
 
 def _callbacks_of(connection: Connection, keys: set[int], owner: str) -> dict[tuple[int, str], int]:

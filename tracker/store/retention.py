@@ -23,6 +23,17 @@ def forget_tasks(connection: Connection, *, ended_before: datetime, limit: int) 
     return len(keys)
 
 
+def shrink(connection: Connection, *, pages: int) -> int:
+    """Give up to so many free pages of a SQLite file back; returns how many. Postgres reuses its space by itself."""
+    if connection.dialect.name != "sqlite":
+        return 0
+    free = min(int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()), pages)
+    for _ in range(free):
+        # The driver takes one step, which frees one page, whatever number the pragma is given.
+        connection.exec_driver_sql("PRAGMA incremental_vacuum(1)").close()
+    return free
+
+
 def forget_attempts(connection: Connection, *, ended_before: datetime, limit: int) -> int:
     """Delete the attempts of tasks that ended before a moment."""
     old = (

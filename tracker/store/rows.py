@@ -10,7 +10,7 @@ from tracker.model import Callback, Status, Task
 from tracker.store.schema import callback, task
 
 TASK_COLUMNS = tuple(column for column in task.c if column.name not in ("watcher", "refresh_at"))
-CALLBACK_COLUMNS = tuple(column for column in callback.c if column.name not in ("created_at", "gone_at"))
+CALLBACK_COLUMNS = tuple(column for column in callback.c if column.name != "created_at")
 
 
 def task_of(row: Sequence[Any]) -> Task:

@@ -4,15 +4,13 @@ The migrations create them; a test keeps the two equal. `key` is a row's number 
 `id` the name that is told to people.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     ForeignKey,
     Identity,
     Index,
@@ -20,12 +18,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 
 from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, Status
+from tracker.store.moments import UtcDateTime
 
 metadata = MetaData(
     naming_convention={
@@ -36,43 +34,6 @@ metadata = MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC moment: `timestamptz` on Postgres, `2026-11-22 08:00:00.123Z` on SQLite.
-
-    The text sorts as time, reads as time, and is understood by SQLite's own date functions.
-    """
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:  # noqa: ANN401 - SQLAlchemy's own signature
-        """Text on SQLite, the real type elsewhere."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401
-        """Refuse naive times; write UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone")
-        moment = value.astimezone(UTC)
-        return sqlite_time(moment) if dialect.name == "sqlite" else moment
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401
-        """Read UTC."""
-        if value is None:
-            return None
-        if dialect.name == "sqlite":
-            value = datetime.fromisoformat(value)
-        moment: datetime = value
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def sqlite_time(moment: datetime) -> str:
-    """A moment as SQLite stores it."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def _key() -> Column[int]:
@@ -123,6 +84,13 @@ task = Table(
     CheckConstraint(f"(ended_at IS NOT NULL) = (status IN ({_ENDS}))", name="an_end_has_its_time"),
     CheckConstraint("progress BETWEEN 0 AND 100", name="progress_is_a_percentage"),
     CheckConstraint("length(task_id) BETWEEN 1 AND 512", name="task_id_is_named"),
+    # Written by hand it may be anything; on SQLite that could not be read again, and would stop whoever tried.
+    CheckConstraint(
+        "registered_at GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]*'"
+        " AND julianday(registered_at) IS NOT NULL",
+        name="registered_at_is_a_time",
+    ).ddl_if(dialect="sqlite"),
+    CheckConstraint("isfinite(registered_at)", name="registered_at_is_a_time").ddl_if(dialect="postgresql"),
     Index("task_unwatched", "key", sqlite_where=text("watcher IS NULL AND ended_at IS NULL"),
           postgresql_where=text("watcher IS NULL AND ended_at IS NULL")),
     Index("task_watched", "watcher", "key", sqlite_where=text("watcher IS NOT NULL"),

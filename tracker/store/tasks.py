@@ -151,7 +151,8 @@ def orphans(connection: Connection, upstreams: Sequence[str]) -> dict[str, int]:
 
 
 def others_registered(connection: Connection, key: int, owner: str) -> bool:
-    """Whether somebody else has registered the task too."""
+    """Whether somebody else has registered the task too; nobody can come or go until this transaction ends."""
+    connection.execute(select(task.c.key).where(task.c.key == key).with_for_update())
     query = select(registration.c.owner).where(registration.c.task_key == key, registration.c.owner != owner)
     return connection.execute(query.limit(1)).one_or_none() is not None
 

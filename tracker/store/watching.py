@@ -33,9 +33,19 @@ class Adopted:
     task_id: str
     registered_at: datetime
     has_ended: bool
+    is_let_go: bool = False
+    """Somebody ended it while it was watched; nobody asks for another look."""
 
 
-_ADOPTED = (task.c.key, task.c.upstream, task.c.task_id, task.c.registered_at, task.c.ended_at, task.c.sequence)
+_ADOPTED = (
+    task.c.key,
+    task.c.upstream,
+    task.c.task_id,
+    task.c.registered_at,
+    task.c.ended_at,
+    task.c.sequence,
+    task.c.watcher,
+)
 # Literal predicates, so that the partial indexes are used whatever the plan.
 _UNWATCHED = text("watcher IS NULL AND ended_at IS NULL")
 _NOTED = text("refresh_at IS NOT NULL")
@@ -113,7 +123,7 @@ def adopt(connection: Connection, *, me: str, upstreams: Collection[str], limit:
 
 
 def has_work(connection: Connection, *, me: str, upstreams: Collection[str]) -> bool:
-    """Whether there is anything to adopt or a note to read; cheap enough to ask every half second."""
+    """Whether there is anything to adopt or a note to read; cheap enough to be asked all the time."""
     found = connection.scalar(_HAS_WORK, {"me": me, "upstreams": list(upstreams)})
     return bool(found)
 
@@ -141,6 +151,7 @@ def _adopted(row: Any) -> Adopted:  # noqa: ANN401 - a row of _ADOPTED
         task_id=row.task_id,
         registered_at=row.registered_at,
         has_ended=row.ended_at is not None,
+        is_let_go=row.ended_at is not None and row.watcher is not None,
     )
 
 

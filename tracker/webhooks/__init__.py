@@ -1,7 +1,7 @@
 """What a callback receives: composed once, signed and sent anew in every attempt."""
 
-from tracker.webhooks.messages import compose, new_message_id, rfc3339
+from tracker.webhooks.messages import compose, new_message_id
 from tracker.webhooks.sender import Sender
 from tracker.webhooks.signing import decode_secret, new_secret, sign
 
-__all__ = ["Sender", "compose", "decode_secret", "new_message_id", "new_secret", "rfc3339", "sign"]
+__all__ = ["Sender", "compose", "decode_secret", "new_message_id", "new_secret", "sign"]

@@ -4,10 +4,11 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import uuid4
 
 from tracker.model import Callback, MessageType, Status, Task
+from tracker.moments import rfc3339
 
 LARGEST = 20_000
 """Bytes that a body stays under: what receivers of Standard Webhooks must be able to take."""
@@ -39,11 +40,6 @@ def new_message_id() -> str:
     return f"msg_{uuid4().hex}"
 
 
-def rfc3339(moment: datetime) -> str:
-    """A moment in UTC, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def compose(
     message_type: MessageType,
     task: Task,
@@ -68,19 +64,15 @@ def compose(
         "upstream_status": task.upstream_status,
         "progress": task.progress,
         "sequence": sequence,
-        "submitted_at": _maybe_rfc3339(task.submitted_at),
-        "started_at": _maybe_rfc3339(task.started_at),
-        "finished_at": _maybe_rfc3339(task.finished_at),
+        "submitted_at": rfc3339(task.submitted_at),
+        "started_at": rfc3339(task.started_at),
+        "finished_at": rfc3339(task.finished_at),
         "image_url": task.image_url,
         "fail_reason": task.fail_reason,
         "metadata": callback.metadata,
     }
     envelope: Body = {"type": str(message_type), "timestamp": rfc3339(at)}
     return _first_that_fits({**envelope, "data": body} for body in _sizes_of_data(data, dict(object)))
-
-
-def _maybe_rfc3339(moment: datetime | None) -> str | None:
-    return rfc3339(moment) if moment else None
 
 
 def _sizes_of_data(data: Body, upstream_object: Body) -> Iterator[Body]:

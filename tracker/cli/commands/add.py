@@ -5,10 +5,11 @@ import sys
 import click
 
 from tracker.cli.invocation import Invocation
-from tracker.cli.output import columns, documented, print_json, print_rows
+from tracker.cli.output import columns, documented, print_row, print_rows
 from tracker.cli.protocol import Document, Entry
 from tracker.cli.verbs import Verb
 from tracker.errors import InputError
+from tracker.model import EVENT_WORDS
 
 COLUMNS = columns("id", "task_id", "upstream", "status", "created")
 
@@ -17,9 +18,15 @@ COLUMNS = columns("id", "task_id", "upstream", "status", "created")
 @click.argument("task_id", metavar="TASK_ID")
 @click.option("--callback", metavar="URL", help="Where to POST the messages; without it the task is only watched.")
 @click.option("--upstream", metavar="NAME", help="A configured upstream; the default one otherwise.")
-@click.option("--events", metavar="WORDS", help="What to tell, like progress,ended.  [default: ended]")
-@click.option("--format", metavar="FORMAT", help="Body of the messages: standard or upstream.")
-@click.option("--metadata", metavar="JSON", help="Handed back in every message.")
+@click.option(
+    "--events",
+    metavar="WORDS",
+    help=f"What to tell: some of {', '.join(EVENT_WORDS)}; separated by commas.  [default: ended]",
+)
+@click.option(
+    "--format", metavar="FORMAT", help="Body of the messages: standard, or upstream (the gateway's own JSON, bare)."
+)
+@click.option("--metadata", metavar="JSON", help="Any JSON; handed back in every message.")
 def command(
     task_id: str,
     callback: str | None,
@@ -48,10 +55,10 @@ def command(
     invocation = Invocation.current()
     with open_tracker(invocation, may_create=True) as tracker:
         added = tracker.register(entries)
-    if invocation.json and task_id != "-":
-        print_json(added[0])
-    else:
+    if task_id == "-":
         print_rows(added, COLUMNS, as_json=invocation.json)
+    else:
+        print_row(added[0], COLUMNS, as_json=invocation.json)
 
 
 def _metadata(text: str) -> object:

@@ -11,7 +11,7 @@ COLUMNS = columns("key", "value", "origin")
 
 @click.group("config", cls=VerbGroup)
 def command() -> None:
-    """Show, check or explain the configuration."""
+    """Show or check the configuration, or print a sample file."""
 
 
 @command.command("show", epilog=documented(COLUMNS))

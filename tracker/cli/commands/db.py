@@ -17,9 +17,9 @@ def command() -> None:
 
 @command.command("upgrade")
 def upgrade() -> None:
-    """Bring the schema to this program's version, making the database where there is none.
+    """Bring the schema to this program's version.
 
-    Prints the revisions before and after.
+    Makes the database where there is none. Prints the revisions before and after.
     """
     from tracker.store import migrate
 
@@ -28,7 +28,10 @@ def upgrade() -> None:
 
 @command.command("current")
 def current() -> None:
-    """Print the database's revision, the newest one, and whether it is up to date; exit code 1 if it is not."""
+    """Say whether the schema is up to date.
+
+    Prints the database's revision, the newest one, and the answer; the exit code is 1 if it is not up to date.
+    """
     from tracker.store import migrate
     from tracker.store.database import Database, sqlite_file
 
@@ -49,14 +52,14 @@ def current() -> None:
 @click.argument("revision", metavar="REVISION")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def downgrade(revision: str, *, yes: bool) -> None:
-    """Take the schema back to REVISION (base: to nothing), with the data that an older one cannot hold.
+    """Take the schema back to REVISION.
 
-    Prints the revisions before and after.
+    The revision base is an empty database. What only newer schemas hold is lost. Prints the revisions before and after.
     """
     from tracker.store import migrate
 
     url = _url()
-    known = sorted(path.stem.partition("_")[0] for path in (migrate.script_location() / "versions").glob("[0-9]*.py"))
+    known = migrate.revisions()
     if revision not in (*known, "base"):
         raise InputError("REVISION", f"{revision!r} is not one", f"use one of: base, {', '.join(known)}")
     if not yes:

@@ -31,17 +31,20 @@ COLUMNS = columns(
 @click.option("--status", type=click.Choice(list(map(str, DeliveryStatus))), help="Only those that stand like this.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many, without TASK.")
 def command(task: str | None, upstream: str | None, status: str | None, limit: int) -> None:
-    """List messages, with every attempt to deliver them.
+    """List messages, and what came of sending them.
 
-    All messages newest first, or those of one TASK first to last. Lines and tables tell the last attempt of each,
-    --json tells all attempts.
+    All messages newest first, each with its last attempt; or those of one TASK (tracker's tsk_… or the upstream's id),
+    first to last, where --json tells every attempt.
     """
     from tracker.cli.opening import open_tracker
 
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
-        id_ = resolve(tracker, task, upstream)["id"] if task else None
-        found = tracker.deliveries(id_=id_, status=status, limit=limit)
+        if task is None:
+            found = tracker.deliveries(status=status, limit=limit)
+        else:
+            sent = tracker.task_deliveries(resolve(tracker, task, upstream)["id"])
+            found = [one for one in sent if status in (None, one["status"])]
     print_rows(found if invocation.json else with_last_attempt(found), COLUMNS, as_json=invocation.json)
 
 
@@ -49,6 +52,6 @@ def with_last_attempt(found: list[Document]) -> list[Document]:
     """Deliveries with what came of the last try beside the rest, to fit a line."""
     rows = []
     for one in found:
-        last = one["attempts"][-1] if one["attempts"] else {}
+        last = one["last_attempt"] or {}
         rows.append(one | {f"last_{name}": last.get(name) for name in ("outcome", "status_code", "error")})
     return rows

@@ -5,7 +5,7 @@ import click
 from tracker.cli.commands.list import COLUMNS
 from tracker.cli.invocation import Invocation
 from tracker.cli.naming import names_a_task
-from tracker.cli.output import documented, print_json, print_rows
+from tracker.cli.output import documented, print_row
 from tracker.cli.protocol import resolve
 from tracker.cli.verbs import Verb
 
@@ -23,7 +23,4 @@ def command(task: str, upstream: str | None) -> None:
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
         found = tracker.refresh(resolve(tracker, task, upstream)["id"])
-    if invocation.json:
-        print_json(found)
-    else:
-        print_rows([found], COLUMNS, as_json=False)
+    print_row(found, COLUMNS, as_json=invocation.json)

@@ -11,7 +11,7 @@ from tracker.errors import ConfigError
 
 
 @click.command("serve", cls=Verb)
-@click.option("--listen", metavar="HOST:PORT", help="Address of the API and the pages.")
+@click.option("--listen", metavar="HOST:PORT", help="Address and port of the API; port 0 takes any that is free.")
 def command(listen: str | None) -> None:
     """Run the daemon.
 

@@ -28,14 +28,14 @@ def command(task: str, upstream: str | None) -> None:
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
         found = resolve(tracker, task, upstream)
-        sent = tracker.deliveries(id_=found["id"], status=None, limit=0)
+        sent = tracker.task_deliveries(found["id"])
         events = tracker.history(found["id"])[-_LAST_EVENTS:]
     if invocation.json:
         print_json({**found, "deliveries": sent, "events": events})
     elif has_terminal():
-        _print_page(found, sent, events)
+        _print_page(found, deliveries.with_last_attempt(sent), events)
     else:
-        _print_lines(found, sent, events)
+        _print_lines(found, deliveries.with_last_attempt(sent), events)
 
 
 def _print_lines(found: Document, sent: list[Document], events: list[Document]) -> None:

@@ -20,7 +20,7 @@ from tracker.errors import UnavailableError
 @click.option(
     "--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="How fast time passes."
 )
-@click.option("--no-batch", is_flag=True, help="Have no list call, as many gateways.")
+@click.option("--no-batch", is_flag=True, help="Have no list call, like many gateways.")
 def command(listen: str, token: str | None, speed: float, *, no_batch: bool) -> None:
     """Serve a gateway whose tasks live and end by themselves.
 

@@ -8,7 +8,6 @@ from tracker.cli.verbs import VerbGroup
 from tracker.errors import NotFoundError
 
 COLUMNS = columns("id", "owner", "scope", "name", "prefix", "created_at", "last_used_at", "revoked_at")
-_SCOPES = ("read", "write", "admin")
 
 
 @click.group("token", cls=VerbGroup)
@@ -21,7 +20,9 @@ def command() -> None:
 
 @command.command("create")
 @click.option("--owner", required=True, help="Whose it is: an owner sees the tasks it registered.")
-@click.option("--scope", required=True, type=click.Choice(_SCOPES), help="What it allows; each allows the ones before.")
+@click.option(
+    "--scope", required=True, metavar="read|write|admin", help="What it allows; each allows the ones before it too."
+)
 @click.option("--name", default="", metavar="TEXT", help="What it is for.")
 def create(owner: str, scope: str, name: str) -> None:
     """Make a token and print it, the only time it is known."""
@@ -29,8 +30,11 @@ def create(owner: str, scope: str, name: str) -> None:
 
     from tracker.cli.opening import open_database
     from tracker.clock import utc_now
+    from tracker.intake import SCOPES
     from tracker.store import access
 
+    if scope not in SCOPES:
+        raise click.BadParameter(f"{scope!r} is none of {', '.join(SCOPES)}", param_hint="--scope")
     invocation = Invocation.current()
     made = access.new_token()
     with open_database(invocation) as database:
@@ -46,14 +50,13 @@ def create(owner: str, scope: str, name: str) -> None:
 def list_tokens() -> None:
     """List all tokens, oldest first; never the tokens themselves."""
     from tracker.cli.opening import open_database
-    from tracker.cli.shapes import plain
     from tracker.store import access
+    from tracker.telling import tell_token
 
     invocation = Invocation.current()
     with open_database(invocation) as database:
         found = database.read_now(access.list_tokens)
-    rows = [{column.name: plain(getattr(line, column.name)) for column in COLUMNS} for line in found]
-    print_rows(rows, COLUMNS, as_json=invocation.json)
+    print_rows([{**tell_token(line)} for line in found], COLUMNS, as_json=invocation.json)
 
 
 @command.command("revoke")

@@ -24,7 +24,8 @@ COLUMNS = columns(
 def command() -> None:
     """Show how the upstreams are doing.
 
-    An upstream is ok, paused (with the reason), or not_configured where tasks name one that the configuration has not.
+    An upstream is ok, paused (with the reason), or not_configured where live tasks name one
+    that the configuration has not: nobody looks at those.
     """
     from tracker.cli.opening import open_tracker
 

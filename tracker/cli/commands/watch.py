@@ -62,8 +62,8 @@ def _print(changes: Iterator[Document], show: Callable[[Document], None]) -> Doc
 
 
 def _print_change(change: Document) -> None:
-    from tracker.cli.shapes import plain
     from tracker.clock import utc_now
+    from tracker.moments import rfc3339
 
-    row = {**change, "seen_at": plain(utc_now())}
+    row = {**change, "seen_at": rfc3339(utc_now())}
     print_line(*(row[column.name] for column in COLUMNS))

@@ -115,7 +115,7 @@ async def _look(stage: Stage, submitted: int) -> Score:
     """What the API tells and the receiver knows just now."""
     # One more than there should be, so that too many would be seen as well.
     tasks = await asyncio.to_thread(stage.tracker.tasks, Selection(limit=submitted + 1))
-    deliveries = await asyncio.to_thread(stage.tracker.list_deliveries, status=None, limit=2 * submitted)
+    deliveries = await asyncio.to_thread(stage.tracker.deliveries, status=None, limit=2 * submitted)
     arrivals = list(stage.receiver.arrivals)
     return Score(
         submitted=submitted,

@@ -8,7 +8,7 @@ from tracker.cli.protocol import Document
 def greeting(stage: Stage) -> str:
     """Where everything is."""
     return f"""\
-daemon    {stage.daemon_url} (API and page)
+daemon    {stage.daemon_url} (API)
 gateway   {stage.gateway_url} (simulated)
 receiver  {stage.receiver_url} (verifies every signature, refuses the first few messages)
 """

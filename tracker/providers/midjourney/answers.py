@@ -11,7 +11,17 @@ from http import HTTPStatus
 
 from tracker.model import Miss, MissKind
 from tracker.providers.midjourney.bodies import Parsed, Shape, parse
-from tracker.providers.midjourney.complaints import excerpt, kind_of, says_unknown, words
+from tracker.providers.midjourney.complaints import (
+    excerpt,
+    has_code,
+    kind_of,
+    names_account,
+    names_route,
+    says_missing,
+    says_nothing,
+    says_unknown,
+    words,
+)
 from tracker.providers.midjourney.objects import is_task
 from tracker.vocabulary import miss_by_code
 
@@ -74,8 +84,26 @@ def is_upstream_wide(reply: Reply, miss: Miss) -> bool:
     if miss.kind is not MissKind.UNUSABLE:
         return True
     misdirected = HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST
-    lacks_route = reply.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-    return misdirected or lacks_route or parse(reply.body, reply.content_type).shape is Shape.HTML
+    if misdirected or reply.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return True
+    parsed = parse(reply.body, reply.content_type)
+    return parsed.shape is Shape.HTML or _lacks_route(reply, parsed) or _concerns_account(parsed)
+
+
+def is_about_account(reply: Reply, miss: Miss) -> bool:
+    """Whether a complaint without a telling code is about the account: it holds for every way to ask."""
+    return miss.kind is MissKind.UNUSABLE and _concerns_account(parse(reply.body, reply.content_type))
+
+
+def _concerns_account(parsed: Parsed) -> bool:
+    return isinstance(parsed.value, dict) and names_account(words(parsed))
+
+
+def _lacks_route(reply: Reply, parsed: Parsed) -> bool:
+    if not isinstance(parsed.value, dict):
+        return reply.status == HTTPStatus.NOT_FOUND
+    says_404 = reply.status == HTTPStatus.NOT_FOUND or has_code(parsed.value, HTTPStatus.NOT_FOUND)
+    return says_404 and names_route(parsed.value)
 
 
 def _is_fine(reply: Reply) -> bool:
@@ -119,7 +147,7 @@ def _by_status(reply: Reply, parsed: Parsed) -> Miss:
     kind = miss_by_code(code)
     if kind is MissKind.UNUSABLE:
         kind = kind_of(parsed.value) or kind
-        if code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        if kind in (MissKind.UNKNOWN, MissKind.UNUSABLE) and code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
             kind, detail = _not_found(parsed, detail)
         elif says_unknown(said):
             kind = MissKind.UNKNOWN
@@ -127,17 +155,13 @@ def _by_status(reply: Reply, parsed: Parsed) -> Miss:
 
 
 def _not_found(parsed: Parsed, detail: str) -> tuple[MissKind, str]:
-    """404 is an unknown id where an API says so or says nothing, and a wrong path where a web server does."""
-    if says_unknown(words(parsed)) or parsed.shape is Shape.EMPTY:
+    """404 is an unknown id where an API says so or says nothing, and a wrong path where a router speaks."""
+    if parsed.shape is Shape.EMPTY or parsed.text == "null" or says_unknown(words(parsed)):
         return MissKind.UNKNOWN, detail
-    if isinstance(parsed.value, dict) and not _names_a_path(parsed.value, parsed.text):
-        return MissKind.UNKNOWN, detail
-    return MissKind.UNUSABLE, f"{detail}; base_url leads to the wrong path"
-
-
-def _names_a_path(found: Mapping[str, object], text: str) -> bool:
-    """Whether a 404 is about a route: Spring tells the path it has no handler for, Go's gateways the URL."""
-    return {"path", "error", "status"} <= found.keys() or "invalid url" in text[:2000].lower()
+    if not isinstance(parsed.value, dict) or names_route(parsed.value):
+        return MissKind.UNUSABLE, f"{detail}; base_url leads to the wrong path"
+    is_unknown = kind_of(parsed.value) is MissKind.UNKNOWN or says_nothing(parsed.value)
+    return (MissKind.UNKNOWN if is_unknown else MissKind.UNUSABLE), detail
 
 
 def _task_in_object(
@@ -173,15 +197,19 @@ def _complaint(found: Mapping[str, object], retry_after: timedelta | None) -> Mi
         return _unusable("the upstream answers as a submit call does: base_url leads to the wrong path")
     kind = kind_of(found) or (MissKind.UNKNOWN if _is_empty_envelope(found) else MissKind.UNUSABLE)
     detail = f"the upstream answers an error: {said}" if said else "the upstream answers an object that is no task"
-    if kind is MissKind.UNKNOWN and not said:
+    if kind is MissKind.UNKNOWN and says_nothing(found) and not says_unknown(said):
         detail = "the upstream answers without data: it does not know this id"
     return Miss(kind=kind, detail=detail, retry_after=retry_after if kind is MissKind.THROTTLED else None)
 
 
 def _is_empty_envelope(found: Mapping[str, object]) -> bool:
-    """A numeric code that is no error's, or `success`, beside data that is null or empty."""
+    """A numeric code that is no error's, or `success`, beside data that is null or empty and no other words."""
     if "data" not in found or found["data"] not in (None, {}, []) or found.get("success") is False:
         return False
     code = found.get("code")
     is_number = isinstance(code, int) and not isinstance(code, bool) and code >= 0
-    return is_number or ("code" in found and _is_success(found))
+    if not is_number and not ("code" in found and _is_success(found)):
+        return False
+    # A router that answers everything with 200 has no more to say than HTTP's 404 either.
+    says_less = says_missing(words(Parsed(shape=Shape.JSON, value=found))) and code != HTTPStatus.NOT_FOUND
+    return says_nothing(found) or says_less

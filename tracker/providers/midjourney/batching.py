@@ -12,6 +12,10 @@ RETRY_LISTS_AFTER = timedelta(minutes=30)
 GROW_AFTER = 20
 """Full list calls in a row that must go well before a reduced batch is doubled."""
 SILENCES_BEFORE_DOUBT = 3
+SMALL_LIST = 10
+"""Ids that any list has room for: one that leaves out some of so few is not too large."""
+GAPS_BEFORE_SINGLES = 3
+"""Small incomplete lists in a row; one may be a task that got saved just then."""
 _SMALLEST = 2
 
 
@@ -30,6 +34,8 @@ class Verdict(StrEnum):
     """There is no such call here."""
     TOO_LARGE = "too_large"
     """It would take fewer ids."""
+    INCOMPLETE = "incomplete"
+    """It left out an id that the upstream knows: cut to the newest, or it knows but some tasks."""
     FAULTY = "faulty"
     """The server broke or gave up: one broken row spoils every list that it is in, unless all is broken."""
     DOUBTFUL = "doubtful"
@@ -75,6 +81,8 @@ class Batching:
     successes: int = 0
     silences: int = 0
     """List calls in a row that got no answer at all."""
+    gaps: int = 0
+    """Small lists in a row that were incomplete."""
     single_until: datetime | None = None
 
     @classmethod
@@ -104,7 +112,7 @@ class Batching:
 
     def worked(self, asked: int, *, found: bool) -> "Batching":
         """After a list call that answered; only full ones tell whether there is room for more."""
-        after = replace(self, silences=0, is_proven=self.is_proven or found)
+        after = replace(self, silences=0, gaps=0, is_proven=self.is_proven or found)
         if asked < self.size or self.size >= self.most:
             return after
         if self.successes + 1 < GROW_AFTER:
@@ -119,6 +127,8 @@ class Batching:
         """After a list call for `asked` ids that failed; calls that failed side by side count once."""
         if not self.learns or verdict is Verdict.NOTHING:
             return self
+        if verdict is Verdict.INCOMPLETE:
+            return self._incomplete(now, asked)
         single_until = now + RETRY_LISTS_AFTER
         if verdict in (Verdict.MISSING, Verdict.DOUBTFUL):
             return replace(self, successes=0, silences=0, single_until=single_until)
@@ -126,3 +136,11 @@ class Batching:
         if half < _SMALLEST:
             return replace(self, size=_SMALLEST, successes=0, silences=0, single_until=single_until)
         return replace(self, size=min(self.size, half), successes=0, silences=0)
+
+    def _incomplete(self, now: datetime, asked: int) -> "Batching":
+        after = replace(self, is_proven=True, successes=0, silences=0, gaps=0)
+        if asked > SMALL_LIST:
+            return replace(after, size=min(self.size, max(asked // 2, SMALL_LIST)))
+        if self.gaps + 1 < GAPS_BEFORE_SINGLES:
+            return replace(after, gaps=self.gaps + 1)
+        return replace(after, single_until=now + RETRY_LISTS_AFTER)

@@ -102,6 +102,8 @@ def _is_picture(text: str) -> bool:
 
 def _fit(kept: dict[str, object]) -> dict[str, object]:
     """Drop the largest fields, the essential ones last, until the rest fits."""
+    if _size(kept) <= LARGEST:
+        return kept
     sizes = {name: _size(name) + _size(value) + 4 for name, value in kept.items()}
     total = sum(sizes.values()) + 2
     for name in sorted(sizes, key=lambda name: (name in ESSENTIAL, -sizes[name])):

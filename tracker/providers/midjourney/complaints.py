@@ -16,19 +16,44 @@ from tracker.vocabulary import miss_by_code
 LONGEST_EXCERPT = 200
 _LONGEST_SEARCH = 2000
 _NOT_FOUND, _INVALID, _SATURATED = 3, 4, 30
-"""Codes of the proxies: no such task, a bad request (the new-api family's word for no such task), too busy."""
+"""Codes of the proxies: not found, a bad request (also the new-api family's word for no such task), too busy."""
 _FIRST_OWN_CODE = 600
 """Codes below are HTTP's, repeated in the body; from here on gateways number their own."""
 
 _UNKNOWN_ID = re.compile(
-    r"(?<![a-z])(?:task|job|mj_id)[\s_-]*(?:id[\s_-]+)?(?:is[\s_-]+|does[\s_-]+|was[\s_-]+)?(?:no|not)[\s_-]*(?:found|exist)"
-    r"|(?<![a-z])task(?:[\s_]+id)?[\s:]+\S{0,64}\d\S{0,64}[\s_]+(?:was[\s_]+)?(?:not found|does not exist)"
+    r"(?<![a-z/])(?:task|job|mj_id|record)[\s_-]*(?:id[\s_-]+)?(?:is[\s_-]+|does[\s_-]+|was[\s_-]+)?(?:no|not)[\s_-]*(?:found|exist)"
+    r"|(?<![a-z/])task(?:[\s_]+id)?[\s:]+\S{0,64}\d\S{0,64}[\s_]+(?:was[\s_]+)?(?:not found|does not exist)"
     r"|(?:no[\s_]+such|unknown)[\s_]+(?:task|job)(?![a-z])"
-    r"|任务不存在|找不到任务|未找到任务|任务未找到|不存在的任务",
+    r"|任务\s*(?:id)?\s*[a-z0-9_-]{0,64}\s*(?:不存在|未找到|找不到)|(?:找不到|未找到|没有找到)(?:该|此)?任务|不存在的任务",
     re.IGNORECASE,
 )
-_OTHER_FAULT = re.compile(r"模式|mode\b", re.IGNORECASE)
-"""one-hub answers a wrong mode prefix with the code of an unknown id."""
+_MISSING = re.compile(
+    r"(?:no|not)[\s_-]*(?:found|exist)|no[\s_-]+such|doesn.?t[\s_]+exist|不存在|未找到|找不到|没有找到|无此",
+    re.IGNORECASE,
+)
+"""Something is missing; enough for an unknown id only where a code or an empty envelope says the same."""
+_ACCOUNT = re.compile(
+    r"quota|balance|insufficient|credits?\b|billing|arrears|channel|api[\s_-]?key"
+    r"|(?:invalid|expired|disabled|wrong)[\s_]+(?:access[\s_]+)?token|token[\s_]+(?:is[\s_]+)?(?:invalid|expired|disabled)"
+    r"|(?:account|user)[\s_]+(?:is[\s_]+|was[\s_]+)?(?:banned|disabled|suspended|not)"
+    r"|额度|余额|配额|欠费|渠道|账号|帐号|账户|令牌|密钥|分组",
+    re.IGNORECASE,
+)
+_ROUTE_BY_NAME = re.compile(
+    r"\broute|\bpath\b|\burl\b|endpoint|\bpage\b|no handler|\b(?:get|post)\s+/"
+    r"|接口|路由|路径|地址",
+    re.IGNORECASE,
+)
+_NOT_FOUND_WORDS = re.compile(r"\W*not[\s_-]?found\W*", re.IGNORECASE)
+"""HTTP's words for 404, which is all that most routers say of a path that they do not know."""
+_OTHER_SUBJECT = re.compile(r"mode\b|model|user|image|模式|模型|用户|图片", re.IGNORECASE)
+"""What else may be missing: one-hub answers a wrong mode prefix with the code of an unknown id."""
+_TELLING = ("description", "message", "msg", "detail", "title", "reason", "error", "errors")
+_PLEASANTRIES = frozenset(
+    {"ok", "success", "succeed", "successful", "done", "null", "none", "no data", "empty", "gone"}
+    | {"成功", "请求成功", "操作成功", "查询成功", "获取成功", "暂无数据", "无数据"}
+)
+"""Words, folded, that say no more than a code does; `gone` is HTTP's own for 410."""
 
 
 def excerpt(text: str) -> str:
@@ -49,6 +74,41 @@ def says_unknown(said: str) -> bool:
     return _UNKNOWN_ID.search(said[:_LONGEST_SEARCH]) is not None
 
 
+def says_missing(said: str) -> bool:
+    """Whether the words mean that something is missing, and nothing but a task can be meant."""
+    text = said[:_LONGEST_SEARCH]
+    others = (_ACCOUNT, _ROUTE_BY_NAME, _OTHER_SUBJECT)
+    return _MISSING.search(text) is not None and not any(other.search(text) for other in others)
+
+
+def says_nothing(value: Mapping[str, object]) -> bool:
+    """Whether an object has no words of its own; a structure in their place counts as words."""
+    return not any(_tells(value.get(name)) for name in _TELLING)
+
+
+def _tells(field: object) -> bool:
+    if isinstance(field, str):
+        return field.strip(" .!。\r\n\t").lower() not in _PLEASANTRIES | {""}
+    return bool(field)
+
+
+def names_account(said: str) -> bool:
+    """Whether the words are about the account, its money or its ways to a vendor: about every task alike."""
+    return _ACCOUNT.search(said[:_LONGEST_SEARCH]) is not None
+
+
+def names_route(value: Mapping[str, object]) -> bool:
+    """Whether an object is a router's: it says so, or tells the path as Spring does."""
+    said = _message(value)[:_LONGEST_SEARCH]
+    says_so = _ROUTE_BY_NAME.search(said) or _NOT_FOUND_WORDS.fullmatch(said)
+    return says_so is not None or {"path", "error", "status"} <= value.keys()
+
+
+def has_code(value: object, code: int) -> bool:
+    """Whether an error object carries this code in its body."""
+    return isinstance(value, dict) and _code(value) == code
+
+
 def kind_of(value: object) -> MissKind | None:
     """What an error object amounts to, where its code or its words tell; None where they do not."""
     if not isinstance(value, dict):
@@ -56,18 +116,19 @@ def kind_of(value: object) -> MissKind | None:
     said = _message(value)
     if any(says_unknown(text) for text in (said, value.get("code"), value.get("status")) if isinstance(text, str)):
         return MissKind.UNKNOWN
-    return _kind_of_code(_code(value), said, is_failure=value.get("success") is False)
+    return _kind_of_code(value, _code(value), said)
 
 
-def _kind_of_code(code: int | None, said: str, *, is_failure: bool) -> MissKind | None:
+def _kind_of_code(value: Mapping[str, object], code: int | None, said: str) -> MissKind | None:
     if code == _SATURATED:
         return MissKind.THROTTLED
     if code is not None and code != HTTPStatus.NOT_FOUND and code in range(HTTPStatus.BAD_REQUEST, _FIRST_OWN_CODE):
         return miss_by_code(code)
-    if is_failure:
+    if value.get("success") is False:
         return MissKind.UNUSABLE
-    if code == _NOT_FOUND or (code == _INVALID and not _OTHER_FAULT.search(said)):
-        return MissKind.UNKNOWN
+    if code in (_NOT_FOUND, _INVALID):
+        # The codes mean other things as well, such as an empty quota; the words must not.
+        return MissKind.UNKNOWN if says_nothing(value) or says_missing(said) else MissKind.UNUSABLE
     return None
 
 

@@ -7,28 +7,27 @@ from tracker.providers.midjourney.objects import identity, is_task, snapshot
 
 
 def seen_in(entries: Iterable[object], asked: Sequence[str]) -> dict[str, Seen]:
-    """One entry for every id asked for, in whatever order and number the list has them.
+    """What the list has of the ids asked for, in whatever order and number; an id that it leaves out has no entry.
 
-    An id that is left out is unknown. Of several entries for one id the first that is an end counts, else
+    Of several entries for one id the first that is an end counts, else
     the last. Entries for other ids, and entries that are no objects, are passed over.
     """
-    seen: dict[str, Seen] = {
-        task_id: Miss(kind=MissKind.UNKNOWN, detail="the upstream leaves this id out of its list") for task_id in asked
-    }
+    wanted = frozenset(asked)
+    seen: dict[str, Seen] = {}
     for entry in entries:
         if not isinstance(entry, dict):
             continue
         task_id = identity(entry)
-        if task_id in seen and not _is_end(seen[task_id]):
-            seen[task_id] = _seen(task_id, entry, seen[task_id])
+        if task_id in wanted and not _is_end(seen.get(task_id)):
+            seen[task_id] = _seen(task_id, entry, seen.get(task_id))
     return seen
 
 
-def _is_end(seen: Seen) -> bool:
+def _is_end(seen: Seen | None) -> bool:
     return isinstance(seen, Snapshot) and seen.status is not None and seen.status.is_end
 
 
-def _seen(task_id: str, entry: dict[str, object], before: Seen) -> Seen:
+def _seen(task_id: str, entry: dict[str, object], before: Seen | None) -> Seen:
     if is_task(entry, task_id):
         return snapshot(task_id, entry)
     if isinstance(before, Snapshot):

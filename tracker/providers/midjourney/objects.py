@@ -1,6 +1,7 @@
 """One upstream object, and what it says in the tracker's terms."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from tracker.model import Snapshot
 from tracker.providers.midjourney.cleaning import LONGEST_TEXT, clean, clean_text
@@ -9,7 +10,26 @@ from tracker.vocabulary import parse_progress, parse_status, parse_time
 LONGEST_WORD = 64
 LONGEST_ID = 255
 LONGEST_URL = 4096
+Found = Mapping[str, object]
+"""An upstream's object; named here because a class with a field `object` cannot say it."""
 _TASK_FIELDS = ("action", "progress", "submitTime", "prompt", "imageUrl", "failReason")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sighting(Snapshot):
+    """A snapshot that cleans its object when somebody first wants it: most looks bring nothing to keep."""
+
+    found: Found = field(repr=False, compare=False)
+    """As the upstream sent it, secrets and all; nothing but `object` may be made of it."""
+    object: Found = field(init=False)
+
+    def __getattr__(self, name: str) -> Found:
+        # Only reached for what is not there yet; a property cannot stand in for a field of the class above.
+        if name != "object":
+            raise AttributeError(name, name=name, obj=self)
+        cleaned = clean(self.found)
+        object.__setattr__(self, "object", cleaned)
+        return cleaned
 
 
 def is_task(found: Mapping[str, object], asked: str | None = None) -> bool:
@@ -43,7 +63,7 @@ def snapshot(asked: str, found: Mapping[str, object]) -> Snapshot:
     fail_reason = _text(found.get("failReason"), LONGEST_TEXT)
     carried = identity(found)
     is_end = status is not None and status.is_end
-    return Snapshot(
+    return _Sighting(
         task_id=asked,
         status=status,
         upstream_status=_text(found.get("status"), LONGEST_WORD) or "",
@@ -56,7 +76,7 @@ def snapshot(asked: str, found: Mapping[str, object]) -> Snapshot:
         fail_reason=fail_reason,
         reported_id=None if carried in (None, asked.strip()) else _text(carried, LONGEST_ID),
         implies_failure=progress == 100 and fail_reason is not None and not is_end,  # noqa: PLR2004, percent
-        object=clean(found),
+        found=found,
     )
 
 

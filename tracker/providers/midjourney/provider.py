@@ -8,7 +8,7 @@ from datetime import timedelta
 from tracker.clock import Clock
 from tracker.model import Miss, MissKind, Seen, Snapshot
 from tracker.providers.midjourney.addresses import Addresses, is_plain
-from tracker.providers.midjourney.answers import Reply, is_upstream_wide, task_in, tasks_in
+from tracker.providers.midjourney.answers import Reply, is_about_account, is_upstream_wide, task_in, tasks_in
 from tracker.providers.midjourney.batching import Batching, Verdict, judge
 from tracker.providers.midjourney.entries import seen_in
 from tracker.providers.midjourney.objects import snapshot
@@ -20,6 +20,12 @@ Fetch = Callable[[str, str, Mapping[str, str], bytes | None], Awaitable[Reply | 
 MOST_REQUESTS = 10
 """HTTP requests that one look makes; ids beyond them wait for the next."""
 _SHORTEST_SECRET = 6
+_WAITS = Miss(kind=MissKind.TRANSIENT, detail="not asked in this look: its turn is the next")
+_UNLISTED = Miss(kind=MissKind.UNKNOWN, detail="the upstream leaves this id out of its list")
+_UNSETTLED = Miss(
+    kind=MissKind.TRANSIENT,
+    detail="the upstream leaves this id out of its list; no single fetch has settled yet whether it knows it",
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,15 +36,27 @@ class _Round:
     seen: dict[str, Seen] = field(default_factory=dict)
     requests: int = 0
     trouble: Miss | None = None
+    check: Seen | None = None
+    """What a single fetch said of the first id found left out of a list; there is one such check in a look."""
+    left_out: set[str] = field(default_factory=set)
+    """Ids that a list left out although the upstream may know them."""
+    is_alone: bool = False
+    """Whether lists are done with: what they leave out is asked for one by one."""
 
     def answer(self, seen: Mapping[str, Seen]) -> None:
         self.seen.update(seen)
         self.waiting = [task_id for task_id in self.waiting if task_id not in seen]
 
+    def blame(self, miss: Miss) -> None:
+        """It is about the upstream, unless that has just answered with the same credential and base URL."""
+        is_disproved = any(map(_is_proper, self.seen.values()))
+        if not (is_disproved and miss.kind in (MissKind.REFUSED, MissKind.UNUSABLE)):
+            self.trouble = miss
+
     def close(self) -> Look:
         """With an entry for every id: the trouble where there is one, patience otherwise."""
-        rest = self.trouble or Miss(kind=MissKind.TRANSIENT, detail="not asked in this look: its turn is the next")
-        self.answer(dict.fromkeys(self.waiting, rest))
+        rest = {task_id: _UNSETTLED if task_id in self.left_out else _WAITS for task_id in self.waiting}
+        self.answer(dict.fromkeys(rest, self.trouble) if self.trouble else rest)
         return Look(seen=self.seen, trouble=self.trouble, requests=self.requests)
 
 
@@ -62,6 +80,7 @@ class Midjourney:
         self._batching = batching
         self._timeout = timeout
         self._clock = clock
+        self._checks = 0
 
     @property
     def look_size(self) -> int:
@@ -74,7 +93,8 @@ class Midjourney:
         started_at = now = self._clock()
         while this.waiting and not this.trouble and this.requests < MOST_REQUESTS and now - started_at < self._timeout:
             # One id is asked for alone even where lists work: the fetch call says more about it.
-            if self._batching.asks_lists(now) and (len(this.waiting) > 1 or not self._batching.learns):
+            is_many = len(this.waiting) > 1 or not self._batching.learns
+            if is_many and not this.is_alone and self._batching.asks_lists(now):
                 await self._ask_list(this)
             else:
                 await self._ask_one(this, this.waiting[0])
@@ -91,7 +111,7 @@ class Midjourney:
             seen = self._discreet(found) if isinstance(found, Miss) else snapshot(task_id, found)
             # An odd id can lead astray or be blocked on its way, which must not stop the tasks beside it.
             if isinstance(seen, Miss) and is_plain(task_id) and is_upstream_wide(reply, seen):
-                this.trouble = seen
+                this.blame(seen)
         this.answer({task_id: seen})
         return seen
 
@@ -107,17 +127,34 @@ class Midjourney:
             await self._without_list(this, asked, reply, self._discreet(entries))
             return
         seen = seen_in(entries, asked)
-        if self._batching.learns and all(_is_unknown(one) for one in seen.values()):
-            # Some gateways have the list call as a stub that answers `[]`: a single fetch must agree.
-            alone = await self._ask_one(this, asked[0])
-            if isinstance(alone, Snapshot) and not self._batching.is_proven:
-                self._learn(Verdict.MISSING, asked)
-            if not _is_unknown(alone):
-                return
-        self._batching = self._batching.worked(
-            len(asked), found=any(isinstance(one, Snapshot) for one in seen.values())
-        )
         this.answer(seen)
+        found = any(isinstance(one, Snapshot) for one in seen.values())
+        missing = [task_id for task_id in asked if task_id not in seen]
+        if not missing or await self._are_unknown(this, missing):
+            self._batching = self._batching.worked(len(asked), found=found)
+        elif isinstance(this.check, Snapshot):
+            # Some gateways cut their lists to the newest tasks; some have the call as a stub that answers `[]`.
+            proven = found or self._batching.is_proven
+            self._learn(Verdict.INCOMPLETE if proven else Verdict.MISSING, asked)
+
+    async def _are_unknown(self, this: _Round, missing: Sequence[str]) -> bool:
+        """Whether ids that a list leaves out are unknown: so they are if the upstream does not know one of them.
+
+        Otherwise they wait to be asked for once more, unless it is not known what the upstream knows.
+        """
+        is_first = this.check is None
+        if this.check is None:
+            # In turn, lest one odd id settles nothing for the others look after look.
+            this.check = await self._ask_one(this, missing[self._checks % len(missing)])
+            self._checks += 1
+        if _is_unknown(this.check):
+            this.answer(dict.fromkeys(missing, _UNLISTED))
+        elif isinstance(this.check, Snapshot):
+            this.left_out.update(missing)
+            this.is_alone = not is_first
+        elif not this.trouble:
+            this.answer(dict.fromkeys(missing, _UNSETTLED))
+        return _is_unknown(this.check)
 
     async def _without_answer(self, this: _Round, asked: Sequence[str], miss: Miss) -> None:
         """A list call got no answer: the upstream is out of reach, or so many tasks are too much for it."""
@@ -130,8 +167,9 @@ class Midjourney:
     async def _without_list(self, this: _Round, asked: Sequence[str], reply: Reply, miss: Miss) -> None:
         """A list call brought no list: learn from it, or report it."""
         verdict = judge(reply.status, miss, truncated=reply.truncated)
-        if not self._batching.learns or verdict is Verdict.NOTHING:
-            this.trouble = miss if is_upstream_wide(reply, miss) else None
+        if not self._batching.learns or verdict is Verdict.NOTHING or is_about_account(reply, miss):
+            if is_upstream_wide(reply, miss):
+                this.blame(miss)
             this.answer(dict.fromkeys(asked, miss))
             return
         if verdict not in (Verdict.DOUBTFUL, Verdict.FAULTY) or _is_proper(await self._ask_one(this, asked[0])):

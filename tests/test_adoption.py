@@ -1,0 +1,284 @@
+"""One daemon among others: what it watches in memory is what the database says it watches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+from conftest import FakeClock
+from databases import PostgresDatabases
+from fakes import UPSTREAM, FakeProvider, FlakyDatabase, World, want
+from lending import KINDS, lent_database
+from structlog.testing import capture_logs
+
+from tracker.config import UpstreamSettings
+from tracker.errors import UnavailableError
+from tracker.metrics import Metrics
+from tracker.poller import Adoption, Lane
+from tracker.poller.lane import Ports
+from tracker.store import tasks, watching
+from tracker.store.database import Database, Work
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Daemon:
+    """The watching half of one."""
+
+    world: World
+    upstreams: tuple[str, ...] = (UPSTREAM,)
+    dice: float = 0.5
+    provider: FakeProvider = field(default_factory=FakeProvider)
+
+    def __post_init__(self) -> None:
+        ports = Ports(
+            database=self.world.database,
+            compose=self.world.compose,
+            metrics=Metrics(version="0"),
+            clock=self.world.clock,
+            timer=self.world.clock.timer,
+            dice=lambda: self.dice,
+            watcher=lambda: self.adoption.me,
+            wake_courier=lambda: None,
+            beat=lambda: None,
+        )
+        settings = UpstreamSettings(base_url="https://gateway.example/mj")
+        self.lanes = {name: Lane(name, settings, self.provider, ports) for name in self.upstreams}
+        self.adoption = Adoption(self.lanes, self.world.database, self.world.clock)
+
+    @property
+    def watched(self) -> list[str]:
+        return sorted(entry.task_id for lane in self.lanes.values() for entry in lane.schedule)
+
+    def owned(self) -> list[str]:
+        """What the database says."""
+        query = "SELECT task_id FROM task WHERE watcher = :me AND ended_at IS NULL ORDER BY task_id"
+        return self.world.column(query, me=self.adoption.me)
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[FlakyDatabase]:
+    opened = FlakyDatabase(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def world(database: FlakyDatabase, clock: FakeClock) -> World:
+    return World(database, clock)
+
+
+async def test_a_daemon_is_in_the_table_while_it_lives(world: World) -> None:
+    daemon = Daemon(world)
+
+    await daemon.adoption.join()
+    (row,) = world.rows("SELECT * FROM daemon")
+    assert row["id"] == daemon.adoption.me
+    assert row["host"]
+    assert row["pid"] > 0
+
+    await daemon.adoption.leave()
+    assert world.rows("SELECT * FROM daemon") == []
+
+
+async def test_each_task_goes_to_the_lane_of_its_upstream(world: World) -> None:
+    daemon = Daemon(world, ("default", "other"))
+    await daemon.adoption.join()
+    world.register(want("1"), want("2", upstream="other"), want("3", upstream="gone"))
+
+    assert await daemon.adoption.run_once() == 2
+    assert await daemon.adoption.run_once() == 0
+
+    assert [entry.task_id for entry in daemon.lanes["default"].schedule] == ["1"]
+    assert [entry.task_id for entry in daemon.lanes["other"].schedule] == ["2"]
+
+
+async def test_new_tasks_are_due_at_once_and_a_great_many_within_an_interval(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.poller.adoption._AT_ONCE", 3)
+    daemon = Daemon(world)
+    await daemon.adoption.join()
+    world.register(want("1"), want("2"))
+    await daemon.adoption.run_once()
+    now = world.clock.timer()
+    assert [entry.due - now for entry in daemon.lanes[UPSTREAM].schedule] == [0, 0]
+
+    world.register(want("3"), want("4"), want("5"))
+    await daemon.adoption.run_once()
+
+    assert [entry.due - now for entry in daemon.lanes[UPSTREAM].schedule] == [0, 0, 2.5, 2.5, 2.5]
+
+
+async def test_what_is_left_is_adopted_by_the_next(world: World) -> None:
+    first, second = Daemon(world), Daemon(world)
+    await first.adoption.join()
+    await second.adoption.join()
+    world.register(want("1"), want("2"))
+    await first.adoption.run_once()
+    assert await second.adoption.run_once() == 0
+
+    await first.adoption.leave()
+    await second.adoption.run_once()
+
+    assert second.watched == second.owned() == ["1", "2"]
+
+
+async def test_the_tasks_of_a_dead_daemon_are_adopted_after_a_quarter_of_a_minute(world: World) -> None:
+    dead, alive = Daemon(world), Daemon(world)
+    await dead.adoption.join()
+    await alive.adoption.join()
+    world.register(want())
+    await dead.adoption.run_once()
+
+    for _ in range(3):
+        world.clock.advance(5)
+        await alive.adoption.beat()
+        assert await alive.adoption.run_once() == 0
+    world.clock.advance(1)
+    with capture_logs() as logs:
+        await alive.adoption.beat()
+
+    assert [line["daemons"] for line in logs] == [[dead.adoption.me]]
+    assert await alive.adoption.run_once() == 1
+
+
+async def test_a_daemon_that_was_taken_for_dead_starts_anew(world: World) -> None:
+    frozen, alive = Daemon(world), Daemon(world)
+    await frozen.adoption.join()
+    world.register(want("1"), want("2"))
+    await frozen.adoption.run_once()
+    world.clock.advance(20)
+    await alive.adoption.join()
+    await alive.adoption.beat()
+    await alive.adoption.run_once()
+    before = frozen.adoption.me
+    world.register(want("3"))
+
+    # Its loops come round in any order: here it adopts before it learns that it is dead.
+    await frozen.adoption.run_once()
+    with capture_logs() as logs:
+        await frozen.adoption.beat()
+    await frozen.adoption.run_once()
+    await alive.adoption.run_once()
+
+    assert [line["event"] for line in logs] == ["daemon_was_replaced"]
+    assert frozen.adoption.me != before
+    assert frozen.watched == frozen.owned() == ["3"]
+    assert alive.watched == alive.owned() == ["1", "2"]
+
+
+async def test_a_daemon_that_slept_alone_goes_on(world: World) -> None:
+    """A laptop that was closed: nobody else was there to bury it, and it does not bury itself."""
+    daemon = Daemon(world)
+    await daemon.adoption.join()
+    world.register(want())
+    await daemon.adoption.run_once()
+    before = daemon.adoption.me
+
+    world.clock.advance(3600)
+    await daemon.adoption.beat()
+
+    assert (daemon.adoption.me, daemon.watched, daemon.owned()) == (before, ["1"], ["1"])
+
+
+class Vague(FlakyDatabase):
+    """Commits a write and then loses the connection, so that nobody knows."""
+
+    is_vague = False
+
+    async def write(self, work: Work):  # type: ignore[no-untyped-def,type-arg]  # noqa: ANN201
+        result = await super().write(work)
+        if self.is_vague:
+            self.is_vague = False
+            raise UnavailableError("the connection broke at the commit")
+        return result
+
+
+async def test_an_adoption_that_may_have_been_written_leaves_no_task_to_nobody(
+    database_url: str, clock: FakeClock
+) -> None:
+    """In the database they were ours, in memory they were not: nobody would ever have looked at them."""
+    database = Vague(database_url)
+    daemon = Daemon(World(database, clock))
+    await daemon.adoption.join()
+    daemon.world.register(want("1"))
+    await daemon.adoption.run_once()
+    daemon.world.register(want("2"))
+    database.is_vague = True
+    with pytest.raises(UnavailableError):
+        await daemon.adoption.run_once()
+
+    await daemon.adoption.beat()
+    await daemon.adoption.run_once()
+
+    assert daemon.watched == daemon.owned() == ["1", "2"]
+    assert len(daemon.world.rows("SELECT * FROM daemon")) == 1
+    database.close()
+
+
+async def test_a_database_that_is_away_while_it_starts_anew_is_tried_again(world: World) -> None:
+    daemon = Daemon(world)
+    await daemon.adoption.join()
+    world.register(want())
+    await daemon.adoption.run_once()
+    world.write(partial(watching.leave, me=daemon.adoption.me))
+    assert isinstance(world.database, FlakyDatabase)
+
+    with capture_logs():
+        beat = daemon.adoption.beat
+        world.database.away = 1
+        with pytest.raises(UnavailableError):
+            await beat()
+        await beat()
+    await daemon.adoption.run_once()
+
+    assert daemon.watched == daemon.owned() == ["1"]
+
+
+async def test_looking_for_work_where_there_is_none_writes_nothing(world: World) -> None:
+    daemon = Daemon(world)
+    await daemon.adoption.join()
+    assert isinstance(world.database, FlakyDatabase)
+    world.database.away = 1
+
+    assert await daemon.adoption.run_once() == 0
+    assert world.database.refused == 0
+
+
+async def test_a_note_reaches_the_lane(world: World) -> None:
+    daemon = Daemon(world)
+    await daemon.adoption.join()
+    world.register(want())
+    await daemon.adoption.run_once()
+    await daemon.lanes[UPSTREAM].run_once()
+
+    world.write(partial(tasks.ask_refresh, key=world.key(), now=world.clock()))
+    assert await daemon.adoption.run_once() == 1
+
+    assert await daemon.lanes[UPSTREAM].run_once() == 1
+
+
+async def test_two_daemons_share_what_there_is(postgres: PostgresDatabases, clock: FakeClock) -> None:
+    url = postgres.migrated()
+    databases = [Database(url) for _ in range(2)]
+    daemons = [Daemon(World(database, clock)) for database in databases]
+    for daemon in daemons:
+        await daemon.adoption.join()
+    for number in range(40):
+        daemons[0].world.register(want(f"{number:02}"))
+        await daemons[number % 2].adoption.run_once()
+
+    assert sorted(daemons[0].watched + daemons[1].watched) == [f"{number:02}" for number in range(40)]
+    for daemon in daemons:
+        assert daemon.watched == daemon.owned()
+    for database in databases:
+        database.close()
+    postgres.drop(url)

@@ -1,0 +1,480 @@
+"""Telling: everybody gets their message, nobody waits for a black hole, and no outcome is forgotten."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import pytest
+from conftest import FakeClock
+from fakes import (
+    OWNER,
+    FakeSender,
+    FlakyDatabase,
+    World,
+    delivered,
+    failed,
+    moment_of,
+    our_fault,
+    snap,
+    statements,
+    want,
+    writes,
+)
+from lending import KINDS, lent_database
+from structlog.testing import capture_logs
+
+from tracker.config import CallbackSettings
+from tracker.courier import Courier, Ports
+from tracker.metrics import Metrics
+from tracker.model import Delivery, Outcome, Status
+from tracker.store import access
+from tracker.store.database import Work
+from tracker.webhooks.signing import new_secret
+
+pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
+GOOD = "https://good.example/hook"
+HOLE = "https://hole.example/hook"
+HOLE_ENDPOINT = "https://hole.example:443"
+
+
+@dataclass
+class Post:
+    """A courier, with everything it touches at hand."""
+
+    world: World
+    settings: dict[str, Any] = field(default_factory=dict)
+    dice: float = 0.5
+    timer: Callable[[], float] | None = None
+    beats: list[None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sender = FakeSender()
+        self.metrics = Metrics(version="0")
+        ports = Ports(
+            database=self.world.database,
+            sender=self.sender,
+            metrics=self.metrics,
+            new_secret=new_secret,
+            clock=self.world.clock,
+            timer=self.timer or self.world.clock.timer,
+            dice=lambda: self.dice,
+            beat=lambda: self.beats.append(None),
+        )
+        self.courier = Courier(CallbackSettings(**self.settings), ports)
+
+    def pending(self, number: int, url: str) -> None:
+        names = [f"{url} {each}" for each in range(number)]
+        self.world.pending(*(want(name, url=url) for name in names))
+
+    def next_attempt_in(self) -> float | None:
+        (value,) = self.world.column("SELECT next_attempt_at FROM delivery")
+        return None if value is None else (moment_of(value) - self.world.clock()).total_seconds()
+
+    def statuses(self) -> list[str]:
+        return self.world.column("SELECT status FROM delivery ORDER BY key")
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[FlakyDatabase]:
+    opened = FlakyDatabase(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def world(database: FlakyDatabase, clock: FakeClock) -> World:
+    return World(database, clock)
+
+
+@pytest.fixture
+def post(world: World) -> Post:
+    return Post(world)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0)
+
+
+class TestDelivering:
+    async def test_what_is_due_is_sent_signed_and_written_down(self, post: Post) -> None:
+        post.world.watched()
+        finished_at = post.world.clock()
+        post.world.record({post.world.key(): snap(Status.SUCCEEDED, finished_at=finished_at)})
+        post.world.clock.advance(3)
+
+        assert await post.courier.run_once() == 1
+        assert await post.courier.run_once() == 0
+
+        (sent,) = post.sender.sent
+        assert sent.body == post.world.column("SELECT body FROM delivery")[0]
+        assert post.statuses() == ["delivered"]
+        assert post.world.attempts() == [(1, "delivered")]
+        said = post.metrics.exposition()[0].decode()
+        assert 'tracker_deliveries_total{outcome="delivered"} 1.0' in said
+        assert "tracker_finish_to_deliver_seconds_sum 3.0" in said
+
+    async def test_where_nothing_is_due_nothing_is_written(self, post: Post) -> None:
+        with statements() as sent:
+            assert await post.courier.run_once() == 0
+
+        assert writes(sent) == []
+
+    async def test_the_row_of_an_attempt_is_there_before_its_request(self, post: Post) -> None:
+        post.pending(1, HOLE)
+        hole = post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run_once())
+            await post.sender.started.wait()
+            assert post.world.attempts() == [(1, "sending")]
+            # Beyond its deadline of 20 s, so that nobody sends it meanwhile.
+            assert post.next_attempt_in() == 50
+            hole.set()
+
+    async def test_it_delivers_until_stopped_and_finishes_what_is_out(self, post: Post) -> None:
+        post.pending(1, HOLE)
+        hole = post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
+        running = asyncio.create_task(post.courier.run())
+        await post.sender.started.wait()
+
+        post.courier.stop()
+        post.pending(1, GOOD)
+        hole.set()
+        await running
+
+        assert len(post.sender.sent) == 1
+        assert post.world.attempts() == [(1, "failed")]
+        assert post.beats
+
+    async def test_it_sleeps_until_it_is_woken(self, post: Post) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: bool(post.beats))
+            await asyncio.to_thread(post.pending, 2, GOOD)
+
+            post.courier.wake()
+
+            await until(lambda: len(post.sender.sent) == 2)
+            post.courier.stop()
+        assert post.statuses() == ["delivered"] * 2
+
+
+class TestRetrying:
+    async def test_retries_go_by_the_schedule_and_end(self, world: World) -> None:
+        post = Post(world, {"retry_schedule": "0s,5s,5m,2h"})
+        post.pending(1, GOOD)
+        post.sender.script.extend([failed()] * 4)
+        waits = []
+        while post.statuses() == ["pending"]:
+            assert await post.courier.run_once() == 1
+            waits.append(post.next_attempt_in())
+            world.clock.advance(waits[-1] or 0)
+
+        assert waits == [5, 300, 7200, None]
+        assert post.statuses() == ["dead"]
+        assert len({sent.id for sent in post.sender.sent}) == 1
+        assert len({sent.body for sent in post.sender.sent}) == 1
+        assert world.history(f"{GOOD} 0")[-4:] == [*["delivery_failed"] * 3, "delivery_dead"]
+        said = post.metrics.exposition()[0].decode()
+        assert 'tracker_deliveries_total{outcome="failed"} 3.0' in said
+        assert 'tracker_deliveries_total{outcome="dead"} 1.0' in said
+
+    @pytest.mark.parametrize(("dice", "wait"), [(0.0, 4.0), (0.5, 5.0), (0.999, 5.998)])
+    async def test_a_fifth_of_jitter_at_most(self, world: World, dice: float, wait: float) -> None:
+        post = Post(world, dice=dice)
+        post.pending(1, GOOD)
+        post.sender.script.append(failed())
+
+        await post.courier.run_once()
+
+        assert post.next_attempt_in() == pytest.approx(wait, abs=0.001)
+
+    @pytest.mark.parametrize(
+        ("dice", "asked", "wait"), [(0.0, 60, 60), (0.999, 60, 71.988), (0.0, 1, 4), (0.0, 10**9, 86400)]
+    )
+    async def test_retry_after_is_obeyed_but_never_hurries(
+        self, world: World, dice: float, asked: float, wait: float
+    ) -> None:
+        post = Post(world, dice=dice)
+        post.pending(1, GOOD)
+        post.sender.script.append(failed(503, retry_after=timedelta(seconds=asked)))
+
+        await post.courier.run_once()
+
+        assert post.next_attempt_in() == pytest.approx(wait, abs=0.001)
+
+    async def test_410_is_the_end_of_the_callback(self, post: Post) -> None:
+        post.pending(1, GOOD)
+        post.sender.script.append(failed(410))
+
+        await post.courier.run_once()
+
+        assert post.statuses() == ["dead"]
+        assert post.world.column("SELECT gone_at IS NOT NULL AS gone FROM callback") == [True]
+
+    async def test_our_own_faults_are_tried_again_and_spend_nothing(self, world: World) -> None:
+        post = Post(world, {"retry_schedule": "0s,5s"})
+        post.pending(1, GOOD)
+        post.sender.script.extend([our_fault()] * 5)
+        for wait in (30, 60, 120, 240, 480):
+            await post.courier.run_once()
+            assert post.next_attempt_in() == wait
+            world.clock.advance(wait)
+
+        await post.courier.run_once()
+
+        assert post.statuses() == ["delivered"]
+        assert world.column("SELECT failures FROM delivery") == [0]
+
+    async def test_a_sender_that_raises_stops_nobody_and_is_tried_again(self, post: Post) -> None:
+        post.pending(2, GOOD)
+        post.sender.script.append(RuntimeError("bug"))
+
+        with capture_logs() as logs:
+            await post.courier.run_once()
+
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == ["delivery_failed_inside"]
+        assert sorted(post.statuses()) == ["delivered", "pending"]
+        post.world.clock.advance(50)
+        await post.courier.run_once()
+        assert post.statuses() == ["delivered"] * 2
+        assert sorted(post.world.attempts()) == [(1, "delivered"), (1, "interrupted"), (2, "delivered")]
+
+
+class TestRoom:
+    async def test_an_endpoint_gets_no_more_at_once_than_its_share(self, world: World) -> None:
+        post = Post(world, {"max_in_flight_per_endpoint": 3})
+        post.pending(20, GOOD)
+
+        assert await post.courier.run_once() == 20
+
+        assert post.sender.most_at_once == 3
+
+    async def test_all_together_get_no_more_than_there_is(self, world: World) -> None:
+        post = Post(world, {"max_in_flight": 5})
+        for number in range(4):
+            post.pending(4, f"https://h{number}.example/")
+
+        assert await post.courier.run_once() == 16
+
+        assert post.sender.most_at_once == 5
+
+    async def test_an_endpoint_is_called_no_faster_than_allowed(self, world: World) -> None:
+        post = Post(world, {"max_per_second_per_endpoint": 2})
+        post.pending(3, GOOD)
+        post.pending(1, "https://other.example/")
+
+        assert await post.courier.run_once() == 2
+        assert await post.courier.run_once() == 0
+        world.clock.advance(0.49)
+        assert await post.courier.run_once() == 0
+        world.clock.advance(0.02)
+        assert await post.courier.run_once() == 1
+        world.clock.advance(0.51)
+        assert await post.courier.run_once() == 1
+
+    async def test_a_rate_is_kept_up_although_answers_are_slow(self, world: World) -> None:
+        """Two a second means two a second, also to a receiver that takes five seconds."""
+        post = Post(world, {"max_per_second_per_endpoint": 2, "max_in_flight_per_endpoint": 3})
+        post.pending(5, HOLE)
+        hole = post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            for number in (1, 2, 3):
+                await until(lambda number=number: len(post.sender.sent) == number)  # type: ignore[misc]
+                world.clock.advance(0.51)
+                post.courier.wake()
+            beats = len(post.beats)
+            post.courier.wake()
+            await until(lambda: len(post.beats) > beats)
+            assert len(post.sender.sent) == 3, "as many as may be out"
+            post.courier.stop()
+            hole.set()
+
+    async def test_a_rate_needs_nobody_to_wake_it(self, world: World) -> None:
+        post = Post(world, {"max_per_second_per_endpoint": 100}, timer=time.monotonic)
+        post.pending(5, GOOD)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: len(post.sender.sent) == 5)
+            post.courier.stop()
+
+    async def test_a_black_hole_with_a_thousand_messages_holds_nobody_up(self, world: World) -> None:
+        post = Post(world)
+        world.pending(want("hole", url=HOLE), want("good", url=GOOD))
+        copies = """INSERT INTO delivery (id, task_key, callback_key, endpoint_key, sequence, message_type, body,
+                    next_attempt_at, created_at)
+                    SELECT 'msg_' || n.i, d.task_key, d.callback_key, d.endpoint_key, 1000 + n.i, d.message_type,
+                    d.body, '2026-11-22 07:00:00.000Z', d.created_at FROM delivery d JOIN task t ON t.key = d.task_key,
+                    (WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 1000) SELECT i FROM s) n
+                    WHERE t.task_id = 'hole'"""
+        world.sql(copies)
+        hole = post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: post.sender.sent_to("https://good.example:443") == 1)
+
+            assert post.sender.sent_to(HOLE_ENDPOINT) == 4
+            assert len(post.beats) <= 4, "a bounded number of passes"
+            post.courier.stop()
+            hole.set()
+
+
+class TestOutages:
+    async def test_an_outcome_is_kept_while_the_database_is_away(
+        self, post: Post, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tracker.courier._WRITE_AGAIN_AFTER", 0.0)
+        post.pending(1, GOOD)
+        database = post.world.database
+        assert isinstance(database, FlakyDatabase)
+
+        def go_away() -> Outcome:
+            database.away = 5
+            return delivered()
+
+        post.sender.script.append(delivered())
+        send = post.sender.send
+
+        async def send_and_lose(delivery: Delivery, secrets: Sequence[str]) -> Outcome:
+            outcome = await send(delivery, secrets)
+            go_away()
+            return outcome
+
+        monkeypatch.setattr(post.sender, "send", send_and_lose)
+        with capture_logs() as logs:
+            await post.courier.run_once()
+
+        assert database.refused == 5
+        assert [line["event"] for line in logs].count("outcome_postponed") == 5
+        assert post.statuses() == ["delivered"]
+        assert len(post.sender.sent) == 1
+
+    async def test_claims_are_tried_again_when_the_database_is_back(self, post: Post) -> None:
+        post.pending(1, GOOD)
+        assert isinstance(post.world.database, FlakyDatabase)
+        post.world.database.away = 1
+
+        with capture_logs() as logs:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(post.courier.run())
+                await until(lambda: any(line["event"] == "deliveries_postponed" for line in logs))
+                post.courier.wake()
+                await until(lambda: len(post.sender.sent) == 1)
+                post.courier.stop()
+
+        assert post.statuses() == ["delivered"]
+
+    async def test_who_runs_out_of_time_gives_back_what_is_out(self, post: Post) -> None:
+        post.pending(2, HOLE)
+        post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
+        running = asyncio.create_task(post.courier.run())
+        await until(lambda: len(post.sender.sent) == 2)
+
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        assert len(post.world.due()) == 2
+        assert post.world.attempts() == [(1, "interrupted")] * 2
+        assert post.world.column("SELECT failures FROM delivery") == [0, 0]
+
+    async def test_out_of_time_while_the_database_is_away_it_still_ends_as_told(self, post: Post) -> None:
+        """A cancelled task that raises something else would make an accident of a shutdown."""
+        post.pending(1, HOLE)
+        post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
+        running = asyncio.create_task(post.courier.run())
+        await post.sender.started.wait()
+        assert isinstance(post.world.database, FlakyDatabase)
+        post.world.database.away = 9
+
+        running.cancel()
+        with capture_logs(), pytest.raises(asyncio.CancelledError):
+            await running
+
+        assert post.world.attempts() == [(1, "sending")], "the claim runs out by itself"
+
+    async def test_an_outcome_that_is_being_written_is_written(self, post: Post) -> None:
+        """Cancelled while it waited for the writer: the receiver has it, and must not get it again."""
+        post.pending(1, HOLE)
+        hole = post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
+        running = asyncio.create_task(post.courier.run())
+        await post.sender.started.wait()
+        wrote = asyncio.Event()
+        database = post.world.database
+        write = database.write
+
+        async def announced(work: Work[T]) -> T:
+            wrote.set()
+            return await write(work)
+
+        database.write = announced  # type: ignore[method-assign]
+        hole.set()
+        await wrote.wait()
+
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        assert post.world.attempts() == [(1, "failed")]
+        assert post.next_attempt_in() == 5
+
+
+class TestSecrets:
+    async def test_an_owner_without_one_gets_one_that_stays(self, post: Post) -> None:
+        post.pending(2, GOOD)
+
+        await post.courier.run_once()
+
+        first, second = post.sender.signed
+        assert first == second
+        assert post.world.column("SELECT owner FROM secret") == [OWNER]
+        assert post.world.column("SELECT secret FROM secret") == list(first)
+
+    async def test_a_rotation_holds_for_what_was_queued_before(self, post: Post) -> None:
+        post.world.write(partial(access.current_secret, owner=OWNER, now=post.world.clock(), fresh="whsec_1"))
+        post.pending(1, GOOD)
+        post.sender.script.append(failed())
+        await post.courier.run_once()
+        post.world.write(partial(access.rotate_secret, owner=OWNER, now=post.world.clock(), fresh="whsec_2"))
+        post.world.clock.advance(5)
+        post.sender.script.append(failed())
+        await post.courier.run_once()
+        post.world.clock.advance(25 * 3600)
+
+        await post.courier.run_once()
+
+        assert post.sender.signed == [("whsec_1",), ("whsec_2", "whsec_1"), ("whsec_2",)]
+
+    async def test_each_owner_signs_with_its_own(self, post: Post) -> None:
+        for owner in ("a", "b"):
+            post.world.write(
+                partial(access.current_secret, owner=owner, now=post.world.clock(), fresh=f"whsec_{owner}")
+            )
+            post.world.register(want(), owner=owner)
+        post.world.watched(want(url=None))
+        post.world.end()
+
+        await post.courier.run_once()
+
+        assert {sent.owner: signed for sent, signed in zip(post.sender.sent, post.sender.signed, strict=True)} == {
+            "a": ("whsec_a",),
+            "b": ("whsec_b",),
+        }

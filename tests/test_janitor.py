@@ -1,0 +1,119 @@
+"""Tidying: in small steps, as old as the settings say, and counting what there is."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from conftest import FakeClock
+from fakes import World, delivered, snap, statements, want, writes
+from lending import KINDS, lent_database
+
+from tracker.config import RetentionSettings
+from tracker.janitor import Janitor
+from tracker.metrics import Metrics
+from tracker.store.database import Database
+
+pytestmark = pytest.mark.anyio
+
+DAY = 86400
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def world(database: Database, clock: FakeClock) -> World:
+    return World(database, clock)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(version="0")
+
+
+@pytest.fixture
+def janitor(world: World, metrics: Metrics) -> Janitor:
+    settings = RetentionSettings(tasks=timedelta(days=3), attempts=timedelta(days=2), bodies=timedelta(days=1))
+    return Janitor(world.database, settings, world.clock, metrics)
+
+
+async def test_bodies_then_attempts_then_tasks_are_forgotten(world: World, janitor: Janitor) -> None:
+    world.settle(world.claim(*world.pending(want()))[0], delivered())
+    left = []
+    for _ in range(4):
+        await janitor.run_once()
+        query = """SELECT count(*) AS tasks, (SELECT count(*) FROM attempt) AS attempts,
+                   (SELECT count(*) FROM delivery WHERE body IS NOT NULL) AS bodies FROM task"""
+        left.append(tuple(world.rows(query)[0].values()))
+        world.clock.advance(DAY + 0.001)
+
+    assert left == [(1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 0, 0)]
+
+
+async def test_many_are_forgotten_in_steps_that_nobody_notices(
+    world: World, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.janitor._STEP", 2)
+    world.pending(*(want(str(number), url=None) for number in range(5)))
+    world.clock.advance(10 * DAY)
+
+    assert await janitor.run_once() == 10, "five objects, five tasks"
+    assert await janitor.run_once() == 0
+    assert world.column("SELECT count(*) FROM task") == [0]
+
+
+async def test_where_nothing_is_old_nothing_is_written(world: World, janitor: Janitor) -> None:
+    world.pending(want())
+
+    with statements() as sent:
+        assert await janitor.run_once() == 0
+
+    assert writes(sent) == []
+
+
+async def test_the_file_shrinks_by_what_was_forgotten(tmp_path: Path, sqlite_template: Path, clock: FakeClock) -> None:
+    path = tmp_path / "tracker.db"
+    shutil.copy(sqlite_template, path)
+    world = World(Database(f"sqlite:///{path}"), clock)
+    key = world.watched(*(want(str(number), url=None) for number in range(50)))
+    for number in range(50):
+        world.record({key + number: snap(progress=5, object={"prompt": "x" * 20_000})})
+        world.end(str(number))
+    world.clock.advance(100 * DAY)
+    before = world.column("PRAGMA page_count")[0]
+
+    await Janitor(world.database, RetentionSettings(), clock, Metrics(version="0")).run_once()
+
+    assert world.column("PRAGMA freelist_count") == [0]
+    assert world.column("PRAGMA page_count")[0] < before / 2
+    world.database.close()
+
+
+async def test_everything_is_counted(world: World, janitor: Janitor, metrics: Metrics) -> None:
+    world.pending(want("1"), want("2"))
+    world.settle(world.claim(world.due()[0])[0], delivered())
+    world.register(want("3"))
+    world.clock.advance(7)
+
+    await janitor.count()
+
+    said = metrics.exposition()[0].decode()
+    for line in (
+        'tracker_tasks{status="succeeded"} 2.0',
+        'tracker_tasks{status="queued"} 1.0',
+        'tracker_tasks{status="lost"} 0.0',
+        'tracker_deliveries{status="delivered"} 1.0',
+        'tracker_deliveries{status="pending"} 1.0',
+        "tracker_oldest_due_delivery_seconds 7.0",
+    ):
+        assert line in said.splitlines()
+
+    world.sql("DELETE FROM task")
+    await janitor.count()
+
+    assert 'tracker_tasks{status="succeeded"} 0.0' in metrics.exposition()[0].decode()

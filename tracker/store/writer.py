@@ -1,0 +1,121 @@
+"""The one writer: takes all that waits into one transaction, and answers after its commit."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from tracker.errors import ConflictError, NotFoundError, UnavailableError
+from tracker.store.faults import concerns_all, translated
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+"""A piece of work inside one transaction. It may be run again, so it touches nothing but its connection, and
+it raises NotFoundError and ConflictError before it writes anything."""
+
+GROUP_SIZE = 64
+"""The most pieces of work in one commit: large enough to share a flush, small enough not to delay the first."""
+_FAREWELL_SECONDS = 1.5
+"""How long closing waits for a writer that a database out of reach may hold up."""
+
+
+class Stopwatch(Protocol):
+    """Told how long each transaction took."""
+
+    def __call__(self, operation: str, seconds: float) -> None:
+        """Record one `read` or `write`."""
+        ...
+
+
+def untimed(operation: str, seconds: float) -> None:
+    """A stopwatch for those who do not count."""
+
+
+class Writer:
+    """One thread, one connection; takes all that waits into one transaction."""
+
+    def __init__(self, engine: Engine, stopwatch: Stopwatch) -> None:
+        self._engine = engine
+        self._stopwatch = stopwatch
+        self._waiting: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="tracker-write", daemon=True)
+        self._started = threading.Lock()
+        self._stopped = False
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        """Have it written; raises UnavailableError once stopped."""
+        promise: Future[T] = Future()
+        with self._started:
+            if self._stopped:
+                raise UnavailableError("the database is closed")
+            if not self._thread.is_alive():
+                self._thread.start()
+            self._waiting.put((work, promise))
+        return promise
+
+    def stop(self) -> None:
+        """Write what was submitted and take nothing more."""
+        with self._started:
+            self._stopped = True
+            self._waiting.put(None)
+        if self._thread.is_alive():
+            self._thread.join(_FAREWELL_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            group, is_last = self._take()
+            started = time.perf_counter()
+            if group:
+                self._commit(group)
+                self._stopwatch("write", time.perf_counter() - started)
+            if is_last:
+                return
+
+    def _take(self) -> tuple[list[tuple[Work[Any], Future[Any]]], bool]:
+        """Wait for one piece of work, then take whatever else is there."""
+        group: list[tuple[Work[Any], Future[Any]]] = []
+        entry = self._waiting.get()
+        while entry is not None:
+            if entry[1].set_running_or_notify_cancel():
+                group.append(entry)
+            if len(group) >= GROUP_SIZE:
+                return group, False
+            try:
+                entry = self._waiting.get_nowait()
+            except queue.Empty:
+                return group, False
+        return group, True
+
+    def _commit(self, group: list[tuple[Work[Any], Future[Any]]]) -> None:
+        try:
+            with translated(), self._engine.begin() as connection:
+                results = [_outcome(work, connection) for work, _ in group]
+        except Exception as error:  # noqa: BLE001 - whoever asked is told
+            if len(group) == 1 or concerns_all(error):
+                for _, promise in group:
+                    promise.set_exception(error)
+                return
+            # One bad piece must not take the others with it: each gets a transaction of its own.
+            for entry in group:
+                self._commit([entry])
+            return
+        for (_, promise), result in zip(group, results, strict=True):
+            if isinstance(result, _HARMLESS):
+                promise.set_exception(result)
+            else:
+                promise.set_result(result)
+
+
+_HARMLESS = (NotFoundError, ConflictError)
+"""Answers of a kind, given before anything is written: no reason to undo what others wrote in the same group."""
+
+
+def _outcome(work: Work[T], connection: Connection) -> T | NotFoundError | ConflictError:
+    try:
+        return work(connection)
+    except _HARMLESS as answer:
+        return answer

@@ -1,0 +1,45 @@
+"""Reads what belongs to what is told: a task's callbacks, a delivery's attempts, an upstream's tasks."""
+
+from collections.abc import Mapping, Sequence
+
+from tracker.config import UpstreamSettings
+from tracker.model import Task
+from tracker.store import messages, tasks, upstreams
+from tracker.store.database import Connection
+from tracker.store.messages import DeliveryLine
+from tracker.store.upstreams import Health
+from tracker.telling.shapes import DeliveryAnswer, DeliveryWithAttempts, TaskAnswer, UpstreamAnswer
+from tracker.telling.translation import tell_attempt, tell_delivery, tell_orphan, tell_task, tell_upstream
+
+
+def told_tasks(connection: Connection, found: Sequence[Task], *, owner: str | None) -> list[TaskAnswer]:
+    """Tasks with their callbacks; with an owner, only with that owner's."""
+    callbacks = tasks.callbacks(connection, [task.key for task in found], owner=owner)
+    return [tell_task(task, callbacks.get(task.key, ())) for task in found]
+
+
+def told_deliveries(connection: Connection, found: Sequence[DeliveryLine]) -> list[DeliveryAnswer]:
+    """Deliveries as lists have them, each with its last attempt only."""
+    last = messages.last_attempts(connection, [line.key for line in found])
+    return [tell_delivery(line, last.get(line.key)) for line in found]
+
+
+def told_with_attempts(connection: Connection, found: Sequence[DeliveryLine]) -> list[DeliveryWithAttempts]:
+    """Deliveries with every attempt."""
+    attempts = messages.attempts(connection, [line.key for line in found])
+    return [_with_attempts(line, attempts.get(line.key, [])) for line in found]
+
+
+def _with_attempts(line: DeliveryLine, attempts: Sequence[messages.AttemptLine]) -> DeliveryWithAttempts:
+    last = attempts[-1] if attempts else None
+    return {**tell_delivery(line, last), "attempts": [tell_attempt(one) for one in attempts]}
+
+
+def told_upstreams(connection: Connection, configured: Mapping[str, UpstreamSettings]) -> list[UpstreamAnswer]:
+    """The configured upstreams as they are configured, then those that only live tasks name."""
+    known, live = upstreams.read(connection), upstreams.live_tasks(connection)
+    ours = [
+        tell_upstream(settings, known.get(name, Health(name=name)), live.get(name, 0))
+        for name, settings in configured.items()
+    ]
+    return ours + [tell_orphan(name, live[name]) for name in sorted(live.keys() - configured.keys())]

@@ -46,7 +46,8 @@ class DeliveryLine:
     next_attempt_at: datetime | None
     created_at: datetime
     settled_at: datetime | None
-    body: str | None
+    body: str | None = None
+    """Only where one delivery was asked for: a page of them would be megabytes."""
 
 
 _LINE = select(
@@ -64,7 +65,6 @@ _LINE = select(
     delivery.c.next_attempt_at,
     delivery.c.created_at,
     delivery.c.settled_at,
-    delivery.c.body,
 ).select_from(
     delivery.join(task, task.c.key == delivery.c.task_key)
     .join(callback, callback.c.key == delivery.c.callback_key)
@@ -74,7 +74,8 @@ _LINE = select(
 
 def get(connection: Connection, id_: str, *, owner: str | None) -> DeliveryLine | None:
     """A delivery by its `msg_…`; with an owner, only if it is for that owner's callback."""
-    row = connection.execute(_visible(_LINE.where(delivery.c.id == id_), owner)).one_or_none()
+    query = _visible(_LINE.add_columns(delivery.c.body).where(delivery.c.id == id_), owner)
+    row = connection.execute(query).one_or_none()
     return _line(row) if row else None
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tracker.cadence import LONGEST_RETRY_AFTER, SLOWEST_LOOK, first_look, is_late, next_look, pause, retry_delay
+from tracker.cadence import LONGEST_RETRY_AFTER, SLOWEST_LOOK, aligned, first_look, next_look, pause, retry_delay
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 DICE = st.floats(0, 1, exclude_max=True)
@@ -111,6 +111,12 @@ def test_pauses_never_get_shorter(fewer: int, more: int) -> None:
     assert pause(fewer, retry_after=None) <= pause(more, retry_after=None)
 
 
-@pytest.mark.parametrize(("overdue", "late"), [(-1, False), (0, False), (5, False), (5.001, True)])
-def test_a_look_is_late_beyond_one_interval(overdue: float, late: bool) -> None:  # noqa: FBT001, a column
-    assert is_late(NOW, NOW + seconds(overdue), seconds(5)) is late
+@given(st.floats(0, 10**7), st.integers(1, 10**6))
+def test_due_times_meet_at_five_stops_in_each_interval(due: float, milliseconds: int) -> None:
+    interval = timedelta(milliseconds=milliseconds)
+    stop = interval.total_seconds() / 5
+
+    met = aligned(due, interval=interval)
+
+    assert abs(met - due) <= stop * 0.5001
+    assert abs(met / stop - round(met / stop)) < 1e-3

@@ -122,6 +122,21 @@ class TestPace:
         await watch.lane.run_once()
         assert watch.due_in() == 5
 
+    async def test_tasks_that_came_at_different_times_meet_in_the_same_requests(self, watch: Watch) -> None:
+        """Each at its own moment would be 50 requests in every interval."""
+        await watch.start()
+        for number in range(50):
+            await watch.world.database.write(watch.world.registering(want(str(number))))
+            await watch.adoption.run_once()
+            await watch.look_after(0.1)
+        watch.provider.asked.clear()
+
+        for _ in range(100):
+            await watch.look_after(0.1)
+
+        assert len(watch.provider.asked) <= 2 * 5 + 1
+        assert 90 <= sum(len(ids) for ids in watch.provider.asked) <= 110
+
     async def test_tasks_share_requests_as_large_as_the_provider_likes(self, watch: Watch) -> None:
         watch.provider.look_size = 2
         await watch.start(*"abcde")

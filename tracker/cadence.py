@@ -4,7 +4,7 @@ Pure: the moment and the dice (a number from 0 up to 1) are arguments.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 SLOWEST_LOOK = timedelta(seconds=60)
 QUIET_SHARE = 0.1
@@ -29,6 +29,19 @@ def next_look(*, interval: timedelta, quiet: timedelta, misses: int, dice: float
     if misses:
         delay = max(delay, interval * 1.5 ** min(misses - 1, 20))
     return min(delay, slowest) * (1 + _LOOK_JITTER * (2 * dice - 1))
+
+
+STOPS_PER_INTERVAL = 5
+
+
+def aligned(due: float, *, interval: timedelta) -> float:
+    """The stop nearest to a due time, in seconds on the same clock.
+
+    Where one request asks about many tasks, they wait for each other at a few stops in each interval, so that a
+    thousand tasks cost a handful of full requests and not a thousand requests of one.
+    """
+    stop = interval.total_seconds() / STOPS_PER_INTERVAL
+    return round(due / stop) * stop
 
 
 def first_look(*, interval: timedelta, is_new: bool, dice: float) -> timedelta:
@@ -59,8 +72,3 @@ def pause(times: int, *, retry_after: timedelta | None) -> timedelta:
     if retry_after is None:
         return doubled
     return min(max(doubled, retry_after), LONGEST_RETRY_AFTER)
-
-
-def is_late(due: datetime, now: datetime, interval: timedelta) -> bool:
-    """Whether a look is more than one interval overdue."""
-    return now - due > interval

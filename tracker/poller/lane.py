@@ -15,11 +15,11 @@ from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
 from tracker.model import Miss, MissKind, Rules, Seen, Status
 from tracker.observe import MISSES_BEFORE_AN_END, observe, tally
-from tracker.poller.pause import Pause
 from tracker.poller.recording import write_all
 from tracker.poller.schedule import Schedule, Watched
+from tracker.poller.standing import Standing
 from tracker.providers.protocol import Look, Provider
-from tracker.store import changes, upstreams
+from tracker.store import changes
 from tracker.store.changes import Decide, Recorded
 from tracker.store.database import Database
 from tracker.store.outbox import Compose
@@ -28,7 +28,6 @@ from tracker.store.watching import Adopted
 log = structlog.get_logger()
 
 _RETRY_AFTER_DATABASE_TROUBLE = 1.0
-_SAY_OK_EVERY = timedelta(seconds=60)
 _COUNTED = (MissKind.UNKNOWN, MissKind.TRANSIENT)
 
 
@@ -61,9 +60,7 @@ class Lane:
         self._provider = provider
         self._ports = ports
         self._rules = Rules(expire_after=settings.expire_after, lost_after=settings.lost_after)
-        self._pause = Pause()
-        self._health = upstreams.Health(name=name)
-        self._is_published = False
+        self._standing = Standing(name, ports.database, ports.metrics, clock=ports.clock, timer=ports.timer)
         self._out = 0
         self._next_request_at = 0.0
         self._wake = asyncio.Event()
@@ -118,12 +115,12 @@ class Lane:
 
     def _wait(self) -> float | None:
         """Seconds until a request may be sent: 0 now, None until something wakes us."""
-        if self._out >= (1 if self._pause.is_on else self._settings.max_in_flight):
+        if self._out >= (1 if self._standing.pause.is_on else self._settings.max_in_flight):
             return None
         due = self.schedule.next_due()
         if due is None:
             return None
-        return max(max(due, self._pause.until, self._next_request_at) - self._ports.timer(), 0.0)
+        return max(max(due, self._standing.pause.until, self._next_request_at) - self._ports.timer(), 0.0)
 
     async def _sleep(self, seconds: float | None) -> None:
         try:
@@ -135,7 +132,7 @@ class Lane:
 
     def _take(self) -> list[Watched]:
         now = self._ports.timer()
-        batch = self.schedule.take(now, 1 if self._pause.is_on else self._provider.look_size)
+        batch = self.schedule.take(now, 1 if self._standing.pause.is_on else self._provider.look_size)
         if batch:
             self._out += 1
             self._ports.metrics.lateness.labels(self.name).observe(max(now - batch[0].due, 0.0))
@@ -168,51 +165,14 @@ class Lane:
 
     async def _judge(self, look: Look) -> None:
         """What the answer says about the upstream as a whole."""
-        metrics = self._ports.metrics
-        metrics.polls.labels(self.name).inc(len(look.seen))
-        metrics.upstream_requests.labels(self.name).inc(look.requests)
+        self._ports.metrics.polls.labels(self.name).inc(len(look.seen))
+        self._ports.metrics.upstream_requests.labels(self.name).inc(look.requests)
         if (rate := self._settings.max_requests_per_second) and look.requests > 1:
             self._next_request_at += (look.requests - 1) / rate
-        now = self._ports.clock()
         if look.trouble is None:
-            if self._pause.over(self._ports.timer()) or self._health.look_size != self._provider.look_size:
-                log.info("upstream_answers", upstream=self.name, look_size=self._provider.look_size)
-                self._is_published = False
-            if not self._is_published or self._is_stale(now):
-                await self._publish(last_ok_at=now)
-            return
-        metrics.upstream_errors.labels(self.name, str(look.trouble.kind)).inc()
-        if self._pause.trouble(look.trouble, self._ports.timer()):
-            log.warning("upstream_paused", upstream=self.name, reason=self._pause.reason)
-        if self._pause.is_on or self._health.last_error != look.trouble.detail or not self._is_published:
-            await self._publish(last_error=look.trouble.detail, last_error_at=now)
-
-    def _is_stale(self, now: datetime) -> bool:
-        return self._health.last_ok_at is None or now - self._health.last_ok_at >= _SAY_OK_EVERY
-
-    async def _publish(
-        self,
-        *,
-        last_ok_at: datetime | None = None,
-        last_error: str | None = None,
-        last_error_at: datetime | None = None,
-    ) -> None:
-        is_on = self._pause.is_on
-        left = timedelta(seconds=max(self._pause.until - self._ports.timer(), 0.0))
-        self._health = upstreams.Health(
-            name=self.name,
-            state="paused" if is_on else "ok",
-            reason=self._pause.reason,
-            paused_until=self._ports.clock() + left if is_on else None,
-            last_error=last_error or self._health.last_error,
-            last_error_at=last_error_at or self._health.last_error_at,
-            last_ok_at=last_ok_at or self._health.last_ok_at,
-            look_size=self._provider.look_size,
-        )
-        self._is_published = False
-        self._ports.metrics.upstream_paused.labels(self.name).set(int(is_on))
-        await self._ports.database.write(partial(upstreams.write, health=self._health))
-        self._is_published = True
+            await self._standing.answered(look_size=self._provider.look_size)
+        else:
+            await self._standing.failed(look.trouble, look_size=self._provider.look_size)
 
     async def _record(self, batch: list[Watched], look: Look) -> None:
         now = self._ports.clock()
@@ -293,5 +253,8 @@ class Lane:
             misses=max(watched.streak.count, watched.streak.silent),
             dice=self._ports.dice(),
         )
+        due = now + delay.total_seconds()
+        if self._provider.look_size > 1:
+            due = cadence.aligned(due, interval=self._settings.poll_interval)
         hurried, watched.is_hurried = watched.is_hurried, False
-        self.schedule.put_back(watched, now if hurried else now + delay.total_seconds())
+        self.schedule.put_back(watched, now if hurried else due)

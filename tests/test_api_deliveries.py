@@ -159,7 +159,7 @@ async def test_upstreams_are_told_with_their_health_and_without_their_tokens(api
         "live_tasks": 1,
         "poll_interval_seconds": 5.0,
     }
-    assert (told[1]["state"], told[1]["live_tasks"], told[1]["poll_interval_seconds"]) == ("ok", 0, 2.5)
+    assert (told[1]["state"], told[1]["live_tasks"], told[1]["poll_interval_seconds"]) == ("unknown", 0, 2.5)
 
 
 async def test_an_upstream_that_tasks_name_and_nobody_configured_is_told_too(api: Api) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
+import httpx
 import pytest
 from api_harness import ON_ONE_DATABASE, Api, fields, serving
 from conftest import FakeClock
@@ -11,9 +12,10 @@ from sqlalchemy import update
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from tracker.api.bodies import LARGEST_BODY
+from tracker.api.bodies import LARGEST_BODY, MOST_DRAINED
 from tracker.api.fence import Fence
 from tracker.errors import UnavailableError
+from tracker.simulate import serve_app
 from tracker.store.database import Database, Work
 from tracker.store.schema import callback
 
@@ -77,6 +79,25 @@ async def test_an_unknown_delivery_is_a_problem(api: Api) -> None:
 
 
 @ON_ONE_DATABASE
+async def test_a_method_that_is_not_there_is_answered_with_all_that_are(api: Api) -> None:
+    allowed = [(await api.client.put(path)).headers["allow"] for path in ("/v1/tasks", "/v1/tasks/tsk_1", "/healthz")]
+
+    assert allowed == ["GET, POST", "DELETE, GET", "GET"]
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "/history"), ("DELETE", ""), ("POST", "/refresh")])
+async def test_an_upstreams_id_in_the_place_of_ours_is_told_apart(api: Api, method: str, path: str) -> None:
+    await api.register("1730621826053455")
+
+    answer = await api.client.request(method, f"/v1/tasks/1730621826053455{path}")
+
+    assert answer.status_code == 404
+    assert "tracker's own id (tsk_…)" in answer.json()["detail"]
+    assert "GET /v1/tasks?task_id=…" in answer.json()["detail"]
+
+
+@ON_ONE_DATABASE
 @pytest.mark.parametrize("id_", ["%00", "tsk_%00", "tsk_%0A", "%ED%A0%80", "%FF"])
 @pytest.mark.parametrize(
     ("method", "path"),
@@ -132,8 +153,21 @@ class TestBodies:
 
         assert answer.status_code == 201
 
+    async def test_one_nested_too_deep_is_told_so(self, api: Api) -> None:
+        answer = await api.client.post("/v1/tasks", content=b"[" * 50_000 + b"]" * 50_000)
+
+        assert (answer.status_code, fields(answer)) == (422, ["body"])
+        assert answer.json()["errors"][0]["problem"] == "is nested too deep"
+
+    async def test_the_refusal_of_a_large_one_arrives(self, api: Api) -> None:
+        """A server that hangs up while a client sends is all that many clients tell."""
+        async with serve_app(api.app) as url, httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(f"{url}/v1/tasks", content=b" " * 30_000_000, headers=dict(api.client.headers))
+
+        assert (answer.status_code, fields(answer)) == (413, [])
+
     @pytest.mark.parametrize("path", ["/v1/tasks", "/v1/tasks/batch"])
-    async def test_one_without_an_end_is_read_only_to_the_limit(self, api: Api, path: str) -> None:
+    async def test_one_without_an_end_is_read_only_to_a_limit(self, api: Api, path: str) -> None:
         """No content-length says how much will come."""
         sent = 0
 
@@ -146,7 +180,20 @@ class TestBodies:
         answer = await api.client.post(path, content=endless())
 
         assert answer.status_code == 413
-        assert sent <= LARGEST_BODY + 1_000_000
+        assert sent <= MOST_DRAINED + 1_000_000
+
+    async def test_the_rest_of_a_large_one_is_not_waited_for_without_end(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tracker.api.bodies.DRAIN_SECONDS", 0.01)
+
+        async def stalling() -> AsyncIterator[bytes]:
+            yield b" " * (LARGEST_BODY + 1)
+            await asyncio.Event().wait()
+
+        answer = await api.client.post("/v1/tasks", content=stalling())
+
+        assert answer.status_code == 413
 
     async def test_a_strangers_is_not_read_at_all(self, api: Api) -> None:
         async def unwanted() -> AsyncIterator[bytes]:

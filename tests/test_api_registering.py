@@ -44,7 +44,9 @@ async def test_a_new_registration_is_answered_with_the_task_and_its_callback(api
         "ended_at": None,
         "image_url": None,
         "fail_reason": None,
-        "callbacks": [{"url": HOOK, "events": ["progress"], "format": "standard", "metadata": {"order": 17}}],
+        "callbacks": [
+            {"url": HOOK, "events": ["progress"], "format": "standard", "metadata": {"order": 17}, "gone_at": None}
+        ],
     }
 
 
@@ -71,7 +73,9 @@ async def test_a_repeat_replaces_what_it_gives_anew_and_leaves_the_rest(api: Api
 
     repeated = await api.register(callback_url=HOOK, events=["failed"])
 
-    assert repeated["callbacks"] == [{"url": HOOK, "events": ["failed"], "format": "standard", "metadata": 1}]
+    assert repeated["callbacks"] == [
+        {"url": HOOK, "events": ["failed"], "format": "standard", "metadata": 1, "gone_at": None}
+    ]
 
 
 async def test_the_same_task_id_at_two_upstreams_is_two_tasks(api: Api) -> None:
@@ -151,7 +155,6 @@ async def test_everything_that_is_wrong_with_a_registration_is_told_at_once(api:
         b'{"task_id": "\xff"}',
         b'{"task_id": "\\ud800"}',
         b'{"task_id": "1", "metadata": {"\\udfff": 1}}',
-        b"[" * 100_000,
         '{"task_id": "1"}'.encode("utf-16"),
     ],
 )

@@ -287,13 +287,14 @@ async def test_a_task_that_has_ended_stays_as_it_is_when_dropped(three: Api) -> 
 
 async def test_a_task_that_another_owner_registered_too_goes_on_for_them(api: Api) -> None:
     bob = api.shows("bob")
-    task = await api.register()
-    await api.register(headers=bob)
+    task = await api.register(callback_url=HOOK)
+    await api.register(callback_url=f"{HOOK}/bob", headers=bob)
 
     dropped = await api.client.delete(f"/v1/tasks/{task['id']}")
 
     mine = await api.client.get(f"/v1/tasks/{task['id']}")
     theirs = await api.client.get(f"/v1/tasks/{task['id']}", headers=bob)
-    assert dropped.json()["stopped"] is False
+    assert (dropped.json()["stopped"], dropped.json()["callbacks"]) == (False, [])
     assert mine.status_code == 404
     assert theirs.json()["status"] == "queued"
+    assert [told["url"] for told in theirs.json()["callbacks"]] == [f"{HOOK}/bob"]

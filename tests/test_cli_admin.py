@@ -46,7 +46,12 @@ def test_tokens_are_listed_and_revoked(run: CommandLine) -> None:
     assert made.startswith(prefix)
     assert made not in run("token", "list", "--json").stdout
     assert created_at.endswith("Z")
-    assert run("token", "revoke", id_).exit_code == 0
+    first, again = run("token", "revoke", id_), run("token", "revoke", id_)
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    assert first.stdout.split("\t")[:4] == [id_, "ann", "read", ""]
+    assert first.stdout == again.stdout == run("token", "list").stdout
+    assert (first.stderr, again.stderr) == ("", f"tracker: {id_} was revoked before\n")
+    assert run.json("token", "revoke", id_)["id"] == id_
     assert run("token", "revoke", "tok_nope").exit_code == 3
     assert run.json("token", "list")[0]["revoked_at"] is not None
 
@@ -84,12 +89,21 @@ def test_a_rotated_secret_is_another_one_and_both_sign(run: CommandLine) -> None
     assert signing["admin"] == [rotated.strip(), before.strip()]
 
 
-@pytest.mark.parametrize("words", [("token", "list"), ("secret",), ("db", "current"), ("db", "upgrade")])
-def test_what_no_api_offers_is_bad_usage_with_url(run: CommandLine, words: tuple[str, ...]) -> None:
-    result = run(*words, "--url", "http://127.0.0.1:1")
+@pytest.mark.parametrize(
+    "words",
+    ["token list", "secret", "db current", "db upgrade", "serve", "config show", "config check", "config example"],
+)
+def test_what_no_api_offers_is_bad_usage_with_url(run: CommandLine, words: str) -> None:
+    result = run(*words.split(), "--url", "http://127.0.0.1:1")
 
     assert result.exit_code == 2
-    assert "works on the database only" in result.stderr
+    assert f"tracker {words} works on this machine only: leave out --url" in result.stderr
+
+
+def test_a_url_in_the_environment_means_nothing_to_them(run: CommandLine) -> None:
+    run.settings["TRACKER_URL"] = "http://127.0.0.1:1"
+
+    assert run("config", "check").exit_code == 0
 
 
 def test_the_schema_goes_up_and_down(tmp_path: Path) -> None:
@@ -147,6 +161,10 @@ def test_check_says_ok_or_what_is_wrong(run: CommandLine) -> None:
     assert broken.stdout == ""
     assert broken.stderr.startswith("tracker: listen: ")
     assert run("config", "check", "--config", "nowhere.toml").exit_code == 78
+    run.settings["TRACKER_UPSTREAMS__DEFAULT__DIALECT"] = "klingon"
+    unknown = run("config", "check")
+    assert unknown.exit_code == 78
+    assert unknown.stderr.startswith("tracker: upstreams.default.dialect: ")
 
 
 def test_serving_needs_an_upstream_and_says_how_to_name_one(tmp_path: Path) -> None:
@@ -208,6 +226,7 @@ def test_the_simulated_gateway_says_how_to_use_it(run: CommandLine) -> None:
 
     assert "/mj/submit/imagine" in said
     assert "TRACKER_UPSTREAMS__DEFAULT__BASE_URL=http://127.0.0.1:" in said
+    assert "TRACKER_CALLBACKS__ALLOW_NETWORKS=127.0.0.0/8" in said
     assert process.returncode == 0
 
 

@@ -2,11 +2,13 @@
 
 import errno
 import fcntl
+import io
 import json
 import os
 import re
 import struct
 import termios
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +16,12 @@ import pytest
 from api_harness import HOOK, Api
 from command_line import CommandLine
 from conftest import FakeClock
+from rich.console import Console
 
-from tracker.cli.output import text
-from tracker.cli.terminal import COLOURS, bar, distance
+from tracker.cli.commands import add, deliveries, history, token, upstreams
+from tracker.cli.commands import list as list_command
+from tracker.cli.output import Column, text
+from tracker.cli.terminal import COLOURS, bar, distance, print_fields, print_table
 from tracker.model import DeliveryStatus, Status
 from tracker.store.database import Database
 
@@ -64,6 +69,63 @@ def test_every_status_has_a_colour() -> None:
     assert {*Status, *DeliveryStatus} <= COLOURS.keys()
 
 
+ID, TASK_ID, URL = f"tsk_{'0123456789abcdef' * 2}", "1730621826053455", "https://receiver.example/" + "h" * 90
+TOLD_AT = "2026-11-22T08:00:00.000Z"
+
+
+def full(told: Sequence[Column]) -> dict[str, object]:
+    """A row in which everything is there, and long."""
+    of_kind = {"id": ID, "task_id": TASK_ID, "progress": 40, "sequence": 12, "status": "needs_input", "attempt": 3}
+    row = {column.name: of_kind.get(column.name, "some words") for column in told}
+    row |= {name: URL for name in row if name.endswith("url")} | {name: TOLD_AT for name in row if name.endswith("_at")}
+    row |= {"note": f"attempt 3 of msg_{'0123456789abcdef' * 2} was answered by HTTP 500", "type": "task.needs_input"}
+    return row
+
+
+TABLES = [add.COLUMNS, list_command.COLUMNS, deliveries.COLUMNS, history.COLUMNS, upstreams.COLUMNS, token.COLUMNS]
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+@pytest.mark.parametrize("told", TABLES)
+def test_a_table_breaks_no_id_and_stays_within_the_terminal(told: Sequence[Column], width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    row = full(told)
+
+    print_table([row], told, console)
+
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert max(map(len, lines)) <= width
+    if "task_id" in row:
+        assert any(TASK_ID in line for line in lines)
+    assert any(ID in line for line in lines) or not any("tsk_" in line for line in lines)
+    for column in told:
+        if column.leaves is None and column.name not in ("reason", "note", "progress") and column.name[-3:] != "_at":
+            assert any(text(row[column.name]) in line for line in lines), column.name
+    assert not any("msg_" in line for line in lines) or any(f"msg_{ID[4:]}" in line for line in lines)
+    assert not any("http" in line and "…" not in line for line in lines)
+
+
+def test_columns_leave_in_their_order_and_the_bar_gets_shorter() -> None:
+    def drawn(width: int) -> str:
+        console = Console(width=width, record=True, file=io.StringIO())
+        print_table([full(list_command.COLUMNS)], list_command.COLUMNS, console)
+        return console.export_text()
+
+    assert ("image url" in drawn(220), "image url" in drawn(140)) == (True, False)
+    assert [width for width in (80, 100, 140) if ID in drawn(width)] == [140]
+    assert [drawn(width).count("━") for width in (80, 100, 140)] == [8, 8, 20]
+
+
+def test_an_id_that_has_no_room_is_longer_than_the_terminal() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_table([{"id": ID, "task_id": "x" * 300, "upstream": "default"}], add.COLUMNS, console)
+    print_fields({"task_id": "x" * 300, "image_url": URL}, console)
+
+    lines = console.export_text().splitlines()
+    assert sum("x" * 300 in line for line in lines) == 2
+    assert any(URL in line for line in lines)
+
+
 def on_terminal(run: CommandLine, *arguments: str, width: int = 100) -> str:
     """What a command draws on a terminal of this width, without the colours."""
     ours, theirs = os.openpty()
@@ -108,7 +170,7 @@ def test_a_terminal_gets_a_table_with_bars(run: CommandLine) -> None:
     drawn = on_terminal(run, "list")
 
     assert "task id" in drawn
-    assert re.search(r"good +default +succeeded +━{20} 100 %", drawn)
+    assert re.search(r"good +default +succeeded +━{8} 100 %", drawn)
     assert "tsk_" not in drawn
 
 

@@ -97,8 +97,8 @@ async def test_both_sides_tell_of_tasks_whose_upstream_is_gone(tmp_path: Path) -
 
     assert here == there
     assert [(one["name"], one["state"], one["live_tasks"]) for one in there] == [
-        ("default", "ok", 0),
-        ("spare", "ok", 0),
+        ("default", "unknown", 0),
+        ("spare", "unknown", 0),
         ("old", "not_configured", 1),
     ]
 
@@ -127,6 +127,7 @@ async def test_a_task_that_goes_on_for_another_owner_was_not_stopped(tmp_path: P
 
     assert dropped.exit_code == 1
     assert dropped.stdout.split("\t")[3] == "queued"
+    assert "goes on for another owner" in dropped.stderr
 
 
 async def test_deliveries_are_listed_in_one_call(tmp_path: Path) -> None:
@@ -189,10 +190,14 @@ async def test_errors_of_the_api_have_exit_codes(tmp_path: Path) -> None:
         missing = await both.far("show", "tsk_1/../..?x")
         both.remote.settings["TRACKER_TOKEN"] = "trk_wrong"
         unknown = await both.far("list")
+        del both.remote.settings["TRACKER_TOKEN"]
+        none = await both.far("list")
 
     assert (forbidden.exit_code, missing.exit_code, unknown.exit_code) == (1, 3, 1)
     assert "write" in forbidden.stderr
-    assert "TRACKER_TOKEN" in unknown.stderr
+    for refused in (unknown, none):
+        assert refused.exit_code == 1
+        assert "the token in TRACKER_TOKEN is missing, unknown or revoked: `tracker token create`" in refused.stderr
 
 
 @asynccontextmanager

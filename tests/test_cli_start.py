@@ -131,7 +131,7 @@ def test_a_configuration_file_is_named_on_the_line(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[upstreams.default]\nbase_url = "https://gateway.example"\n')
 
-    assert run("add", "1").exit_code == 2
+    assert run("add", "1").exit_code == 78
     assert run("add", "1", "--config", str(file)).exit_code == 0
 
 

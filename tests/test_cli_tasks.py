@@ -1,6 +1,7 @@
 """Commands about tasks, on the database itself."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -85,7 +86,7 @@ def test_add_hands_everything_on(run: CommandLine) -> None:
     assert added["created"] is True
     assert added["upstream"] == "spare"
     assert added["callbacks"] == [
-        {"url": HOOK, "events": ["progress", "ended"], "format": "upstream", "metadata": {"order": 17}}
+        {"url": HOOK, "events": ["progress", "ended"], "format": "upstream", "metadata": {"order": 17}, "gone_at": None}
     ]
 
 
@@ -98,13 +99,24 @@ def test_add_hands_everything_on(run: CommandLine) -> None:
         (("--events", "sunset"), "events"),
         (("--format", "xml"), "format"),
         (("--metadata", "{"), "--metadata"),
+        (("--metadata", "[" * 200_000), "--metadata: is nested too deep"),
+        (("--metadata", "1"), "metadata: needs a callback_url"),
+        (("--events", "ended"), "events: needs a callback_url"),
+        (("--format", "upstream"), "format: needs a callback_url"),
     ],
 )
 def test_add_names_what_it_refuses(run: CommandLine, options: tuple[str, str], field: str) -> None:
     result = run("add", "1", *options)
 
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"tracker: {field}: ")
+    assert re.match(rf"tracker: {field}[:;] ", result.stderr)
+
+
+def test_adding_without_any_upstream_says_how_to_name_one(tmp_path: Path) -> None:
+    result = CommandLine(tmp_path, settings={})("add", "1")
+
+    assert result.exit_code == 78
+    assert "TRACKER_UPSTREAMS__DEFAULT__BASE_URL and TRACKER_UPSTREAMS__DEFAULT__TOKEN" in result.stderr
 
 
 def test_add_says_which_events_there_are(run: CommandLine) -> None:
@@ -148,7 +160,8 @@ def test_add_of_nothing_adds_nothing(run: CommandLine) -> None:
         ("[]", "line 3, body: is not an object"),
         ("task c", "line 3: is not JSON"),
         ("\udcff", "line 3: is not JSON"),
-        ("[" * 200_000, "line 3: is not JSON"),
+        ("[" * 200_000, "line 3: is nested too deep"),
+        ('{"task_id": "c", "metadata": 1}', "line 3, metadata: needs a callback_url"),
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_written(run: CommandLine, line: str, told: str) -> None:
@@ -304,10 +317,33 @@ def test_drop_stops_watching_once(run: CommandLine) -> None:
     again = run("drop", "1", "--json")
     assert again.exit_code == 1
     assert (json.loads(again.stdout)["status"], json.loads(again.stdout)["stopped"]) == ("dropped", False)
+    assert again.stderr == "tracker: '1' has already ended: dropped\n"
+
+
+def test_a_refresh_of_what_has_ended_says_what_it_can_do(run: CommandLine) -> None:
+    run("add", "1")
+    assert run("refresh", "1").stderr == ""
+    succeed(run, "1")
+
+    result = run("refresh", "1")
+
+    assert result.exit_code == 0
+    assert "'1' has already ended: succeeded" in result.stderr
+    assert "only a contradiction is noted" in result.stderr
+
+
+def test_a_list_of_an_upstream_that_nobody_configured_says_so(run: CommandLine) -> None:
+    run("add", "1")
+
+    assert run("list", "--upstream", "spare").stderr == ""
+    result = run("list", "--upstream", "nope")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "tracker: the upstream 'nope' is not configured\n"
 
 
 def test_upstreams_tell_their_state(run: CommandLine) -> None:
     run("add", "1")
+    assert [line[:2] for line in run.lines("upstreams")] == [["default", "unknown"], ["spare", "unknown"]]
     run("add", "2", "--upstream", "spare")
     health = Health(name="default", state="paused", reason="refused: HTTP 401")
     with world(run) as api:

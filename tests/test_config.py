@@ -166,6 +166,15 @@ class TestLayers:
     def test_an_empty_variable_and_an_option_not_given_say_nothing(self, tmp_path: Path) -> None:
         assert read(tmp_path, {"TRACKER_LISTEN": ""}, log__level=None) == read(tmp_path)
 
+    def test_an_address_left_empty_is_blamed_itself(self, tmp_path: Path) -> None:
+        variables = {"TRACKER_UPSTREAMS__DEFAULT__BASE_URL": "", "TRACKER_UPSTREAMS__DEFAULT__TOKEN": "x"}
+
+        fix = r"\(environment TRACKER_UPSTREAMS__DEFAULT__BASE_URL, which is empty\)"
+        with pytest.raises(ConfigError, match=f"^upstreams.default.base_url: is missing; .*{fix}$"):
+            read(tmp_path, variables)
+        (tmp_path / "tracker.toml").write_text(FILE)
+        assert read(tmp_path, variables).origins["upstreams.default.base_url"].startswith("file ")
+
     def test_the_first_file_that_exists_is_read(self, tmp_path: Path) -> None:
         for name in ("system", "tracker", "variable", "option"):
             (tmp_path / f"{name}.toml").write_text(f'[upstreams.{name}]\nbase_url = "{GATEWAY}"\n')
@@ -274,6 +283,7 @@ BAD = [
     ("upstreams.default.token", "hush\nhush", "has characters that no HTTP header can carry"),
     ("upstreams.default.token", {"hush": "hush"}, "is not a text"),
     ("upstreams.default.dialect", "Mid Journey", '"Mid Journey" is not a name'),
+    ("upstreams.default.dialect", "klingon", '"klingon" is not a dialect that tracker speaks; write "midjourney"'),
     ("upstreams.default.base_url", "gateway.example", "does not begin with http:// or https://"),
     ("upstreams.default.base_url", "https://joe:hush@gateway.example", "carries a user name or password"),
     ("upstreams.default.base_url", "https://gateway.example?key=hush", "has a query or a fragment"),
@@ -336,7 +346,8 @@ class TestProblems:
             ("TRACKER_LISTN", "TRACKER_LISTN: is not a setting; did you mean TRACKER_LISTEN?"),
             ("TRACKER_LOG_LEVEL", "TRACKER_LOG_LEVEL: is not a setting; did you mean TRACKER_LOG__LEVEL?"),
             ("TRACKER_UPSTREAMS__A__BASEURL", "did you mean TRACKER_UPSTREAMS__A__BASE_URL?"),
-            ("TRACKER_", "remove it, or write one of TRACKER_DATABASE_URL, TRACKER_LISTEN"),
+            ("TRACKER_", "remove it: `tracker config example` names every setting"),
+            ("TRACKER_FOO", "TRACKER_FOO: is not a setting; remove it: `tracker config example` names"),
         ],
     )
     def test_of_variables_name_the_variable_meant(self, tmp_path: Path, variable: str, text: str) -> None:

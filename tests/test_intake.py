@@ -9,7 +9,7 @@ from fakes import ME, HeldOpen, Thread, World, wait_until_blocked, want
 from lending import KINDS, lent_database, lent_worlds
 
 from tracker.config import CallbackSettings, Settings, UpstreamSettings
-from tracker.errors import InputError, NotFoundError, RefusedError
+from tracker.errors import ConfigError, InputError, NotFoundError, RefusedError
 from tracker.guard import Guard
 from tracker.intake import LARGEST_BATCH, Caller, Intake, RegistrationRequest, explain, parse
 from tracker.intake.callers import LOCAL
@@ -95,14 +95,17 @@ class TestParsing:
             ({"task_id": None}, "task_id", "is not text"),
             ({"task_id": "1", "callback": "x"}, "callback", "is not a known field"),
             ({"task_id": "1", "callback_url": "https://x.example/" + "a" * 2048}, "callback_url", "too long"),
+            ({"task_id": "1", "callback_url": "a" * 5000}, "callback_url", "is too long; send at most 2048 characters"),
             ({"task_id": "1", "callback_url": ["x"]}, "callback_url", "is not text"),
+            ({"task_id": "1", "callback_url": 5}, "callback_url", 'put it in quotes: "https://you.example/hook"'),
+            ({"task_id": "1", "upstream": 5}, "upstream", "is not text; put it in quotes"),
             ({"task_id": "1", "upstream": "x" * 65}, "upstream", "too long"),
             ({"task_id": "1", "events": "ended"}, "events", "is not a list"),
             ({"task_id": "1", "events": []}, "events", "is empty; use some of: ended"),
             ({"task_id": "1", "events": ["finished"]}, "events", "'finished' is no event"),
             ({"task_id": "1", "events": ["ended", 5]}, "events[1]", "is not text"),
             ({"task_id": "1", "events": ["dropped"]}, "events", "'dropped' is no event"),
-            ({"task_id": "1", "format": "xml"}, "format", "is not one of 'standard' or 'upstream'"),
+            ({"task_id": "1", "format": "xml"}, "format", "is not a known word; use 'standard' or 'upstream'"),
             ({"task_id": "1", "metadata": "x" * 4095}, "metadata", "is over 4096 bytes"),
             ({"task_id": "1", "metadata": {"a": "b\0c"}}, "metadata", "NUL"),
             ({"task_id": "1", "metadata": "\ud800"}, "metadata", "half a character"),
@@ -138,7 +141,7 @@ class TestParsing:
         for _ in range(100_000):
             deep = [deep]
 
-        with pytest.raises(InputError, match="metadata"):
+        with pytest.raises(InputError, match="metadata: is nested too deep"):
             parse({"task_id": "1", "metadata": deep})
         while deep:  # taken apart by hand: the interpreter would fall down freeing it
             deep = deep.pop()  # type: ignore[assignment]
@@ -177,7 +180,6 @@ class TestChecking:
         [
             (settings("a", "b"), None, "upstream: is needed, since there is no default upstream; name one of: a, b"),
             (settings("a"), "b", "upstream: 'b' is not configured; name one of: a"),
-            (Settings(), None, "upstream: is needed, since there is no default upstream; name one of: none"),
         ],
     )
     def test_an_upstream_must_be_configured(
@@ -187,6 +189,19 @@ class TestChecking:
             self.check(world, configured, upstream=asked)
 
         assert str(told.value) == problem
+
+    def test_without_any_upstream_the_configuration_is_at_fault(self, world: World) -> None:
+        with pytest.raises(
+            ConfigError, match="upstreams: none is configured; TRACKER_UPSTREAMS__DEFAULT__BASE_URL and"
+        ):
+            self.check(world, Settings())
+
+    @pytest.mark.parametrize(("field", "value"), [("metadata", 0), ("events", ["ended"]), ("format", "standard")])
+    def test_what_only_a_callback_can_carry_needs_one(self, world: World, field: str, value: object) -> None:
+        with pytest.raises(InputError, match=rf"^\[2\]\.{field}: needs a callback_url; "):
+            intake(world).check(RegistrationRequest(task_id="1", **{field: value}), where="[2]")
+
+        assert self.check(world, settings(), **{field: None}).url is None
 
     @pytest.mark.parametrize("url", ["nonsense", "ftp://x.example/", "http://127.0.0.1/", "http://[::1]:22/"])
     def test_a_callback_that_may_not_be_called_is_refused_at_once(self, world: World, url: str) -> None:
@@ -232,6 +247,8 @@ class TestRefreshing:
         for id_, caller in ((registered.task.id, OTHER), ("tsk_none", SHOP), ("", ADMIN)):
             with pytest.raises(NotFoundError, match="no task"):
                 world.write(getattr(desk, what)(id_, caller))
+        with pytest.raises(NotFoundError, match=r"tsk_….*GET /v1/tasks\?task_id=… finds"):
+            world.write(getattr(desk, what)(registered.task.task_id, SHOP))
 
         assert world.column("SELECT refresh_at FROM task") == [None]
         assert world.column("SELECT status FROM task") == ["queued"]
@@ -255,7 +272,7 @@ class TestDropping:
 
         dropped = world.write(intake(world).drop(registered.task.id, SHOP))
 
-        assert (dropped.stopped, dropped.task.status) == (False, Status.QUEUED)
+        assert (dropped.stopped, dropped.withdrawn, dropped.task.status) == (False, True, Status.QUEUED)
         assert world.end().deliveries == 1
         with pytest.raises(NotFoundError):
             world.write(intake(world).drop(registered.task.id, SHOP))

@@ -91,6 +91,16 @@ async def test_everything_that_may_stand_in_an_address_is_described(document: di
     assert [told for told in parameters if not told[2]] == []
 
 
+async def test_it_says_whose_id_stands_in_an_address_and_how_much_a_drop_ends(document: dict[str, Any]) -> None:
+    calls = document["paths"]["/v1/tasks/{id}"]
+
+    for call in calls.values():
+        (place,) = (one for one in call["parameters"] if one["name"] == "id")
+        assert "`tsk_…`" in place["description"]
+        assert "`GET /v1/tasks?task_id=…`" in place["description"]
+    assert "only your own part ends" in calls["delete"]["description"]
+
+
 async def test_every_error_of_every_call_is_a_problem(document: dict[str, Any]) -> None:
     answers = [
         answer

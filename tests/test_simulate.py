@@ -126,6 +126,21 @@ class TestGateway:
         assert body is not None
         assert body["status"] == "SUCCESS"
 
+    @pytest.mark.parametrize("speed", [0.5, 1, 3, 1000])
+    async def test_whatever_the_speed_times_are_those_of_the_clock(self, speed: float) -> None:
+        clock = Hands()
+        gateway = Gateway(clock=clock, speed=speed)
+        task_id = gateway.submit(ending=Ending.SUCCESS)
+        life = Life.of(task_id, began_at=NOW, ending=Ending.SUCCESS)
+
+        clock.now += life.finished_after / speed + timedelta(milliseconds=1)
+        seen = snapshot(task_id, gateway.body(task_id) or {})
+
+        assert seen.finished_at is not None
+        assert seen.started_at is not None
+        assert abs(seen.finished_at - (NOW + life.finished_after / speed)) <= timedelta(milliseconds=1)
+        assert NOW <= seen.started_at <= seen.finished_at <= clock.now
+
     async def test_an_unknown_id_is_answered_as_new_api_does(self) -> None:
         gateway = Gateway()
         async with call(gateway) as client:

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from tracker.api.answer import Answer
 from tracker.api.shapes import FieldProblem, Problem
@@ -66,7 +67,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _tell)
 
 
-async def _tell(_request: Request, error: Exception) -> Response:
+async def _tell(request: Request, error: Exception) -> Response:
     match error:
         case InputError():
             answer = unusable([error])
@@ -80,10 +81,25 @@ async def _tell(_request: Request, error: Exception) -> Response:
             # Its own text may name hosts and files, which are nobody's business but the operator's.
             answer = problem(503, "the database is out of reach; try again in a second", headers={"Retry-After": "1"})
         case HTTPException():
-            answer = problem(error.status_code, _DETAILS.get(error.status_code, error.detail), headers=error.headers)
+            detail = _DETAILS.get(error.status_code, error.detail)
+            headers = {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else None
+            answer = problem(error.status_code, detail, headers=headers or error.headers)
         case _:  # whoever sent it has gone
             answer = problem(400, "the request ended before its body did")
     return answer
+
+
+def _allowed(request: Request) -> str:
+    """Every method of a path; the framework names those of the first route that it finds there."""
+    return ", ".join(method for method in _METHODS if _takes(request, method))
+
+
+def _takes(request: Request, method: str) -> bool:
+    asked = {**request.scope, "method": method}
+    return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+
+
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 _CHALLENGES = {401: {"WWW-Authenticate": "Bearer"}}

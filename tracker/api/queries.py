@@ -50,7 +50,13 @@ def _moment(value: object) -> datetime:
 
 
 Text = Annotated[str, AfterValidator(_clean)]
-TaskId = Annotated[Text, Field(description="The tracker's own id of the task: `tsk_…`.")]
+TaskId = Annotated[
+    Text,
+    Field(
+        description="The tracker's own id of the task: `tsk_…`, as registering answers it. "
+        "`GET /v1/tasks?task_id=…` finds it by the upstream's id."
+    ),
+]
 DeliveryId = Annotated[Text, Field(description="The id of the delivery: `msg_…`.")]
 Instant = Annotated[datetime, BeforeValidator(_moment)]
 

@@ -41,6 +41,7 @@ async def register_task(request: Request, ports: Ports, caller: Writer) -> Respo
         return unusable(checked.errors)
     is_new, told = await _registrar(request).register(checked.wanted[0], caller)
     _wake(ports, [told])
+    ports.metrics.events.labels("registered").inc(is_new)
     return Answer(told, status_code=201 if is_new else 200, headers={"Location": f"/v1/tasks/{told['id']}"})
 
 
@@ -59,6 +60,7 @@ async def register_tasks(request: Request, ports: Ports, caller: Writer) -> Resp
     _wake(ports, [told for _, told in written])
     rows: list[RegisteredTask] = [{"created": is_new, **told} for is_new, told in written]
     answer: Batch = {"tasks": rows, "created": sum(is_new for is_new, _ in written)}
+    ports.metrics.events.labels("registered").inc(answer["created"])
     return Answer(answer)
 
 

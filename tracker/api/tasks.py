@@ -107,12 +107,19 @@ async def refresh_task(id_: Annotated[TaskId, Path(alias="id")], ports: Ports, c
     responses=answers(DroppedTask, description="As it is now.", fails=(404, 422)),
 )
 async def drop_task(id_: Annotated[TaskId, Path(alias="id")], ports: Ports, caller: Writer) -> Response:
-    """Its history stays. `stopped` is false for one that had ended, and for one that goes on for other owners."""
+    """Its history stays. `stopped` is false for a task that had ended.
+
+    It is false too for a task that other owners registered: only your own part ends, the task goes on for them. The
+    answer shows it as it is then, without your callbacks, and you do not see it any more. An admin ends it for all.
+    """
     drop = ports.intake.drop(id_, caller)
 
     def work(connection: Connection) -> DroppedTask:
         dropped = drop(connection)
-        return {**_tell(connection, dropped.task, caller), "stopped": dropped.stopped}
+        told = _tell(connection, dropped.task, caller)
+        # Taken back, they are kept for the history of their deliveries only.
+        callbacks = [] if dropped.withdrawn else told["callbacks"]
+        return {**told, "callbacks": callbacks, "stopped": dropped.stopped}
 
     told = await ports.database.write(work)
     ports.wake()

@@ -15,7 +15,10 @@ router = APIRouter(prefix="/v1/upstreams", tags=["upstreams"], default_response_
 
 @router.get("", summary="List the upstreams", responses=answers(Upstreams))
 async def list_upstreams(ports: Ports, _caller: Reader) -> Response:
-    """Health, pace, pause and its reason, last error; `not_configured` where only live tasks name one."""
+    """Health, pace, pause and its reason, last error.
+
+    `unknown` is one that nobody has asked yet, `not_configured` one that only live tasks name.
+    """
 
     def work(connection: Connection) -> Upstreams:
         return {"upstreams": told_upstreams(connection, ports.settings.upstreams)}

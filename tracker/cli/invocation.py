@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.verbs import KEPT
+from tracker.cli.verbs import KEPT, TYPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,10 @@ class Invocation:
         return cls(**{name: meta[KEPT + name] for name in cls.__slots__ if KEPT + name in meta})
 
     def must_be_local(self) -> None:
-        """Raise a usage error with --url, for what no API offers."""
-        if self.url is not None:
-            name = click.get_current_context().command_path
-            raise click.UsageError(f"{name} works on the database only: leave out --url (and TRACKER_URL)")
+        """Raise a usage error with --url, for what no API offers: the database, the settings, the daemon itself.
+
+        TRACKER_URL says where the other commands go; here it means nothing.
+        """
+        context = click.get_current_context()
+        if TYPED + "url" in context.meta:
+            raise click.UsageError(f"{context.command_path} works on this machine only: leave out --url")

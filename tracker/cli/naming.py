@@ -1,6 +1,6 @@
 """How commands name a task on their line, and the statuses and times that they filter by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -13,6 +13,11 @@ def names_a_task(function: Function) -> Function:
     """The TASK argument, and --upstream for an id that several upstreams have."""
     upstream = click.option("--upstream", metavar="NAME", help="The upstream, where several know the id.")
     return click.argument("task", metavar="TASK")(upstream(function))
+
+
+def has_ended(task: Mapping[str, object]) -> str:
+    """What to say of a task that nothing can happen to any more."""
+    return f"{task['task_id']!r} has already ended: {task['status']}"
 
 
 class Moment(click.ParamType[datetime]):

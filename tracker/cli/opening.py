@@ -13,7 +13,8 @@ from tracker.store.database import Database, sqlite_file
 
 
 def load(invocation: Invocation, **overrides: object) -> config.Loaded:
-    """The configuration, with what the command's own options override; raises ConfigError."""
+    """The configuration, with what the command's own options override; raises ConfigError, a usage error with --url."""
+    invocation.must_be_local()
     given = {"database_url": invocation.database_url, **overrides}
     return config.load(config_path=invocation.config, overrides=given, environ=os.environ, cwd=Path.cwd())
 
@@ -39,7 +40,6 @@ def open_tracker(invocation: Invocation, *, may_create: bool = False) -> Iterato
 @contextmanager
 def open_database(invocation: Invocation) -> Iterator[Database]:
     """The database itself; a usage error with --url."""
-    invocation.must_be_local()
     url = load(invocation).settings.database_url
     _must_exist(url)
     with closing(Database(url)) as database:

@@ -21,13 +21,13 @@ class Column:
     """A column of a table; its name is the key in the JSON as well."""
 
     name: str
-    is_wide: bool = False
-    """Left out on narrow terminals; pipes always get it."""
+    leaves: int | None = None
+    """When it leaves a terminal that is too narrow for all, the lowest first; None never. Pipes always get it."""
 
 
-def columns(*names: str, wide: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Columns in this order."""
-    return tuple(Column(name=name, is_wide=name in wide) for name in names)
+def columns(*names: str, leaving: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Columns in this order; the last of those that may leave stays longest."""
+    return tuple(Column(name=name, leaves=leaving.index(name) if name in leaving else None) for name in names)
 
 
 def documented(told: Sequence[Column]) -> str:
@@ -59,6 +59,11 @@ def print_row(row: Document, told: Sequence[Column], *, as_json: bool) -> None:
         print_json(row)
     else:
         print_rows([row], told, as_json=False)
+
+
+def print_note(said: str) -> None:
+    """Something beside the answer, for whoever wonders about it."""
+    click.echo(f"tracker: {printable(said)}", err=True)
 
 
 def print_line(*cells: object) -> None:

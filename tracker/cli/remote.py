@@ -165,7 +165,8 @@ def _explained(status: int, problem: Document) -> TrackerError:
     said = str(problem.get("detail") or problem.get("title") or f"the daemon answered HTTP {status}")
     match status:
         case 401:
-            return RefusedError(f"{said} (TRACKER_TOKEN)", http_status=status)
+            fix = "`tracker token create` makes one"
+            return RefusedError(f"the token in TRACKER_TOKEN is missing, unknown or revoked: {fix}", http_status=status)
         case 403:
             return RefusedError(said, http_status=status)
         case 404:

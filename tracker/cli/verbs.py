@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 KEPT = "tracker.cli."
+TYPED = "tracker.cli.typed."
 """The prefix under which the shared options are kept in a context's `meta`."""
 
 
@@ -35,6 +37,8 @@ def shared_options(*, url_variable: str | None = None) -> list[click.Parameter]:
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if value:
         ctx.meta[KEPT + str(param.name)] = value
+        if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
+            ctx.meta[TYPED + str(param.name)] = True
 
 
 class Verb(click.Command):

@@ -9,15 +9,16 @@ from pydantic import ValidationError
 
 from tracker.config.addresses import absolute_database_url, sqlite_url
 from tracker.config.file import find_file, read_table
-from tracker.config.keys import dotted, find_key, paths, printable
-from tracker.config.problems import DEFAULT, bad_value
-from tracker.config.settings import Settings
+from tracker.config.keys import KeyPath, dotted, find_key, paths, printable
+from tracker.config.problems import DEFAULT, bad_value, unknown_dialect
+from tracker.config.settings import DIALECTS, Settings
 from tracker.config.sources import (
     Given,
     from_command_line,
     from_credentials,
     from_environment,
     from_table,
+    left_empty,
     upstreams_in,
 )
 
@@ -54,7 +55,8 @@ def load(
     variables = list(from_environment(environ, upstreams_in([*file, *line])))
     credentials = list(from_credentials(environ, here, upstreams_in([*file, *line, *variables])))
     defaults = [Given(path=("database_url",), value=_default_database(environ, here), origin=DEFAULT)]
-    settings, origins = _validate([*defaults, *file, *credentials, *variables, *line])
+    emptied = left_empty(environ, upstreams_in([*file, *line, *variables]))
+    settings, origins = _validate([*defaults, *file, *credentials, *variables, *line], emptied)
     database_url = absolute_database_url(settings.database_url, here)
     return Loaded(settings=settings.model_copy(update={"database_url": database_url}), origins=origins, path=path)
 
@@ -65,7 +67,7 @@ def _default_database(environ: Mapping[str, str], cwd: Path) -> str:
     return sqlite_url(cwd / state / "tracker.db")
 
 
-def _validate(given: Iterable[Given]) -> tuple[Settings, dict[str, str]]:
+def _validate(given: Iterable[Given], emptied: Mapping[KeyPath, str]) -> tuple[Settings, dict[str, str]]:
     """The settings that the values make, later ones on top of earlier ones, and the origin of every key."""
     tree: dict[str, object] = {}
     set_by: dict[str, str] = {}
@@ -77,7 +79,10 @@ def _validate(given: Iterable[Given]) -> tuple[Settings, dict[str, str]]:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
         # Pydantic's own text repeats the values, secrets included.
-        raise bad_value(error, set_by) from None
+        raise bad_value(error, {dotted(path): origin for path, origin in emptied.items()} | set_by) from None
+    for name, upstream in settings.upstreams.items():
+        if upstream.dialect not in DIALECTS:
+            raise unknown_dialect(name, upstream.dialect, set_by)
     return settings, {key: set_by.get(key, DEFAULT) for key in map(dotted, paths(settings.upstreams))}
 
 

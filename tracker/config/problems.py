@@ -23,6 +23,7 @@ from tracker.config.keys import (
     variable,
     with_name,
 )
+from tracker.config.settings import DIALECTS
 from tracker.errors import ConfigError
 
 DEFAULT = "default"
@@ -66,6 +67,13 @@ def bad_value(error: ValidationError, origins: Mapping[str, str]) -> ConfigError
     return ConfigError(dotted(path), problem, _at(fix, _origin(dotted(path), origins)))
 
 
+def unknown_dialect(name: str, dialect: str, origins: Mapping[str, str]) -> ConfigError:
+    """A kind of gateway that no provider speaks to."""
+    key = dotted((UPSTREAMS, name, "dialect"))
+    fix = f"write {' or '.join(map(quote, DIALECTS))}"
+    return ConfigError(key, f"{quote(dialect)} is not a dialect that tracker speaks", _at(fix, _origin(key, origins)))
+
+
 def _closest(path: KeyPath, known: Sequence[KeyPath], spell: Callable[[KeyPath], str]) -> str:
     """What may have been meant: a key of the same table, or of the same name in another, or one that reads alike."""
     name = path[1] if len(path) > 1 else NAME
@@ -77,8 +85,9 @@ def _closest(path: KeyPath, known: Sequence[KeyPath], spell: Callable[[KeyPath],
         meant = _alike(dotted(path), {dotted(one): one for one in named})
     if meant:
         return f"did you mean {' or '.join(map(spell, meant))}?"
-    top = [one for one in named if len(one) == 1]
-    return f"remove it, or write one of {', '.join(map(spell, beside or top))}"
+    if not beside or not path[:-1]:
+        return "remove it: `tracker config example` names every setting"
+    return f"remove it, or write one of {', '.join(map(spell, beside))}"
 
 
 def _alike(text: str, known: Mapping[str, KeyPath]) -> list[KeyPath]:

@@ -23,9 +23,12 @@ from tracker.config.fields import (
     refusal,
     whole,
 )
+from tracker.errors import ConfigError
 
 Count = Annotated[int, whole(1, 10_000)]
 BatchSize = Annotated[int, whole(1, 1_000)]
+DIALECTS = ("midjourney",)
+"""What a configuration may name. Who speaks them is a floor above: the providers, which nothing here may import."""
 
 
 class Section(BaseModel):
@@ -172,6 +175,12 @@ class Settings(Section):
         close = get_close_matches(name, upstreams, n=1)
         known = f"did you mean {close[0]}?" if close else f"known are: {', '.join(upstreams) or 'none'}"
         raise refusal(f"{quote(name)} is not the name of an upstream", known)
+
+    def must_have_upstreams(self) -> None:
+        """Raise ConfigError where there is nothing to watch."""
+        if not self.upstreams:
+            both = "TRACKER_UPSTREAMS__DEFAULT__BASE_URL and TRACKER_UPSTREAMS__DEFAULT__TOKEN"
+            raise ConfigError("upstreams", "none is configured", f"{both} in the environment suffice")
 
     @property
     def upstream_default(self) -> str | None:

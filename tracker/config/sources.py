@@ -56,6 +56,18 @@ def upstreams_in(given: Iterable[Given]) -> frozenset[str]:
 
 def from_environment(environ: Mapping[str, str], names: frozenset[str]) -> Iterator[Given]:
     """What variables say; an empty one says nothing, as that is how scripts leave one out."""
+    for name, path in _variables(environ, names):
+        if value := environ[name]:
+            yield Given(path=path, value=value, origin=f"environment {printable(name)}")
+
+
+def left_empty(environ: Mapping[str, str], names: frozenset[str]) -> dict[KeyPath, str]:
+    """The places whose variables are there without a value, to be blamed where nothing else says one."""
+    found = _variables(environ, names)
+    return {path: f"environment {printable(name)}, which is empty" for name, path in found if not environ[name]}
+
+
+def _variables(environ: Mapping[str, str], names: frozenset[str]) -> Iterator[tuple[str, KeyPath]]:
     for name in sorted(environ, key=_by_words):
         if name[: len(PREFIX)].upper() != PREFIX:
             continue
@@ -65,8 +77,7 @@ def from_environment(environ: Mapping[str, str], names: frozenset[str]) -> Itera
         path = _variable_path(name, rest, names)
         if find_key(path) is None:
             raise unknown_variable(name, path)
-        if value := environ[name]:
-            yield Given(path=path, value=value, origin=f"environment {printable(name)}")
+        yield name, path
 
 
 def _by_words(variable: str) -> tuple[list[str], str]:

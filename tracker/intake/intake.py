@@ -25,6 +25,11 @@ class Dropped:
     task: Task
     stopped: bool
     """False when the task had ended, or goes on for another owner."""
+    withdrawn: bool = False
+    """Whether the caller's own part ended: others registered it too."""
+
+
+_OTHER_ID = ": {id} is the tracker's own id (tsk_…); GET /v1/tasks?task_id=… finds a task by its upstream's id"
 
 
 class Intake:
@@ -39,6 +44,7 @@ class Intake:
     def check(self, request: RegistrationRequest, *, where: str = "") -> Wanted:
         """What the request asks for, or InputError: its upstream is configured, its URL may be called."""
         prefix = f"{where}." if where else ""
+        _needs_a_callback(request, prefix)
         if request.callback_url is not None:
             self._guard.check_url(request.callback_url, f"{prefix}callback_url")
         return Wanted(
@@ -51,7 +57,8 @@ class Intake:
         )
 
     def _upstream(self, name: str | None, field: str) -> str:
-        configured = ", ".join(self._settings.upstreams) or "none"
+        self._settings.must_have_upstreams()
+        configured = ", ".join(self._settings.upstreams)
         chosen = name or self._settings.upstream_default
         if chosen is None:
             raise InputError(field, "is needed, since there is no default upstream", f"name one of: {configured}")
@@ -89,7 +96,7 @@ class Intake:
             now = self._clock()
             if not caller.sees_all and tasks.others_registered(connection, task.key, caller.owner):
                 tasks.withdraw(connection, task.key, caller.owner, now=now)
-                return Dropped(task=task, stopped=False)
+                return Dropped(task=task, stopped=False, withdrawn=True)
             decide = partial(drop, now=now, note=f"dropped by {caller.owner}")
             recorded = changes.record(connection, {task.key: decide}, watcher=None, now=now, compose=self._compose)
             written = recorded[task.key]
@@ -98,9 +105,19 @@ class Intake:
         return work
 
 
+def _needs_a_callback(request: RegistrationRequest, prefix: str) -> None:
+    """Nothing that somebody wanted to be handed back may vanish."""
+    if request.callback_url is not None:
+        return
+    for name, value in (("metadata", request.metadata), ("events", request.events), ("format", request.format)):
+        if value is not None:
+            fix = "say where to POST the messages, or leave this out"
+            raise InputError(f"{prefix}{name}", "needs a callback_url", fix)
+
+
 def visible(connection: Connection, id_: str, caller: Caller) -> Task:
     """A task that the caller may see; raises NotFoundError."""
     task = tasks.get(connection, id_, owner=caller.only_owner)
     if task is None:
-        raise NotFoundError(f"there is no task {id_!r}")
+        raise NotFoundError(f"there is no task {id_!r}{'' if id_.startswith('tsk_') else _OTHER_ID}")
     return task

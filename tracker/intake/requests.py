@@ -40,7 +40,9 @@ def _known_words(words: Sequence[str]) -> list[str]:
 def _small(value: Any) -> Any:  # noqa: ANN401 - JSON
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise unfit("is nested too deep", "send fewer levels") from error
+    except ValueError as error:
         raise unfit("is not JSON", "send an object, a list, text, a number, true or false") from error
     if _UNSTORABLE.search(text) or _ESCAPED_NUL.search(text):
         raise unfit("has a NUL or half a character", "send text that a database can store")
@@ -69,13 +71,16 @@ class RegistrationRequest(BaseModel):
         default=None, max_length=64, description="A configured upstream; the default one otherwise."
     )
     events: Annotated[list[str], AfterValidator(_known_words)] | None = Field(
-        default=None, description=f"What to tell, some of: {', '.join(EVENT_WORDS)}. Default: ended."
+        default=None,
+        description=f"What to tell, some of: {', '.join(EVENT_WORDS)}. Default: ended. Needs a callback_url.",
     )
     format: Literal["standard", "upstream"] | None = Field(
-        default=None, description="Body of the messages: standard, or upstream (the gateway's own JSON, bare)."
+        default=None,
+        description="Body of the messages: standard, or upstream (the gateway's own JSON, bare). Needs a callback_url.",
     )
     metadata: Annotated[Any, AfterValidator(_small)] = Field(
-        default=None, description=f"Any JSON up to {LARGEST_METADATA} bytes; handed back in every message."
+        default=None,
+        description=f"Any JSON up to {LARGEST_METADATA} bytes; handed back in every message. Needs a callback_url.",
     )
 
 
@@ -98,17 +103,24 @@ def explain(problem: Any, *, where: str = "") -> InputError:  # noqa: ANN401 - p
     if problem["type"] not in _WORDS:
         return InputError(field, problem["msg"][:1].lower() + problem["msg"][1:], "correct it")
     what, fix = _WORDS[problem["type"]]
+    if problem["type"] == "string_type" and place:
+        fix = _QUOTED.get(str(place[-1]), fix)
     return InputError(field, what.format(**context), fix.format(**context))
 
 
+_QUOTED = {
+    "task_id": 'put it in quotes: "1730621826053455"',
+    "callback_url": 'put it in quotes: "https://you.example/hook"',
+    "upstream": 'put it in quotes: "default"',
+}
 _WORDS = {
     "missing": ("is missing", "send it"),
     "extra_forbidden": ("is not a known field", "leave it out, or check its spelling"),
-    "string_type": ("is not text", 'put it in quotes: "1730621826053455"'),
+    "string_type": ("is not text", "send text, in quotes"),
     "string_unicode": ("has half a character", "send plain text"),
     "string_too_short": ("is empty", "send at least {min_length} character"),
     "string_too_long": ("is too long", "send at most {max_length} characters"),
-    "literal_error": ("is not one of {expected}", "use one of {expected}"),
+    "literal_error": ("is not a known word", "use {expected}"),
     "list_type": ("is not a list", 'send a list, like ["ended", "progress"]'),
     "too_long": ("has too many entries", "send at most {max_length} at a time"),
     "too_short": ("is empty", "send at least one"),
@@ -119,7 +131,7 @@ _WORDS = {
     "int_parsing": ("is not a whole number", "send digits"),
     "less_than_equal": ("is too large", "send at most {le}"),
     "greater_than_equal": ("is too small", "send at least {ge}"),
-    "enum": ("is not one of {expected}", "use one of {expected}"),
+    "enum": ("is not a known word", "use {expected}"),
     "datetime_from_date_parsing": ("is not a time", "send one like 2026-11-22T08:00:00Z"),
     "datetime_parsing": ("is not a time", "send one like 2026-11-22T08:00:00Z"),
 }

@@ -68,7 +68,9 @@ class Gateway:
     def body(self, task_id: str, images: str = "") -> dict[str, object] | None:
         """The object of a task just now; None for an id that is not known."""
         life = self._lives.get(task_id)
-        return life.body((self._clock() - life.began_at) * self._speed, images=images) if life else None
+        if life is None:
+            return None
+        return life.body((self._clock() - life.began_at) * self._speed, images=images, speed=self._speed)
 
     def _routes(self, *, batch: bool) -> Iterable[Route]:
         yield Route("/mj/task/{task_id:path}/fetch", self._fetch)

@@ -86,10 +86,11 @@ class Life:
         most = self.last_progress if self.ending in (Ending.FAILURE, Ending.CANCEL) else 99
         return f"{int(step * most)}%"
 
-    def body(self, age: timedelta, *, images: str) -> dict[str, object]:
+    def body(self, age: timedelta, *, images: str, speed: float = 1.0) -> dict[str, object]:
         """The task object at this age, field by field as the gateway's own page shows it.
 
-        `images` is the address under which pictures are served.
+        `images` is the address under which pictures are served. A life that passes at another `speed` ages by it, but
+        tells the times at which things happened by the clock on the wall.
         """
         is_success = self.ending is Ending.SUCCESS and self.has_ended(age)
         preview = f"{images}/{self.task_id}?rand={int(age.total_seconds() * 1e9)}"
@@ -104,8 +105,8 @@ class Life:
             "description": "提交成功",
             "state": "",
             "submitTime": _milliseconds(self.began_at),
-            "startTime": self._moment(self.started_after, age),
-            "finishTime": self._moment(self.finished_after, age) if self.has_ended(age) else 0,
+            "startTime": self._moment(self.started_after, age, speed),
+            "finishTime": self._moment(self.finished_after, age, speed) if self.has_ended(age) else 0,
             "imageUrl": f"{images}/{self.task_id}" if is_success else preview if begun else "",
             "status": self.status(age),
             "progress": self.progress(age),
@@ -115,8 +116,8 @@ class Life:
             "properties": {"finalPrompt": self.prompt, "finalZhPrompt": ""} if self.has_ended(age) else None,
         }
 
-    def _moment(self, after: timedelta, age: timedelta) -> int:
-        return _milliseconds(self.began_at + after) if age >= after else 0
+    def _moment(self, after: timedelta, age: timedelta, speed: float) -> int:
+        return _milliseconds(self.began_at + after / speed) if age >= after else 0
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -7,7 +7,6 @@ from tracker.model import Task
 from tracker.store import messages, tasks, upstreams
 from tracker.store.database import Connection
 from tracker.store.messages import DeliveryLine
-from tracker.store.upstreams import Health
 from tracker.telling.shapes import DeliveryAnswer, DeliveryWithAttempts, TaskAnswer, UpstreamAnswer
 from tracker.telling.translation import tell_attempt, tell_delivery, tell_orphan, tell_task, tell_upstream
 
@@ -38,8 +37,5 @@ def _with_attempts(line: DeliveryLine, attempts: Sequence[messages.AttemptLine])
 def told_upstreams(connection: Connection, configured: Mapping[str, UpstreamSettings]) -> list[UpstreamAnswer]:
     """The configured upstreams as they are configured, then those that only live tasks name."""
     known, live = upstreams.read(connection), upstreams.live_tasks(connection)
-    ours = [
-        tell_upstream(settings, known.get(name, Health(name=name)), live.get(name, 0))
-        for name, settings in configured.items()
-    ]
+    ours = [tell_upstream(name, settings, known.get(name), live.get(name, 0)) for name, settings in configured.items()]
     return ours + [tell_orphan(name, live[name]) for name in sorted(live.keys() - configured.keys())]

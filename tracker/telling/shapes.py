@@ -18,6 +18,7 @@ class CallbackAnswer(TypedDict):
     events: list[str]
     format: Literal["standard", "upstream"]
     metadata: Annotated[object, Field(description="Any JSON.")]
+    gone_at: Annotated[str | None, Field(description="When it answered 410, or its owner took it back.")]
 
 
 class TaskAnswer(TypedDict):
@@ -106,7 +107,7 @@ class UpstreamAnswer(TypedDict):
     name: str
     base_url: str | None
     dialect: str | None
-    state: Literal["ok", "paused", "not_configured"]
+    state: Literal["ok", "paused", "unknown", "not_configured"]
     reason: str | None
     paused_until: Moment | None
     last_error: str | None

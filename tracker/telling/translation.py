@@ -51,6 +51,7 @@ def tell_callback(callback: Callback) -> CallbackAnswer:
         # A CHECK of the table keeps it to these two.
         "format": cast("Literal['standard', 'upstream']", callback.format),
         "metadata": callback.metadata,
+        "gone_at": rfc3339(callback.gone_at),
     }
 
 
@@ -105,13 +106,15 @@ def tell_attempt(line: AttemptLine) -> AttemptAnswer:
     }
 
 
-def tell_upstream(settings: UpstreamSettings, health: Health, live_tasks: int) -> UpstreamAnswer:
-    """An upstream: what is configured, and how its watcher last saw it."""
+def tell_upstream(name: str, settings: UpstreamSettings, health: Health | None, live_tasks: int) -> UpstreamAnswer:
+    """An upstream: what is configured, and how its watcher last saw it; `unknown` until one has."""
+    state = _STATES.get(health.state, "ok") if health else "unknown"
+    health = health or Health(name=name)
     return {
-        "name": health.name,
+        "name": name,
         "base_url": settings.base_url,
         "dialect": settings.dialect,
-        "state": "paused" if health.state == "paused" else "ok",
+        "state": state,
         "reason": health.reason,
         "paused_until": rfc3339(health.paused_until),
         "last_error": health.last_error,
@@ -121,6 +124,9 @@ def tell_upstream(settings: UpstreamSettings, health: Health, live_tasks: int) -
         "live_tasks": live_tasks,
         "poll_interval_seconds": settings.poll_interval.total_seconds(),
     }
+
+
+_STATES: dict[str, Literal["ok", "paused"]] = {"ok": "ok", "paused": "paused"}
 
 
 def tell_orphan(name: str, live_tasks: int) -> UpstreamAnswer:

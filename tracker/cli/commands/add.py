@@ -11,7 +11,7 @@ from tracker.cli.verbs import Verb
 from tracker.errors import InputError
 from tracker.model import EVENT_WORDS
 
-COLUMNS = columns("id", "task_id", "upstream", "status", "created")
+COLUMNS = columns("id", "task_id", "upstream", "status", "created", leaving=("upstream",))
 
 
 @click.command("add", cls=Verb, epilog=documented(COLUMNS))
@@ -66,7 +66,9 @@ def _metadata(text: str) -> object:
 
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError("--metadata", "is nested too deep", "write fewer levels") from None
+    except ValueError as error:
         raise InputError("--metadata", f"is not JSON ({error})", """write it like '{"order": 17}'""") from None
 
 
@@ -82,7 +84,9 @@ def _lines(document: Document) -> list[Entry]:
             continue
         try:
             entries.append(Entry(document=json.loads(line), where=f"line {number}"))
-        except (ValueError, RecursionError):
+        except RecursionError:
+            raise InputError(f"line {number}", "is nested too deep", "write fewer levels") from None
+        except ValueError:
             fix = 'write one object a line, like {"task_id": "1730621826053455"}'
             raise InputError(f"line {number}", "is not JSON", fix) from None
     return entries

@@ -30,7 +30,9 @@ def example() -> None:
     """Print a tracker.toml with every setting and its default, commented out."""
     from tracker import config
 
-    if Invocation.current().json:
+    invocation = Invocation.current()
+    invocation.must_be_local()
+    if invocation.json:
         print_json({"toml": config.example()})
     else:
         click.echo(config.example(), nl=False)

@@ -70,9 +70,7 @@ def downgrade(revision: str, *, yes: bool) -> None:
 def _url() -> str:
     from tracker.cli.opening import load
 
-    invocation = Invocation.current()
-    invocation.must_be_local()
-    return load(invocation).settings.database_url
+    return load(Invocation.current()).settings.database_url
 
 
 def _report(before: str | None, after: str | None) -> None:

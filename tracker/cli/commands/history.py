@@ -8,7 +8,17 @@ from tracker.cli.output import columns, documented, print_rows
 from tracker.cli.protocol import resolve
 from tracker.cli.verbs import Verb
 
-COLUMNS = columns("sequence", "observed_at", "event", "from_status", "to_status", "upstream_status", "progress", "note")
+COLUMNS = columns(
+    "sequence",
+    "observed_at",
+    "event",
+    "from_status",
+    "to_status",
+    "upstream_status",
+    "progress",
+    "note",
+    leaving=("from_status", "upstream_status", "progress"),
+)
 
 
 @click.command("history", cls=Verb, epilog=documented(COLUMNS))

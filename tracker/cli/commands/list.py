@@ -6,7 +6,7 @@ import click
 
 from tracker.cli.invocation import Invocation
 from tracker.cli.naming import Moment, Words
-from tracker.cli.output import columns, documented, print_rows
+from tracker.cli.output import columns, documented, print_note, print_rows
 from tracker.cli.protocol import Selection
 from tracker.cli.verbs import Verb
 from tracker.model import Status
@@ -21,7 +21,7 @@ COLUMNS = columns(
     "ended_at",
     "fail_reason",
     "image_url",
-    wide=("id", "fail_reason", "image_url"),
+    leaving=("image_url", "fail_reason", "id", "ended_at", "upstream", "registered_at"),
 )
 
 
@@ -47,4 +47,7 @@ def command(
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
         found = tracker.tasks(wanted)
+        known = [one["name"] for one in tracker.upstreams() if one["base_url"] is not None] if upstream else []
+    if upstream and upstream not in known:
+        print_note(f"the upstream {upstream!r} is not configured")
     print_rows(found, COLUMNS, as_json=invocation.json)

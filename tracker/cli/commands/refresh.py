@@ -4,8 +4,8 @@ import click
 
 from tracker.cli.commands.list import COLUMNS
 from tracker.cli.invocation import Invocation
-from tracker.cli.naming import names_a_task
-from tracker.cli.output import documented, print_row
+from tracker.cli.naming import has_ended, names_a_task
+from tracker.cli.output import documented, print_note, print_row
 from tracker.cli.protocol import resolve
 from tracker.cli.verbs import Verb
 
@@ -24,3 +24,5 @@ def command(task: str, upstream: str | None) -> None:
     with open_tracker(invocation) as tracker:
         found = tracker.refresh(resolve(tracker, task, upstream)["id"])
     print_row(found, COLUMNS, as_json=invocation.json)
+    if found["ended_at"] is not None:
+        print_note(f"{has_ended(found)}; it is looked at once, and only a contradiction is noted in its history")

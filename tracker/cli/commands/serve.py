@@ -7,7 +7,6 @@ import click
 
 from tracker.cli.invocation import Invocation
 from tracker.cli.verbs import Verb
-from tracker.errors import ConfigError
 
 
 @click.command("serve", cls=Verb)
@@ -23,9 +22,7 @@ def command(listen: str | None) -> None:
     from tracker.store.database import sqlite_file
 
     settings = load(Invocation.current(), listen=listen).settings
-    if not settings.upstreams:
-        fix = "TRACKER_UPSTREAMS__DEFAULT__BASE_URL and TRACKER_UPSTREAMS__DEFAULT__TOKEN in the environment suffice"
-        raise ConfigError("upstreams", "none is configured", fix)
+    settings.must_have_upstreams()
     log.configure(format=settings.log.format, level=settings.log.level, journal="JOURNAL_STREAM" in os.environ)
     daemon.serve(settings, token_file=token_file(sqlite_file(settings.database_url)))
 

@@ -70,7 +70,8 @@ Submit a job; "result" is its task id:
 Fetch it:
   curl{header} {url}/mj/task/TASK_ID/fetch
 
-Let tracker watch it:
+Let tracker watch it, and tell a receiver on this machine:
   export TRACKER_UPSTREAMS__DEFAULT__BASE_URL={url}
   export TRACKER_UPSTREAMS__DEFAULT__TOKEN={token or "anything"}
+  export TRACKER_CALLBACKS__ALLOW_NETWORKS=127.0.0.0/8
   tracker serve"""

@@ -3,11 +3,21 @@
 import click
 
 from tracker.cli.invocation import Invocation
-from tracker.cli.output import columns, documented, print_json, print_rows
+from tracker.cli.output import columns, documented, print_json, print_note, print_row, print_rows
 from tracker.cli.verbs import VerbGroup
 from tracker.errors import NotFoundError
 
-COLUMNS = columns("id", "owner", "scope", "name", "prefix", "created_at", "last_used_at", "revoked_at")
+COLUMNS = columns(
+    "id",
+    "owner",
+    "scope",
+    "name",
+    "prefix",
+    "created_at",
+    "last_used_at",
+    "revoked_at",
+    leaving=("prefix", "created_at", "last_used_at", "name"),
+)
 
 
 @click.group("token", cls=VerbGroup)
@@ -59,16 +69,26 @@ def list_tokens() -> None:
     print_rows([{**tell_token(line)} for line in found], COLUMNS, as_json=invocation.json)
 
 
-@command.command("revoke")
+@command.command("revoke", epilog=documented(COLUMNS))
 @click.argument("id_", metavar="ID")
 def revoke(id_: str) -> None:
-    """Let a token in no more; ID is the tok_… of `tracker token list`."""
+    """Let a token in no more; ID is the tok_… of `tracker token list`.
+
+    Prints its line. Once more does no harm.
+    """
     from functools import partial
 
     from tracker.cli.opening import open_database
     from tracker.clock import utc_now
     from tracker.store import access
+    from tracker.telling import tell_token
 
-    with open_database(Invocation.current()) as database:
+    invocation = Invocation.current()
+    with open_database(invocation) as database:
+        before = {line.id: line for line in database.read_now(access.list_tokens)}.get(id_)
         if not database.write_now(partial(access.revoke_token, id_=id_, now=utc_now())):
             raise NotFoundError(f"there is no token {id_!r}: `tracker token list` shows them")
+        (line,) = (line for line in database.read_now(access.list_tokens) if line.id == id_)
+    if before and before.revoked_at is not None:
+        print_note(f"{id_} was revoked before")
+    print_row({**tell_token(line)}, COLUMNS, as_json=invocation.json)

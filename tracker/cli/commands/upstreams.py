@@ -16,7 +16,7 @@ COLUMNS = columns(
     "last_ok_at",
     "last_error_at",
     "last_error",
-    wide=("last_error_at", "last_error"),
+    leaving=("last_error_at", "base_url", "last_error", "paused_until", "last_ok_at"),
 )
 
 
@@ -24,8 +24,8 @@ COLUMNS = columns(
 def command() -> None:
     """Show how the upstreams are doing.
 
-    An upstream is ok, paused (with the reason), or not_configured where live tasks name one
-    that the configuration has not: nobody looks at those.
+    An upstream is ok, paused (with the reason), unknown while nobody has asked it yet, or not_configured
+    where live tasks name one that the configuration has not: nobody looks at those.
     """
     from tracker.cli.opening import open_tracker
 

@@ -11,6 +11,7 @@ from tracker.model.deliveries import (
     Outgoing,
     Phase,
 )
+from tracker.model.endpoints import EndpointHealth, EndpointState
 from tracker.model.tasks import (
     ENDS,
     NO_STREAK,
@@ -36,6 +37,8 @@ __all__ = [
     "Change",
     "Delivery",
     "DeliveryStatus",
+    "EndpointHealth",
+    "EndpointState",
     "Event",
     "EventKind",
     "MessageType",

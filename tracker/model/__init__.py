@@ -10,6 +10,7 @@ from tracker.model.deliveries import (
     Outcome,
     Outgoing,
     Phase,
+    Trial,
 )
 from tracker.model.endpoints import EndpointHealth, EndpointState
 from tracker.model.tasks import (
@@ -53,4 +54,5 @@ __all__ = [
     "Status",
     "Streak",
     "Task",
+    "Trial",
 ]

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test check kill format lock wheel clean
+.PHONY: demo run test check kill verify-js format lock wheel clean
 
 demo: .venv/ready
 	$(BIN)/tracker demo
@@ -19,6 +19,10 @@ test: .venv/ready
 # 2,000 tasks, 10 times SIGKILL, on each database: minutes. The tests run a short form.
 kill: .venv/ready
 	$(BIN)/python tests/kill_loop.py
+
+# The official JavaScript library, fetched from npm, takes what we sign and nothing else.
+verify-js: .venv/ready
+	$(BIN)/python tests/verify_js.py
 
 check: .venv/ready
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """The API over a real database, called in the same process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,6 +24,8 @@ from tracker.pulse import Pulse
 from tracker.store import access, changes, deliveries, tasks
 from tracker.store.database import Database
 from tracker.webhooks.composer import Composer
+from tracker.webhooks.sender import Attempt, Message
+from tracker.webhooks.trials import Attempting
 
 ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For facts in which the kind of database plays no part."""
@@ -38,6 +40,13 @@ SETTINGS = Settings.model_validate(
 )
 
 
+class Accepting:
+    """A sender whose every message is taken, wherever it goes."""
+
+    async def attempt(self, _message: Message, _secrets: Sequence[str]) -> Attempt:
+        return Attempt(outcome=Outcome(delivered=True, duration=timedelta(milliseconds=7), status_code=204))
+
+
 @dataclass
 class Api:
     """One API, its clock, and those who may call it."""
@@ -45,6 +54,8 @@ class Api:
     database: Database
     clock: FakeClock
     woken: list[str] = field(default_factory=list)
+    sender: Attempting = field(default_factory=Accepting)
+    guard: Guard = field(default_factory=Guard)
     pulse: Pulse = field(init=False)
     app: FastAPI = field(init=False)
     client: httpx.AsyncClient = field(init=False)
@@ -55,10 +66,11 @@ class Api:
         self.app = create_app(
             ApiPorts(
                 database=self.database,
-                intake=Intake(SETTINGS, Guard(), Composer(), self.clock),
+                intake=Intake(SETTINGS, self.guard, Composer(), self.clock),
                 settings=SETTINGS,
                 metrics=metrics,
                 pulse=self.pulse,
+                sender=self.sender,
                 clock=self.clock,
                 wake=partial(self.woken.append, "poller"),
                 wake_courier=partial(self.woken.append, "courier"),

@@ -28,6 +28,7 @@ FIRST_ANSWERS = {
     ("post", "/v1/tasks/{id}/refresh"),
     ("get", "/v1/deliveries"),
     ("get", "/v1/deliveries/{id}"),
+    ("post", "/v1/callbacks/test"),
     ("get", "/v1/upstreams"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -124,6 +125,7 @@ async def test_real_answers_have_the_shape_that_is_told(api: Api, document: dict
     api.attempt(delivered=False)
     (delivery,) = (await api.client.get("/v1/deliveries")).json()["deliveries"]
     bodies = {"/v1/tasks": {"task_id": "3"}, "/v1/tasks/batch": [{"task_id": "4", "callback_url": HOOK}]}
+    bodies |= {"/v1/callbacks/test": {"callback_url": HOOK}}
 
     for method, path in sorted(FIRST_ANSWERS, reverse=True):
         id_ = delivery["id"] if "deliveries/" in path else task["id"]
@@ -153,6 +155,7 @@ def fuzzed(sqlite: Database, clock: FakeClock) -> Any:  # noqa: ANN401 - the lib
 
 # An id in a path is any text, so nothing can violate it: only queries and bodies can be wrong.
 WITH_INPUT = [("get", "/v1/deliveries"), ("get", "/v1/tasks"), ("post", "/v1/tasks"), ("post", "/v1/tasks/batch")]
+WITH_INPUT += [("post", "/v1/callbacks/test")]
 RIGHT, WRONG = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 
 

@@ -279,7 +279,7 @@ class TestReceiver:
             (signed(OTHER), "fits none"),
             (signed(body=b"{}"), "fits none"),
             ({**signed(), "webhook-id": "msg_2"}, "fits none"),
-            ({**signed(), "webhook-signature": ""}, "fits none"),
+            ({**signed(), "webhook-signature": ""}, "signature is missing"),
             ({**signed(), "webhook-signature": "v1, v2,x v1a,y v1"}, "fits none"),
         ],
     )

@@ -6,6 +6,7 @@ TrackerError
 ├── NotFoundError      there is no such thing (or it is not yours)    exit 3, HTTP 404
 ├── RefusedError       the token does not allow it                    exit 1, HTTP 401 or 403
 ├── ConflictError      the state of the thing does not allow it       exit 1, HTTP 409
+├── ThrottledError     called too often: wait as long as it says      exit 69, HTTP 429
 └── UnavailableError   a database or daemon is out of reach: wait     exit 69, HTTP 503
     └── BusyError      another daemon holds this database             exit 69
 """
@@ -66,6 +67,17 @@ class ConflictError(TrackerError):
     """The thing exists but its state does not allow what was asked."""
 
     http_status = 409
+
+
+class ThrottledError(TrackerError):
+    """Somebody calls too often; after this many seconds it may be tried again."""
+
+    exit_code = 69
+    http_status = 429
+
+    def __init__(self, text: str, *, retry_after: int) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class UnavailableError(TrackerError):

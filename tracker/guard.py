@@ -136,6 +136,13 @@ class Guard:
         """Whether the operator has opened a network with this address by name."""
         return self._is_opened(_unwrapped(ipaddress.ip_address(address)))
 
+    def opening(self, address: str) -> str | None:
+        """The entry of callbacks.allow_networks that opens this address and no other; None where none can."""
+        try:
+            return str(ipaddress.ip_network(_unwrapped(ipaddress.ip_address(address))))
+        except ValueError:
+            return None
+
     def _is_opened(self, address: IPv4Address | IPv6Address) -> bool:
         # Both loopbacks are the same machine, and `localhost` resolves to both: who opens one means the other too.
         same = _LOOPBACKS if address in _LOOPBACKS else (address,)
@@ -162,6 +169,12 @@ def origin_of(url: str) -> str:
     except _UnfitError as unfit:
         problem, fix = unfit.args
         raise InputError("url", problem, fix) from None
+
+
+def host_of(url: str) -> str:
+    """The host of a URL as it is looked up, an address without brackets; raises InputError for what is no URL."""
+    authority = origin_of(url).partition("://")[2]
+    return authority.rpartition(":")[0].strip("[]")
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

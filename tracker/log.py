@@ -9,7 +9,8 @@ import logging
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TextIO, cast
 
 import structlog
@@ -52,6 +53,17 @@ def configure(
         cache_logger_on_first_use=False,
     )
     _take_over_libraries(max(_LEVELS[level], logging.WARNING))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No events while the context lasts: for commands that tell by themselves what happened."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS["critical"]))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 class _Unbreakable:

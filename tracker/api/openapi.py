@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from tracker.api.problems import title_of
 from tracker.api.shapes import Problem
-from tracker.intake import LARGEST_BATCH, RegistrationRequest
+from tracker.intake import LARGEST_BATCH, RegistrationRequest, TrialRequest
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -24,6 +24,7 @@ def _schemas() -> dict[str, Any]:
         [
             ("problem", "serialization", TypeAdapter(Problem)),
             ("registration", "validation", TypeAdapter(RegistrationRequest)),
+            ("trial", "validation", TypeAdapter(TrialRequest)),
         ],
         ref_template=_PLACE,
     )
@@ -68,6 +69,7 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 ONE_REGISTRATION = _body(_REGISTRATION)
+ONE_TRIAL = _body({"$ref": _PLACE.format(model="TrialRequest")})
 MANY_REGISTRATIONS = _body(
     {
         "anyOf": [

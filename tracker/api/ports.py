@@ -13,6 +13,7 @@ from tracker.intake import Intake
 from tracker.metrics import Metrics
 from tracker.pulse import Pulse
 from tracker.store.database import Database
+from tracker.webhooks.trials import Attempting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class ApiPorts:
     settings: Settings
     metrics: Metrics
     pulse: Pulse
+    sender: Attempting
+    """Sends tests, as messages are sent."""
     clock: Clock
     wake: Callable[[], None]
     """Called after a commit that gives the poller something to do."""

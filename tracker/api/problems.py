@@ -12,7 +12,14 @@ from starlette.routing import Match
 
 from tracker.api.answer import Answer
 from tracker.api.shapes import FieldProblem, Problem
-from tracker.errors import ConflictError, InputError, NotFoundError, RefusedError, UnavailableError
+from tracker.errors import (
+    ConflictError,
+    InputError,
+    NotFoundError,
+    RefusedError,
+    ThrottledError,
+    UnavailableError,
+)
 from tracker.intake import explain
 
 MOST_ERRORS = 100
@@ -59,6 +66,7 @@ def install(app: FastAPI) -> None:
         NotFoundError,
         RefusedError,
         ConflictError,
+        ThrottledError,
         UnavailableError,
         RequestValidationError,
         HTTPException,
@@ -77,6 +85,9 @@ async def _tell(request: Request, error: Exception) -> Response:
             answer = problem(error.status, str(error), headers=_CHALLENGES.get(error.status))
         case NotFoundError() | ConflictError():
             answer = problem(error.http_status, str(error))
+        case ThrottledError():
+            headers = {"Retry-After": str(error.retry_after)}
+            answer = problem(error.http_status, str(error), headers=headers)
         case UnavailableError():
             # Its own text may name hosts and files, which are nobody's business but the operator's.
             answer = problem(503, "the database is out of reach; try again in a second", headers={"Retry-After": "1"})

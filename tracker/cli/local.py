@@ -124,6 +124,12 @@ class LocalTracker:
     def _document(self, task: Task) -> Document:
         return self._database.read_now(partial(_told, found=[task]))[0]
 
+    def ping(self, url: str, owner: str | None) -> Document:
+        """Send a test from here."""
+        from tracker.cli.pinging import ping
+
+        return ping(url, owner or LOCAL.owner, self._settings.callbacks, self._database)
+
     def upstreams(self) -> list[Document]:
         """How each upstream is doing, and those that tasks name but nobody configured."""
         told = partial(told_upstreams, configured=self._settings.upstreams)

@@ -73,6 +73,10 @@ class Tracker(Protocol):
         """Stop watching; the answer is the task as it is then, and `stopped`."""
         ...
 
+    def ping(self, url: str, owner: str | None) -> Document:
+        """Send a test to a URL, signed for this owner (ours otherwise); tell what came of it."""
+        ...
+
     def upstreams(self) -> list[Document]:
         """How each upstream is doing; those that only live tasks name as well."""
         ...

@@ -79,6 +79,15 @@ class RemoteTracker:
         """Stop watching."""
         return self._task("DELETE", _path(id_), "stopped")
 
+    def ping(self, url: str, owner: str | None) -> Document:
+        """Have the daemon send a test, signed for the token's owner."""
+        if owner is not None:
+            raise InputError("--owner", "is the token's owner where the API is used", "leave it out")
+        told = self._call("POST", "/v1/callbacks/test", document={"callback_url": url})
+        if "delivered" not in told:
+            raise _stranger()
+        return {"url": url, **told}
+
     def upstreams(self) -> list[Document]:
         """How each upstream is doing."""
         return _rows(self._call("GET", "/v1/upstreams"), "upstreams")

@@ -22,6 +22,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
     },
     "Telling": {
         "deliveries": "List messages, and what came of sending them.",
+        "ping": "Send a signed test to a URL now, and tell what happened.",
         "secret": "Print the secret that signs an owner's messages.",
     },
     "The daemon": {
@@ -33,6 +34,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
     },
     "Trying it out": {
         "demo": "Run everything at once on this machine, and prove that it works.",
+        "listen": "Receive messages on this machine, verify each, and show it.",
         "simulate": "Serve a gateway whose tasks live and end by themselves.",
     },
 }

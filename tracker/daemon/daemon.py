@@ -19,7 +19,7 @@ from tracker.courier import Courier
 from tracker.daemon.loops import Loop, Ticks
 from tracker.daemon.server import make_server
 from tracker.guard import Guard
-from tracker.http import open_callback_client, open_upstream_client
+from tracker.http import Client, open_callback_client, open_upstream_client
 from tracker.intake import Intake
 from tracker.janitor import Janitor
 from tracker.metrics import Metrics
@@ -43,6 +43,7 @@ _WAKE_EVERY = timedelta(seconds=0.75)
 _COUNT_EVERY = timedelta(seconds=15)
 _TIDY_EVERY = timedelta(minutes=10)
 _LATE = timedelta(seconds=60)
+_MOST_TRIALS = 16
 
 
 class Worker(Protocol):
@@ -75,6 +76,8 @@ class Daemon:
             max_connections=settings.callbacks.max_in_flight,
             max_per_endpoint=settings.callbacks.max_in_flight_per_endpoint,
         )
+        # Tests have connections of their own: they must find out everything, and hold up no delivery.
+        self._trial_client = open_callback_client(guard, max_connections=_MOST_TRIALS, reuse=False)
         self._courier = self._make_courier(metrics)
         self._lanes = self._make_lanes(composer, metrics)
         self._adoption = Adoption(self._lanes, database, utc_now)
@@ -91,6 +94,7 @@ class Daemon:
                     settings=settings,
                     metrics=metrics,
                     pulse=self._pulse,
+                    sender=self._make_sender(self._trial_client),
                     clock=utc_now,
                     wake=self._find.wake,
                     wake_courier=self._courier.wake,
@@ -99,15 +103,9 @@ class Daemon:
         )
 
     def _make_courier(self, metrics: Metrics) -> Courier:
-        sender = Sender(
-            self._callback_client,
-            version=tracker.__version__,
-            timeout=self._settings.callbacks.timeout,
-            clock=utc_now,
-        )
         ports = courier.Ports(
             database=self._database,
-            sender=sender,
+            sender=self._make_sender(self._callback_client),
             metrics=metrics,
             new_secret=new_secret,
             clock=utc_now,
@@ -116,6 +114,9 @@ class Daemon:
             beat=partial(self._pulse.beat, "deliver"),
         )
         return Courier(self._settings.callbacks, ports)
+
+    def _make_sender(self, client: Client) -> Sender:
+        return Sender(client, version=tracker.__version__, timeout=self._settings.callbacks.timeout, clock=utc_now)
 
     def _make_lanes(self, composer: Composer, metrics: Metrics) -> dict[str, Lane]:
         lanes = {}
@@ -182,6 +183,7 @@ class Daemon:
             log.warning("left_without_goodbye", reason=str(error) or type(error).__name__)
         await self._upstream_client.aclose()
         await self._callback_client.aclose()
+        await self._trial_client.aclose()
 
     def _make_ticks(self) -> Ticks:
         ticks = Ticks()

@@ -6,7 +6,8 @@ connections. What comes from outside is bounded here: time, bytes, headers, redi
 
 from tracker.http.bodies import inflate
 from tracker.http.clients import Client, open_callback_client, open_upstream_client, tls_context
-from tracker.http.dialing import Lookup, system_lookup
+from tracker.http.dates import parse_http_date
+from tracker.http.dialing import Lookup, rule_against, system_lookup
 from tracker.http.exchanges import Answer, exchange
 from tracker.http.faults import ExchangeError
 from tracker.http.retry_after import parse_retry_after
@@ -20,7 +21,9 @@ __all__ = [
     "inflate",
     "open_callback_client",
     "open_upstream_client",
+    "parse_http_date",
     "parse_retry_after",
+    "rule_against",
     "system_lookup",
     "tls_context",
 ]

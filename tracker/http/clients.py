@@ -13,7 +13,6 @@ from tracker.errors import InputError
 from tracker.guard import Guard
 from tracker.http import phases
 from tracker.http.dialing import Lookup, Resolver, blocked, guarded_socket, system_lookup
-from tracker.model import Phase
 
 Client = httpx.AsyncClient
 """An open client, to be closed with `aclose()` or by `async with`."""
@@ -47,14 +46,19 @@ def open_callback_client(
     *,
     max_connections: int = 64,
     max_per_endpoint: int = 4,
+    reuse: bool = True,
     tls: ssl.SSLContext | None = None,
     lookup: Lookup = system_lookup,
 ) -> Client:
-    """A client that reaches only what the guard lets it reach; call it in a running loop."""
+    """A client that reaches only what the guard lets it reach; call it in a running loop.
+
+    Without `reuse` every request makes a connection of its own, and so finds out all that there is to find out.
+    """
     connector = aiohttp.TCPConnector(
         limit=max_connections,
         limit_per_host=max_per_endpoint,
-        keepalive_timeout=_CALLBACK_KEEPALIVE_SECONDS,
+        keepalive_timeout=_CALLBACK_KEEPALIVE_SECONDS if reuse else None,
+        force_close=not reuse,
         use_dns_cache=False,
         resolver=Resolver(lookup, guard),
         socket_factory=functools.partial(guarded_socket, guard),
@@ -90,8 +94,9 @@ class _MarkingContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        phases.reach(Phase.TLS)
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        begun = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        phases.note_handshake(begun)
+        return begun
 
 
 class _GuardedTransport(AiohttpTransport):

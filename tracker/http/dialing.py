@@ -153,14 +153,19 @@ def _result(host: str, address: str, port: int) -> ResolveResult:
     )
 
 
+def rule_against(guard: Guard, address: str) -> str | None:
+    """The rule that keeps an address from being dialled; None where it may be."""
+    rule = guard.judge(address)
+    if rule is None and not guard.allows(address) and is_this_machine(address):
+        return "this machine"
+    return rule
+
+
 def guarded_socket(guard: Guard, target: AddrInfoType) -> socket.socket:
     """A socket for exactly this address; raises BlockedError."""
     family, kind, protocol, _, peer = target
     address = str(peer[0])
-    rule = guard.judge(address)
-    if rule is None and not guard.allows(address) and is_this_machine(address):
-        rule = "this machine"
-    if rule:
+    if rule := rule_against(guard, address):
         raise blocked(address, rule)
     return socket.socket(family, kind, protocol)
 

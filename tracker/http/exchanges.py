@@ -1,10 +1,11 @@
 """One request and its answer, bounded in time and in bytes."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
@@ -27,6 +28,8 @@ class Answer:
     """Whether the body had more to it than was read."""
     body_error: str | None = None
     """The word for what broke the body, where a broken body is no failure."""
+    certificate_expires_at: datetime | None = None
+    """The end of the server's certificate; None without TLS, and on a connection that was there already."""
 
 
 async def exchange(  # noqa: PLR0913 - a request has as many parts, and each names itself
@@ -108,7 +111,14 @@ async def _read(
         body=bytes(body),
         truncated=truncated,
         body_error=error,
+        certificate_expires_at=_certificate_end(mark),
     )
+
+
+def _certificate_end(mark: Mark) -> datetime | None:
+    certificate = mark.handshake.getpeercert() if mark.handshake else None
+    end = certificate.get("notAfter") if certificate else None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(end), UTC) if isinstance(end, str) else None
 
 
 def _inflated(answer: Answer, max_bytes: int, *, is_noted: bool) -> Answer:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from ssl import SSLObject
 
 import aiohttp
 
@@ -20,6 +21,8 @@ class Mark:
     """Whether it went out on a connection that had been idle, which the server may have been closing."""
     blocked: bool = False
     """Whether the guard refused the URL, the name or an address."""
+    handshake: SSLObject | None = None
+    """The TLS session that this exchange began; None on a connection that was there already."""
 
 
 _mark: ContextVar[Mark | None] = ContextVar("mark", default=None)
@@ -40,6 +43,13 @@ def reach(phase: Phase) -> None:
     """Note that the exchange in hand has come to a phase."""
     if mark := _mark.get():
         mark.phase = phase
+
+
+def note_handshake(session: SSLObject) -> None:
+    """Note that a TLS handshake begins in the exchange in hand."""
+    if mark := _mark.get():
+        mark.phase = Phase.TLS
+        mark.handshake = session
 
 
 def note_blocked() -> None:

@@ -1,12 +1,12 @@
 """When a server wants to be asked again: the Retry-After header (RFC 9110, 10.2.3)."""
 
 import re
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
+
+from tracker.http.dates import parse_http_date
 
 LONGEST = timedelta(hours=24)
 _SECONDS = re.compile(r"[0-9]{1,32}(\.[0-9]{1,32})?")
-_LONGEST_VALUE = 64
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
@@ -15,14 +15,9 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
     Seconds may have a fraction, which no standard allows and some servers send.
     """
     text = (value or "").strip()
-    if not text or len(text) > _LONGEST_VALUE:
-        return None
     if _SECONDS.fullmatch(text):
         return timedelta(seconds=min(float(text), LONGEST.total_seconds()))
-    try:
-        moment = parsedate_to_datetime(text)
-        # A date in "-0000" is parsed without its zone; HTTP knows only UTC.
-        delay = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
-    except (ValueError, TypeError, IndexError, OverflowError):
+    moment = parse_http_date(text)
+    if moment is None or moment < now:
         return None
-    return min(delay, LONGEST) if delay >= timedelta(0) else None
+    return min(moment - now, LONGEST)

@@ -2,6 +2,16 @@
 
 from tracker.intake.callers import SCOPES, Caller
 from tracker.intake.intake import Dropped, Intake
-from tracker.intake.requests import LARGEST_BATCH, RegistrationRequest, explain, parse
+from tracker.intake.requests import LARGEST_BATCH, RegistrationRequest, TrialRequest, explain, parse
 
-__all__ = ["LARGEST_BATCH", "SCOPES", "Caller", "Dropped", "Intake", "RegistrationRequest", "explain", "parse"]
+__all__ = [
+    "LARGEST_BATCH",
+    "SCOPES",
+    "Caller",
+    "Dropped",
+    "Intake",
+    "RegistrationRequest",
+    "TrialRequest",
+    "explain",
+    "parse",
+]

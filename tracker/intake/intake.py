@@ -9,7 +9,7 @@ from tracker.config import Settings
 from tracker.errors import InputError, NotFoundError
 from tracker.guard import Guard
 from tracker.intake.callers import Caller
-from tracker.intake.requests import RegistrationRequest
+from tracker.intake.requests import RegistrationRequest, TrialRequest
 from tracker.model import Task
 from tracker.observe import drop
 from tracker.store import changes, registrations, tasks
@@ -55,6 +55,11 @@ class Intake:
             format=request.format,
             metadata=request.metadata,
         )
+
+    def check_trial(self, request: TrialRequest) -> str:
+        """The URL to be tested, or InputError where no task could be registered with it either."""
+        self._guard.check_url(request.callback_url)
+        return request.callback_url
 
     def _upstream(self, name: str | None, field: str) -> str:
         self._settings.must_have_upstreams()

@@ -84,6 +84,16 @@ class RegistrationRequest(BaseModel):
     )
 
 
+class TrialRequest(BaseModel):
+    """Send `callback.test` to this URL now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    callback_url: Annotated[str, Field(max_length=2048), AfterValidator(_clean)] = Field(
+        description="Where to POST the test."
+    )
+
+
 def parse(document: object, *, where: str = "") -> RegistrationRequest:
     """A registration from JSON that was read already; raises InputError naming the field under `where`."""
     try:

@@ -10,7 +10,9 @@ from tracker.model.deliveries import (
     Outcome,
     Outgoing,
     Phase,
+    Trial,
 )
+from tracker.model.endpoints import EndpointHealth, EndpointState
 from tracker.model.tasks import (
     ENDS,
     NO_STREAK,
@@ -36,6 +38,8 @@ __all__ = [
     "Change",
     "Delivery",
     "DeliveryStatus",
+    "EndpointHealth",
+    "EndpointState",
     "Event",
     "EventKind",
     "MessageType",
@@ -50,4 +54,5 @@ __all__ = [
     "Status",
     "Streak",
     "Task",
+    "Trial",
 ]

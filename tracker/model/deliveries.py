@@ -130,3 +130,15 @@ class Outcome:
     """The receiver said 410: this callback wants nothing more."""
     spent: bool = True
     """False where the fault was ours, so that it costs the receiver none of its attempts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What came of sending `callback.test` to a URL."""
+
+    message_id: str
+    outcome: Outcome
+    clock_skew: timedelta | None
+    """How far the receiver's clock is ahead of ours, by its Date header; None where it sends none."""
+    certificate_left: timedelta | None
+    """How long the receiver's certificate is still valid; None without TLS."""

@@ -80,7 +80,7 @@ class Receiver:
             await PlainTextResponse("post messages here\n", status_code=405)(scope, receive, send)
             return
         try:
-            arrival = self._judge(request, await _body(request))
+            arrival = self._judge(request, await read_body(request))
         except ClientDisconnect:
             return
         await self._remember(arrival)
@@ -131,13 +131,17 @@ def find_problem(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[s
         return "webhook-id or webhook-timestamp is missing"
     if not re.fullmatch("[0-9]{1,12}", timestamp):
         return "webhook-timestamp is no whole number"
-    if abs(int(timestamp) - now.timestamp()) > TOLERANCE.total_seconds():
-        return "webhook-timestamp is too far from now"
+    ahead = int(timestamp) - now.timestamp()
+    if abs(ahead) > TOLERANCE.total_seconds():
+        where = "in the future" if ahead > 0 else "old"
+        return f"webhook-timestamp is too far from now: {abs(ahead):.0f} s {where}"
     signed = f"{message_id}.{timestamp}.".encode() + body
     given = [entry.removeprefix("v1,") for entry in headers.get("webhook-signature", "").split() if entry[:3] == "v1,"]
     if any(hmac.compare_digest(_sign(secret, signed), one.encode()) for secret in secrets for one in given):
         return None
-    return "webhook-signature fits none of the secrets"
+    if not given:
+        return "webhook-signature is missing, or none of it is v1"
+    return "webhook-signature fits none of the secrets: another secret, or the body or a header was changed"
 
 
 def _sign(secret: str, signed: bytes) -> bytes:
@@ -148,7 +152,7 @@ def _sign(secret: str, signed: bytes) -> bytes:
     return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The body, cut where no message of ours can be so long."""
     body = bytearray()
     async for chunk in request.stream():

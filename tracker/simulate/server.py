@@ -1,4 +1,4 @@
-"""Serves an ASGI app on loopback inside the running event loop."""
+"""Serves an ASGI app, on loopback unless told otherwise, inside the running event loop."""
 
 import asyncio
 import contextlib
@@ -28,12 +28,13 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve_app(app: ASGIApp, *, port: int = 0) -> AsyncIterator[str]:
-    """Serve on 127.0.0.1 while the context lasts, and yield the base URL, without a slash at its end.
+async def serve_app(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve on an address of this machine while the context lasts, and yield the base URL, without a slash at its end.
 
     Port 0 takes a free one; a port in use raises OSError.
     """
-    listener = socket.create_server(("127.0.0.1", port))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family)
     config = uvicorn.Config(
         app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=2
     )
@@ -44,7 +45,8 @@ async def serve_app(app: ASGIApp, *, port: int = 0) -> AsyncIterator[str]:
         await server.ready.wait()
         if serving.done():
             raise OSError("the server ended before it was ready")
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        named = f"[{host}]" if ":" in host else host
+        yield f"http://{named}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving

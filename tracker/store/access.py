@@ -119,6 +119,12 @@ def signing_secrets(connection: Connection, owners: Collection[str], *, now: dat
     return found
 
 
+def secrets_of(connection: Connection, owner: str, *, now: datetime, fresh: str) -> list[str]:
+    """What signs for an owner just now, newest first; `fresh` becomes its secret when there is none yet."""
+    current_secret(connection, owner, now=now, fresh=fresh)
+    return signing_secrets(connection, [owner], now=now)[owner]
+
+
 def _hash(presented: str) -> str:
     return hashlib.sha256(presented.encode()).hexdigest()
 

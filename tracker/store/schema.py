@@ -133,10 +133,12 @@ event = Table(
     Column("upstream_status", Text),
     Column("progress", Integer),
     Column("note", Text),
+    Column("transaction_id", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("task_key", "sequence"),
     _word_check("event", EventKind),
     _word_check("from_status", Status, optional=True),
     _word_check("to_status", Status, optional=True),
+    Index("event_feed", "transaction_id", "key"),
     # Readers go on after the last key they have: none may be used twice, even when the newest rows were forgotten.
     sqlite_autoincrement=True,
 )
@@ -164,7 +166,16 @@ endpoint = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("origin", Text, nullable=False, unique=True),
     _moment("created_at", required=True),
-)
+    Column("state", Text, nullable=False, server_default="active"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    _moment("failing_since"),
+    Column("probes", Integer, nullable=False, server_default="0"),
+    _moment("paused_until"),
+    Column("reason", Text),
+    _moment("last_success_at"),
+    Index("endpoint_paused", "paused_until", sqlite_where=text("state = 'paused'"),
+          postgresql_where=text("state = 'paused'")),
+)  # fmt: skip
 
 delivery = Table(
     "delivery",

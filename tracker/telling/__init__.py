@@ -7,9 +7,10 @@ from tracker.telling.shapes import (
     EventAnswer,
     TaskAnswer,
     TaskWithObject,
+    TrialAnswer,
     UpstreamAnswer,
 )
-from tracker.telling.translation import tell_event, tell_token
+from tracker.telling.translation import tell_event, tell_token, tell_trial
 
 __all__ = [
     "DeliveryAnswer",
@@ -17,9 +18,11 @@ __all__ = [
     "EventAnswer",
     "TaskAnswer",
     "TaskWithObject",
+    "TrialAnswer",
     "UpstreamAnswer",
     "tell_event",
     "tell_token",
+    "tell_trial",
     "told_deliveries",
     "told_tasks",
     "told_upstreams",

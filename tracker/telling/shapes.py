@@ -101,6 +101,24 @@ class DeliveryWithAttempts(DeliveryAnswer):
     attempts: list[AttemptAnswer]
 
 
+class TrialAnswer(TypedDict):
+    """What came of sending `callback.test` to a URL."""
+
+    delivered: Annotated[bool, Field(description="Whether the receiver answered 2xx.")]
+    status_code: int | None
+    phase: Annotated[str | None, Field(description="Where it broke: dns, connect, tls, send, headers or body.")]
+    error: Annotated[str | None, Field(description="A class of error: timeout, refused, blocked, status …")]
+    detail: str | None
+    blocked_by: Annotated[str | None, Field(description="Why the URL may not be called, where that is so.")]
+    duration_ms: int
+    response: Annotated[str | None, Field(description="The beginning of what the receiver answered.")]
+    message_id: Annotated[str, Field(description="The `webhook-id` that was sent.", examples=["msg_5f0c…"])]
+    clock_skew_seconds: Annotated[
+        int | None, Field(description="How far the receiver's clock is ahead, by its Date header; null without one.")
+    ]
+    tls_days_left: Annotated[int | None, Field(description="How long its certificate is valid; null without TLS.")]
+
+
 class UpstreamAnswer(TypedDict):
     """How an upstream is configured, and how it is doing; nulls where only tasks name it."""
 

@@ -1,10 +1,11 @@
 """From the store's values to JSON: a function for each thing that is told."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Literal, cast
 
 from tracker.config import UpstreamSettings
-from tracker.model import Callback, DeliveryStatus, MessageType, Status, Task
+from tracker.model import Callback, DeliveryStatus, MessageType, Status, Task, Trial
 from tracker.moments import rfc3339
 from tracker.store.access import TokenLine
 from tracker.store.messages import AttemptLine, DeliveryLine
@@ -17,8 +18,12 @@ from tracker.telling.shapes import (
     EventAnswer,
     TaskAnswer,
     TokenAnswer,
+    TrialAnswer,
     UpstreamAnswer,
 )
+
+_MILLISECOND = timedelta(milliseconds=1)
+_BLOCKED = "The operator's rules do not let this URL be called: it, or what its name stands for, is no public address."
 
 
 def tell_task(task: Task, callbacks: Sequence[Callback]) -> TaskAnswer:
@@ -103,6 +108,24 @@ def tell_attempt(line: AttemptLine) -> AttemptAnswer:
         "detail": line.detail,
         "response": line.response,
         "next_attempt_at": rfc3339(line.next_attempt_at),
+    }
+
+
+def tell_trial(trial: Trial) -> TrialAnswer:
+    """A test of a URL; never says which address a name stands for."""
+    outcome, skew, left = trial.outcome, trial.clock_skew, trial.certificate_left
+    return {
+        "delivered": outcome.delivered,
+        "status_code": outcome.status_code,
+        "phase": outcome.phase,
+        "error": outcome.error,
+        "detail": outcome.detail,
+        "blocked_by": _BLOCKED if outcome.error == "blocked" else None,
+        "duration_ms": round(outcome.duration / _MILLISECOND),
+        "response": outcome.response,
+        "message_id": trial.message_id,
+        "clock_skew_seconds": None if skew is None else round(skew.total_seconds()),
+        "tls_days_left": None if left is None else left.days,
     }
 
 

@@ -3,13 +3,15 @@
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
 from tracker.clock import Clock
 from tracker.http import Answer, Client, ExchangeError, exchange, parse_retry_after
-from tracker.model import Delivery, Outcome
+from tracker.model import Outcome
 from tracker.webhooks.signing import sign
 
 _GONE = 410
@@ -21,8 +23,35 @@ _BODY_GRACE = timedelta(seconds=2)
 _log = structlog.get_logger(__name__)
 
 
+class Message(Protocol):
+    """What is sent: a delivery, or a test."""
+
+    @property
+    def id(self) -> str:
+        """`msg_…`."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Where to."""
+        ...
+
+    @property
+    def body(self) -> str:
+        """Byte for byte."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt: what came of it, and the answer where there was one."""
+
+    outcome: Outcome
+    answer: Answer | None = None
+
+
 class Sender:
-    """Sends deliveries through a guarded client; `timeout` bounds a whole attempt."""
+    """Sends messages through a guarded client; `timeout` bounds a whole attempt."""
 
     def __init__(self, client: Client, *, version: str, timeout: timedelta, clock: Clock) -> None:
         self._client = client
@@ -30,44 +59,35 @@ class Sender:
         self._timeout = timeout
         self._clock = clock
 
-    async def send(self, delivery: Delivery, secrets: Sequence[str]) -> Outcome:
+    async def send(self, message: Message, secrets: Sequence[str]) -> Outcome:
         """Make one attempt, signed with every secret; whatever the receiver does is an outcome, never an error."""
+        return (await self.attempt(message, secrets)).outcome
+
+    async def attempt(self, message: Message, secrets: Sequence[str]) -> Attempt:
+        """The same, with the answer itself."""
         started = time.monotonic()
         try:
-            answer = await self._post(delivery, secrets)
+            answer = await self._post(message, secrets)
         except ExchangeError as fault:
-            return Outcome(
-                delivered=False,
-                duration=_since(started),
-                phase=fault.phase,
-                error=fault.error,
-                detail=fault.detail,
-                spent=fault.error != "local",
-            )
+            return Attempt(outcome=_broken(fault, _since(started)))
         except Exception as fault:  # noqa: BLE001 - our own mistake must not stop the other deliveries
-            _log_fault(delivery, fault)
-            return Outcome(
-                delivered=False,
-                duration=_since(started),
-                error="internal",
-                detail="the attempt could not be made; this is the tracker's fault",
-                spent=False,
-            )
-        return self._judged(answer, _since(started))
+            _log_fault(message, fault)
+            return Attempt(outcome=_faulted(_since(started)))
+        return Attempt(outcome=self._judged(answer, _since(started)), answer=answer)
 
-    async def _post(self, delivery: Delivery, secrets: Sequence[str]) -> Answer:
-        body = delivery.body.encode()
+    async def _post(self, message: Message, secrets: Sequence[str]) -> Answer:
+        body = message.body.encode()
         timestamp = int(self._clock().timestamp())
         return await exchange(
             self._client,
             method="POST",
-            url=delivery.url,
+            url=message.url,
             headers={
                 "content-type": "application/json",
                 "user-agent": self._user_agent,
-                "webhook-id": delivery.id,
+                "webhook-id": message.id,
                 "webhook-timestamp": str(timestamp),
-                "webhook-signature": sign(secrets, delivery.id, timestamp, body),
+                "webhook-signature": sign(secrets, message.id, timestamp, body),
             },
             content=body,
             deadline=self._timeout,
@@ -89,6 +109,27 @@ class Sender:
         )
 
 
+def _broken(fault: ExchangeError, duration: timedelta) -> Outcome:
+    return Outcome(
+        delivered=False,
+        duration=duration,
+        phase=fault.phase,
+        error=fault.error,
+        detail=fault.detail,
+        spent=fault.error != "local",
+    )
+
+
+def _faulted(duration: timedelta) -> Outcome:
+    return Outcome(
+        delivered=False,
+        duration=duration,
+        error="internal",
+        detail="the attempt could not be made; this is the tracker's fault",
+        spent=False,
+    )
+
+
 def _since(started: float) -> timedelta:
     return timedelta(seconds=time.monotonic() - started)
 
@@ -107,7 +148,7 @@ def _excerpt(body: bytes) -> str:
     return text.encode()[:_MOST_KEPT].decode("utf-8", "ignore")
 
 
-def _log_fault(delivery: Delivery, fault: Exception) -> None:
+def _log_fault(message: Message, fault: Exception) -> None:
     # Where it happened, without the text and the local variables: those may hold a secret.
     where = "".join(traceback.format_tb(fault.__traceback__))
-    _log.error("attempt_faulted", delivery_id=delivery.id, fault=type(fault).__name__, where=where)
+    _log.error("attempt_faulted", delivery_id=message.id, fault=type(fault).__name__, where=where)

@@ -341,7 +341,7 @@ class TestOutages:
     async def test_an_outcome_is_kept_while_the_database_is_away(
         self, post: Post, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tracker.courier._WRITE_AGAIN_AFTER", 0.0)
+        monkeypatch.setattr("tracker.courier.courier._WRITE_AGAIN_AFTER", 0.0)
         post.pending(1, GOOD)
         database = post.world.database
         assert isinstance(database, FlakyDatabase)

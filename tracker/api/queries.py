@@ -4,7 +4,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -52,6 +52,7 @@ def _moment(value: object) -> datetime:
 Text = Annotated[str, AfterValidator(_clean)]
 TaskId = Annotated[Text, Field(description="The tracker's own id of the task: `tsk_…`.")]
 DeliveryId = Annotated[Text, Field(description="The id of the delivery: `msg_…`.")]
+EndpointId = Annotated[Text, Field(description="The id of the endpoint: `end_…`.")]
 Instant = Annotated[datetime, BeforeValidator(_moment)]
 
 
@@ -96,6 +97,23 @@ class DeliveryQuery(_Page):
     """Which deliveries to list."""
 
     status: DeliveryStatus | None = Field(default=None, description="Where the message stands.")
+
+
+class EndpointQuery(_Page):
+    """Which endpoints to list."""
+
+
+class RedeliveryRequest(BaseModel):
+    """Which messages to send again; all that is given must match."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: Text | None = Field(
+        default=None, max_length=2048, description="Those for this endpoint: its `end_…` or its address."
+    )
+    status: Literal["dead", "delivered"] = Field(default="dead", description="Those that stand like this.")
+    since: Instant | None = Field(default=None, description="Made at or after; UTC unless it says otherwise.")
+    until: Instant | None = Field(default=None, description="Made before.")
 
 
 def next_cursor(kind: str, keys: Sequence[int], limit: int) -> str | None:

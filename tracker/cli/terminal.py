@@ -29,7 +29,9 @@ COLOURS = {
     "dead": "red",
     "superseded": "bright_black",
     "ok": "green",
+    "active": "green",
     "paused": "red",
+    "disabled": "red",
     "not_configured": "red",
 }
 

@@ -200,15 +200,17 @@ def _change(connection: Connection, key: int, before: EndpointHealth, after: End
     if after.state is not before.state:
         # Hold what waits for an endpoint that rests, or let it all go now; what is out settles by itself.
         due = now if after.state is EndpointState.ACTIVE else now + HELD_FOR
-        if before.state is EndpointState.ACTIVE or after.state is EndpointState.ACTIVE:
-            _move(connection, _waiting(delivery.c.endpoint_key == key), due)
+        _move(connection, _waiting(delivery.c.endpoint_key == key), due)
 
 
 def hold_again(connection: Connection, *, now: datetime, limit: int) -> int:
     """Hold what would come due although its endpoint rests; returns how many there were, at most `limit`."""
     asleep = select(endpoint.c.key).where(endpoint.c.state != EndpointState.ACTIVE)
     soon = delivery.c.next_attempt_at <= now + HELD_FOR / 7
-    return _move(connection, _waiting(soon, delivery.c.endpoint_key.in_(asleep)).limit(limit), now + HELD_FOR)
+    late = _waiting(soon, delivery.c.endpoint_key.in_(asleep)).limit(limit)
+    if connection.execute(late.limit(1)).one_or_none() is None:
+        return 0
+    return _move(connection, late, now + HELD_FOR)
 
 
 def first_due(connection: Connection, keys: Collection[int], *, now: datetime) -> dict[int, datetime]:

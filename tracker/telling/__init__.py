@@ -4,20 +4,23 @@ from tracker.telling.reading import told_deliveries, told_tasks, told_upstreams,
 from tracker.telling.shapes import (
     DeliveryAnswer,
     DeliveryWithAttempts,
+    EndpointAnswer,
     EventAnswer,
     TaskAnswer,
     TaskWithObject,
     UpstreamAnswer,
 )
-from tracker.telling.translation import tell_event, tell_token
+from tracker.telling.translation import tell_endpoint, tell_event, tell_token
 
 __all__ = [
     "DeliveryAnswer",
     "DeliveryWithAttempts",
+    "EndpointAnswer",
     "EventAnswer",
     "TaskAnswer",
     "TaskWithObject",
     "UpstreamAnswer",
+    "tell_endpoint",
     "tell_event",
     "tell_token",
     "told_deliveries",

@@ -21,7 +21,8 @@ COLUMNS = columns(
     "last_error",
     "next_attempt_at",
     "created_at",
-    wide=("id", "upstream", "created_at"),
+    "why",
+    wide=("id", "upstream", "created_at", "why"),
 )
 
 

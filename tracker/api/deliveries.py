@@ -3,13 +3,14 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from tracker.api.answer import Answer
 from tracker.api.auth import Reader, Writer
-from tracker.api.openapi import answers
+from tracker.api.bodies import read_json
+from tracker.api.openapi import ONE_REDELIVERY, answers
 from tracker.api.ports import Ports
-from tracker.api.queries import DeliveryId, DeliveryQuery, RedeliveryRequest, next_cursor, read_cursor
+from tracker.api.queries import DeliveryId, DeliveryQuery, next_cursor, read_cursor, read_redelivery
 from tracker.api.shapes import DeliveryPage, Redelivered, WholeDelivery
 from tracker.errors import NotFoundError
 from tracker.intake import Caller
@@ -74,13 +75,15 @@ async def redeliver_one(id_: Annotated[DeliveryId, Path(alias="id")], ports: Por
 @router.post(
     "/redeliver",
     summary="Send all messages again that match",
-    responses=answers(Redelivered, fails=(404, 422)),
+    responses=answers(Redelivered, fails=(404, 413, 422)),
+    openapi_extra=ONE_REDELIVERY,
 )
-async def redeliver_all(wanted: RedeliveryRequest, ports: Ports, caller: Writer) -> Response:
+async def redeliver_all(request: Request, ports: Ports, caller: Writer) -> Response:
     """Messages for the caller's callbacks, dead ones unless it says otherwise.
 
     Those whose body was tidied away, or whose callback is gone, are left out.
     """
+    wanted = read_redelivery(await read_json(request))
     owner, key = caller.only_owner, None
     if wanted.endpoint is not None:
         look = partial(receivers.get, given=wanted.endpoint, owner=owner)

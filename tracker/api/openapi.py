@@ -6,6 +6,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from tracker.api.problems import title_of
+from tracker.api.queries import RedeliveryRequest
 from tracker.api.shapes import Problem
 from tracker.intake import LARGEST_BATCH, RegistrationRequest
 
@@ -24,6 +25,7 @@ def _schemas() -> dict[str, Any]:
         [
             ("problem", "serialization", TypeAdapter(Problem)),
             ("registration", "validation", TypeAdapter(RegistrationRequest)),
+            ("redelivery", "validation", TypeAdapter(RedeliveryRequest)),
         ],
         ref_template=_PLACE,
     )
@@ -67,6 +69,7 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
+ONE_REDELIVERY = _body({"$ref": _PLACE.format(model="RedeliveryRequest")})
 ONE_REGISTRATION = _body(_REGISTRATION)
 MANY_REGISTRATIONS = _body(
     {

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tracker.errors import InputError
-from tracker.intake.requests import unfit
+from tracker.intake.requests import explain, unfit
 from tracker.model import DeliveryStatus, Status
 from tracker.store.tasks import Filter
 
@@ -114,6 +114,14 @@ class RedeliveryRequest(BaseModel):
     status: Literal["dead", "delivered"] = Field(default="dead", description="Those that stand like this.")
     since: Instant | None = Field(default=None, description="Made at or after; UTC unless it says otherwise.")
     until: Instant | None = Field(default=None, description="Made before.")
+
+
+def read_redelivery(document: object) -> RedeliveryRequest:
+    """The request in a document; raises InputError naming the field."""
+    try:
+        return RedeliveryRequest.model_validate(document)
+    except ValidationError as error:
+        raise explain(error.errors(include_url=False)[0]) from None
 
 
 def next_cursor(kind: str, keys: Sequence[int], limit: int) -> str | None:

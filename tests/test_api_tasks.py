@@ -228,6 +228,7 @@ async def test_the_deliveries_of_a_task_are_told_with_every_attempt(api: Api) ->
         "next_attempt_at": None,
         "created_at": "2026-11-22T08:00:00.000Z",
         "settled_at": "2026-11-22T08:00:05.000Z",
+        "why": "delivered at 2026-11-22T08:00:05.000Z",
     }
     assert [(made["attempt"], made["outcome"], made["status_code"]) for made in attempts] == [
         (1, "failed", 500),

@@ -77,6 +77,7 @@ async def test_both_sides_tell_the_same(tmp_path: Path) -> None:
             ("show", added["id"]),
             ("history", "1"),
             ("deliveries",),
+            ("endpoints",),
             ("deliveries", "1", "--status", "pending"),
             ("add", "1", "--callback", HOOK),
             ("refresh", "2"),

@@ -29,9 +29,10 @@ from structlog.testing import capture_logs
 
 from tracker.config import CallbackSettings
 from tracker.courier import Courier, Ports
+from tracker.courier.slots import Slots
 from tracker.metrics import Metrics
 from tracker.model import Delivery, Outcome, Status
-from tracker.store import access
+from tracker.store import access, endpoints
 from tracker.store.database import Work
 from tracker.webhooks.signing import new_secret
 
@@ -41,6 +42,12 @@ T = TypeVar("T")
 GOOD = "https://good.example/hook"
 HOLE = "https://hole.example/hook"
 HOLE_ENDPOINT = "https://hole.example:443"
+COPIES = """INSERT INTO delivery (id, task_key, callback_key, endpoint_key, sequence, message_type, body,
+            next_attempt_at, created_at)
+            SELECT 'msg_' || n.i, d.task_key, d.callback_key, d.endpoint_key, 1000 + n.i, d.message_type,
+            d.body, d.next_attempt_at, d.created_at FROM delivery d JOIN task t ON t.key = d.task_key,
+            (WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < :number) SELECT i FROM s) n
+            WHERE t.task_id = :task"""
 
 
 @dataclass
@@ -337,11 +344,166 @@ class TestRoom:
             hole.set()
 
 
+class TestHealth:
+    async def pause(self, post: Post, number: int = 1) -> None:
+        """Messages to a receiver that fails until it is paused."""
+        post.pending(number, GOOD)
+        post.sender.script.extend([failed(None, error="timeout")] * 5)
+        for _ in range(5):
+            post.world.clock.advance(15)
+            post.world.sql("UPDATE delivery SET next_attempt_at = '2027-01-01 00:00:00.000Z'")
+            moment = post.world.clock().strftime("%Y-%m-%d %H:%M:%S.000Z")
+            post.world.sql(
+                """UPDATE delivery SET next_attempt_at = :now
+                   WHERE key = (SELECT key FROM delivery ORDER BY attempt, key LIMIT 1)""",
+                now=moment,
+            )
+            assert await post.courier.run_once() == 1
+
+    def state(self, post: Post) -> str:
+        return str(post.world.column("SELECT state FROM endpoint")[0])
+
+    async def test_a_receiver_that_fails_is_paused_and_the_log_says_so(self, post: Post) -> None:
+        with capture_logs() as logs:
+            await self.pause(post, 10)
+
+        (line,) = [line for line in logs if line["event"] == "endpoint_paused"]
+        assert line["reason"] == "5 failures in a row, the last one: timeout"
+        assert self.state(post) == "paused"
+        assert await post.courier.run_once() == 0
+
+    async def test_a_probe_that_fails_costs_the_message_nothing(self, world: World) -> None:
+        post = Post(world, {"retry_schedule": "0s,5s"})
+        await self.pause(post, 5)
+        before = world.column("SELECT failures FROM delivery ORDER BY key")
+        for wait in (31, 61, 121, 241, 301):
+            world.clock.advance(wait)
+            post.sender.script.append(failed(None, error="timeout"))
+            assert await post.courier.run_once() == 1, "one probe"
+
+        assert world.column("SELECT failures FROM delivery ORDER BY key") == before
+        assert set(post.statuses()) == {"pending"}
+
+    async def test_five_thousand_that_waited_go_out_slowly_at_first(self, world: World) -> None:
+        post = Post(world, {"max_in_flight_per_endpoint": 8})
+        await self.pause(post, 5)
+        world.sql(COPIES, task=f"{GOOD} 0", number=4995)
+        world.clock.advance(31)
+        sizes: list[int] = []
+        take = post.courier._slots.take  # noqa: SLF001
+        give_back = post.courier._slots.give_back  # noqa: SLF001
+        out: set[int] = set()
+
+        def taken(delivery: Delivery) -> None:
+            take(delivery)
+            out.add(delivery.key)
+            sizes.append(len(out))
+
+        def returned(delivery: Delivery) -> None:
+            out.discard(delivery.key)
+            give_back(delivery)
+
+        post.courier._slots.take, post.courier._slots.give_back = taken, returned  # type: ignore[method-assign]  # noqa: SLF001
+
+        with capture_logs() as logs:
+            assert await post.courier.run_once() == 5000
+
+        assert "endpoint_recovered" in [line["event"] for line in logs]
+        assert max(sizes) == 8
+        assert sizes[:16] == [1, 1, 1, 2, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8], "the probe, then 1, 2, 4, 8 at once"
+        assert set(post.statuses()) == {"delivered"}
+        assert self.state(post) == "active"
+
+    async def test_one_that_was_opened_by_hand_starts_slowly_too(self, world: World) -> None:
+        post = Post(world)
+        post.pending(8, GOOD)
+        (key,) = world.column("SELECT key FROM endpoint")
+        world.write(partial(endpoints.disable, key=key, reason="by hand", now=world.clock()))
+        assert await post.courier.run_once() == 0
+        world.write(partial(endpoints.enable, key=key, now=world.clock()))
+
+        claimed = await post.courier._claim()  # noqa: SLF001
+
+        assert len(claimed) == 1
+
+    async def test_410_of_the_last_callback_is_told_as_the_end_of_the_endpoint(self, post: Post) -> None:
+        post.pending(1, GOOD)
+        post.sender.script.append(failed(410))
+
+        with capture_logs() as logs:
+            await post.courier.run_once()
+
+        assert self.state(post) == "disabled"
+        assert "endpoint_disabled" in [line["event"] for line in logs]
+
+    async def test_a_black_hole_with_ten_thousand_messages_costs_a_healthy_claim_two_passes(self, world: World) -> None:
+        post = Post(world)
+        world.pending(want("hole", url=HOLE), want("good", url=GOOD))
+        world.sql(COPIES, task="hole", number=10_000)
+        world.sql(
+            """UPDATE delivery SET next_attempt_at = '2026-11-22 07:00:00.000Z'
+               WHERE task_key = (SELECT key FROM task WHERE task_id = 'hole')"""
+        )
+
+        first = await post.courier._claim()  # noqa: SLF001
+        second = await post.courier._claim()  # noqa: SLF001
+
+        assert {entry.delivery.endpoint for entry in first} == {HOLE_ENDPOINT}
+        assert len(first) == 4
+        assert [entry.delivery.url for entry in second] == [GOOD]
+
+    async def test_once_the_hole_is_paused_its_messages_are_not_even_looked_at(self, world: World) -> None:
+        post = Post(world)
+        world.pending(want("hole", url=HOLE), want("good", url=GOOD))
+        world.sql(COPIES, task="hole", number=10_000)
+        (key,) = world.column("SELECT key FROM endpoint WHERE origin = :origin", origin=HOLE_ENDPOINT)
+        world.write(partial(endpoints.disable, key=key, reason="by hand", now=world.clock()))
+
+        (early,) = world.column(
+            "SELECT count(*) FROM delivery WHERE status = 'pending' AND next_attempt_at < :at",
+            at="2026-11-23 00:00:00.000Z",
+        )
+        (claimed,) = await post.courier._claim()  # noqa: SLF001
+
+        assert claimed.delivery.url == GOOD
+        assert early == 1
+
+
+class TestSlots:
+    def slots(self, **settings: object) -> Slots:
+        return Slots(CallbackSettings(**settings), lambda: 0.0)  # type: ignore[arg-type]
+
+    def test_room_doubles_with_each_round_that_was_delivered(self) -> None:
+        slots = self.slots(max_in_flight_per_endpoint=6)
+        slots.start_slowly("e")
+        rooms = []
+        for _ in range(8):
+            rooms.append(slots.room("e"))
+            slots.learn("e", delivered=True)
+
+        assert rooms == [1, 2, 2, 4, 4, 4, 4, 6]
+
+    def test_a_failure_on_the_way_back_starts_it_again(self) -> None:
+        slots = self.slots()
+        slots.start_slowly("e")
+        slots.learn("e", delivered=True)
+        slots.learn("e", delivered=False)
+
+        assert slots.room("e") == 1
+
+    def test_whoever_woke_it_it_starts_slowly(self) -> None:
+        slots = self.slots()
+        slots.see_resting(["e", "f"])
+        slots.see_resting(["f"])
+
+        assert (slots.room("e"), slots.room("g")) == (1, 4)
+
+
 class TestOutages:
     async def test_an_outcome_is_kept_while_the_database_is_away(
         self, post: Post, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tracker.courier._WRITE_AGAIN_AFTER", 0.0)
+        monkeypatch.setattr("tracker.courier.courier._WRITE_AGAIN_AFTER", 0.0)
         post.pending(1, GOOD)
         database = post.world.database
         assert isinstance(database, FlakyDatabase)

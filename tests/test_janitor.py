@@ -110,6 +110,8 @@ async def test_everything_is_counted(world: World, janitor: Janitor, metrics: Me
         'tracker_deliveries{status="delivered"} 1.0',
         'tracker_deliveries{status="pending"} 1.0',
         "tracker_oldest_due_delivery_seconds 7.0",
+        'tracker_endpoints{state="active"} 1.0',
+        'tracker_endpoints{state="paused"} 0.0',
     ):
         assert line in said.splitlines()
 

@@ -17,6 +17,7 @@ SERIES = {
     "tracker_events_total": {"event"},
     "tracker_deliveries_total": {"outcome"},
     "tracker_deliveries": {"status"},
+    "tracker_endpoints": {"state"},
     "tracker_attempt_duration_seconds": set(),
     "tracker_oldest_due_delivery_seconds": set(),
     "tracker_finish_to_detect_seconds": set(),

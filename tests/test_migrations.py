@@ -196,7 +196,7 @@ def test_partial_indexes_have_the_predicates_that_queries_write(database: Databa
     }
 
     assert database.read_now(predicates) == expected
-    assert len(expected) == 7
+    assert len(expected) == 8
 
 
 def test_both_say_the_same_checks(database: Database) -> None:

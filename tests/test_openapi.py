@@ -29,6 +29,11 @@ FIRST_ANSWERS = {
     ("get", "/v1/deliveries"),
     ("get", "/v1/deliveries/{id}"),
     ("post", "/v1/callbacks/test"),
+    ("post", "/v1/deliveries/{id}/redeliver"),
+    ("post", "/v1/deliveries/redeliver"),
+    ("get", "/v1/endpoints"),
+    ("post", "/v1/endpoints/{id}/enable"),
+    ("post", "/v1/endpoints/{id}/disable"),
     ("get", "/v1/upstreams"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -123,12 +128,20 @@ async def test_real_answers_have_the_shape_that_is_told(api: Api, document: dict
     api.see("1", Status.RUNNING, progress=10, submitted_at=api.clock())
     api.see("1", Status.SUCCEEDED, progress=100, object={"id": "1"}, image_url="https://image.example/1.png")
     api.attempt(delivered=False)
+    api.clock.advance(5)
+    api.attempt(delivered=True)
     (delivery,) = (await api.client.get("/v1/deliveries")).json()["deliveries"]
-    bodies = {"/v1/tasks": {"task_id": "3"}, "/v1/tasks/batch": [{"task_id": "4", "callback_url": HOOK}]}
-    bodies |= {"/v1/callbacks/test": {"callback_url": HOOK}}
+    (endpoint,) = (await api.client.get("/v1/endpoints")).json()["endpoints"]
+    api.use("root", "admin")
+    bodies = {
+        "/v1/deliveries/redeliver": {},
+        "/v1/callbacks/test": {"callback_url": HOOK},
+        "/v1/tasks": {"task_id": "3"},
+        "/v1/tasks/batch": [{"task_id": "4", "callback_url": HOOK}],
+    }
 
     for method, path in sorted(FIRST_ANSWERS, reverse=True):
-        id_ = delivery["id"] if "deliveries/" in path else task["id"]
+        id_ = delivery["id"] if "deliveries/" in path else endpoint["id"] if "endpoints/" in path else task["id"]
         place = path.format(id=id_)
         body = bodies.get(path) if method == "post" else None
         answer = await api.client.request(method, place, json=body)
@@ -154,8 +167,15 @@ def fuzzed(sqlite: Database, clock: FakeClock) -> Any:  # noqa: ANN401 - the lib
 
 
 # An id in a path is any text, so nothing can violate it: only queries and bodies can be wrong.
-WITH_INPUT = [("get", "/v1/deliveries"), ("get", "/v1/tasks"), ("post", "/v1/tasks"), ("post", "/v1/tasks/batch")]
-WITH_INPUT += [("post", "/v1/callbacks/test")]
+WITH_INPUT = [
+    ("get", "/v1/deliveries"),
+    ("post", "/v1/deliveries/redeliver"),
+    ("get", "/v1/endpoints"),
+    ("post", "/v1/callbacks/test"),
+    ("get", "/v1/tasks"),
+    ("post", "/v1/tasks"),
+    ("post", "/v1/tasks/batch"),
+]
 RIGHT, WRONG = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 
 

@@ -8,8 +8,8 @@ import structlog
 from tracker.clock import Clock
 from tracker.config import RetentionSettings
 from tracker.metrics import Metrics
-from tracker.model import DeliveryStatus, Status
-from tracker.store import deliveries, retention, tasks
+from tracker.model import DeliveryStatus, EndpointState, Status
+from tracker.store import deliveries, endpoints, retention, tasks
 from tracker.store.database import Database
 
 log = structlog.get_logger()
@@ -37,6 +37,7 @@ class Janitor:
             (retention.forget_tasks, self._settings.tasks),
         ):
             forgotten += await self._all(partial(forget, ended_before=now - age, limit=_STEP))
+        await self._all(partial(endpoints.hold_again, now=now, limit=_STEP))
         await self._all(partial(retention.shrink, pages=_STEP))
         if forgotten:
             log.info("forgotten", rows=forgotten)
@@ -56,5 +57,8 @@ class Janitor:
         of_deliveries = await self._database.read(tasks.count_deliveries)
         for settled in DeliveryStatus:
             self._metrics.deliveries.labels(str(settled)).set(of_deliveries.get(str(settled), 0))
+        of_endpoints = await self._database.read(endpoints.count_by_state)
+        for state in EndpointState:
+            self._metrics.endpoints.labels(str(state)).set(of_endpoints.get(str(state), 0))
         oldest = await self._database.read(partial(deliveries.oldest_due_seconds, now=self._clock()))
         self._metrics.oldest_due_delivery.set(oldest)

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from tracker.model import DeliveryStatus, Status
+from tracker.model import DeliveryStatus, EndpointState, Status
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
@@ -94,6 +94,9 @@ class Metrics:
             "How long the oldest due message has been waiting; 0 when none is.",
             registry=registry,
         )
+        self.endpoints = Gauge("tracker_endpoints", "Receivers by state.", ["state"], registry=registry)
+        for state in EndpointState:
+            self.endpoints.labels(state=state)
         for status in DeliveryStatus:
             self.deliveries.labels(status=status)
 

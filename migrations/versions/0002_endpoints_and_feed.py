@@ -35,6 +35,13 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'paused'"),
         postgresql_where=sa.text("state = 'paused'"),
     )
+    op.create_index(
+        "delivery_pending",
+        "delivery",
+        ["endpoint_key", "key"],
+        sqlite_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
+    )
     op.add_column("event", sa.Column("transaction_id", sa.BigInteger(), server_default="0", nullable=False))
     if not sqlite:
         # What is there already is older than any reader: it keeps 0.
@@ -46,6 +53,7 @@ def downgrade() -> None:
     """Undo."""
     op.drop_index("event_feed", table_name="event")
     op.drop_column("event", "transaction_id")
+    op.drop_index("delivery_pending", table_name="delivery")
     op.drop_index("endpoint_paused", table_name="endpoint")
     for column in ("last_success_at", "reason", "paused_until", "probes", "failing_since", "failures", "state"):
         op.drop_column("endpoint", column)

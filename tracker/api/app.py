@@ -3,7 +3,7 @@
 from fastapi import FastAPI, Request, Response
 
 from tracker import __version__
-from tracker.api import deliveries, health, problems, registering, tasks, trials, upstreams
+from tracker.api import deliveries, endpoints, health, problems, registering, tasks, trials, upstreams
 from tracker.api.allowance import Allowance
 from tracker.api.answer import Answer
 from tracker.api.auth import Reader, TokenBook
@@ -45,7 +45,7 @@ def create_app(ports: ApiPorts) -> FastAPI:
     app.state.registrar = Registrar(ports.database, ports.intake)
     problems.install(app)
     app.add_middleware(Fence)
-    for calls in (registering, tasks, deliveries, trials, upstreams, health):
+    for calls in (registering, tasks, deliveries, endpoints, trials, upstreams, health):
         app.include_router(calls.router)
     app.add_api_route("/openapi.json", _tell_document, include_in_schema=False)
     return app

@@ -111,7 +111,14 @@ async def _writer(caller: _AnyCaller) -> Caller:
     return caller
 
 
+async def _admin(caller: _AnyCaller) -> Caller:
+    caller.must_be("admin")
+    return caller
+
+
 Reader = Annotated[Caller, Depends(_reader)]
 """A caller who may look."""
 Writer = Annotated[Caller, Depends(_writer)]
 """A caller who may change things."""
+Admin = Annotated[Caller, Depends(_admin)]
+"""A caller who may change what concerns everybody."""

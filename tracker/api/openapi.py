@@ -6,6 +6,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from tracker.api.problems import title_of
+from tracker.api.queries import RedeliveryRequest
 from tracker.api.shapes import Problem
 from tracker.intake import LARGEST_BATCH, RegistrationRequest, TrialRequest
 
@@ -25,6 +26,7 @@ def _schemas() -> dict[str, Any]:
             ("problem", "serialization", TypeAdapter(Problem)),
             ("registration", "validation", TypeAdapter(RegistrationRequest)),
             ("trial", "validation", TypeAdapter(TrialRequest)),
+            ("redelivery", "validation", TypeAdapter(RedeliveryRequest)),
         ],
         ref_template=_PLACE,
     )
@@ -68,6 +70,7 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
+ONE_REDELIVERY = _body({"$ref": _PLACE.format(model="RedeliveryRequest")})
 ONE_REGISTRATION = _body(_REGISTRATION)
 ONE_TRIAL = _body({"$ref": _PLACE.format(model="TrialRequest")})
 MANY_REGISTRATIONS = _body(

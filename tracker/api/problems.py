@@ -86,8 +86,7 @@ async def _tell(request: Request, error: Exception) -> Response:
         case NotFoundError() | ConflictError():
             answer = problem(error.http_status, str(error))
         case ThrottledError():
-            headers = {"Retry-After": str(error.retry_after)}
-            answer = problem(error.http_status, str(error), headers=headers)
+            answer = problem(error.http_status, str(error), headers={"Retry-After": str(error.retry_after)})
         case UnavailableError():
             # Its own text may name hosts and files, which are nobody's business but the operator's.
             answer = problem(503, "the database is out of reach; try again in a second", headers={"Retry-After": "1"})

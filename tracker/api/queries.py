@@ -4,12 +4,12 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tracker.errors import InputError
-from tracker.intake.requests import unfit
+from tracker.intake.requests import explain, unfit
 from tracker.model import DeliveryStatus, Status
 from tracker.store.tasks import Filter
 
@@ -58,6 +58,7 @@ TaskId = Annotated[
     ),
 ]
 DeliveryId = Annotated[Text, Field(description="The id of the delivery: `msg_…`.")]
+EndpointId = Annotated[Text, Field(description="The id of the endpoint: `end_…`.")]
 Instant = Annotated[datetime, BeforeValidator(_moment)]
 
 
@@ -102,6 +103,31 @@ class DeliveryQuery(_Page):
     """Which deliveries to list."""
 
     status: DeliveryStatus | None = Field(default=None, description="Where the message stands.")
+
+
+class EndpointQuery(_Page):
+    """Which endpoints to list."""
+
+
+class RedeliveryRequest(BaseModel):
+    """Which messages to send again; all that is given must match."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: Text | None = Field(
+        default=None, max_length=2048, description="Those for this endpoint: its `end_…` or its address."
+    )
+    status: Literal["dead", "delivered"] = Field(default="dead", description="Those that stand like this.")
+    since: Instant | None = Field(default=None, description="Made at or after; UTC unless it says otherwise.")
+    until: Instant | None = Field(default=None, description="Made before.")
+
+
+def read_redelivery(document: object) -> RedeliveryRequest:
+    """The request in a document; raises InputError naming the field."""
+    try:
+        return RedeliveryRequest.model_validate(document)
+    except ValidationError as error:
+        raise explain(error.errors(include_url=False)[0]) from None
 
 
 def next_cursor(kind: str, keys: Sequence[int], limit: int) -> str | None:

@@ -5,7 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic reads the one in `typing` only from Python 3.12 on
 
-from tracker.telling import DeliveryAnswer, DeliveryWithAttempts, EventAnswer, TaskAnswer, UpstreamAnswer
+from tracker.telling import (
+    DeliveryAnswer,
+    DeliveryWithAttempts,
+    EndpointAnswer,
+    EventAnswer,
+    TaskAnswer,
+    UpstreamAnswer,
+)
 
 
 class FieldProblem(TypedDict):
@@ -74,6 +81,19 @@ class DeliveryPage(TypedDict):
     """Deliveries, newest first."""
 
     deliveries: list[DeliveryAnswer]
+    next_cursor: Annotated[str | None, Field(description="Where to go on; null at the end.")]
+
+
+class Redelivered(TypedDict):
+    """What became of the wish to send all that match again."""
+
+    redelivered: Annotated[int, Field(description="How many are due again.")]
+
+
+class EndpointPage(TypedDict):
+    """Endpoints, newest first."""
+
+    endpoints: list[EndpointAnswer]
     next_cursor: Annotated[str | None, Field(description="Where to go on; null at the end.")]
 
 

@@ -1,10 +1,10 @@
 """A tracker reached through its database, whether a daemon runs or not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
-from tracker.cli.protocol import Document, Entry, Selection, at
+from tracker.cli.protocol import Again, Document, Entry, Selection, at
 from tracker.clock import utc_now
 from tracker.config import Settings
 from tracker.errors import InputError
@@ -13,10 +13,11 @@ from tracker.intake import LARGEST_BATCH, Intake, parse
 from tracker.intake.callers import LOCAL
 from tracker.intake.intake import visible
 from tracker.model import DeliveryStatus, Status, Task
-from tracker.store import messages, tasks
+from tracker.store import endpoints, messages, receivers, tasks
 from tracker.store.database import Connection, Database, sqlite_file
+from tracker.store.redelivery import Matching, redeliver, redeliver_matching
 from tracker.store.registrations import Wanted
-from tracker.telling import tell_event, told_deliveries, told_tasks, told_upstreams, told_with_attempts
+from tracker.telling import tell_endpoint, tell_event, told_deliveries, told_tasks, told_upstreams, told_with_attempts
 
 _PAGE = 500
 """Rows at a time: a statement takes only so many keys."""
@@ -129,6 +130,55 @@ class LocalTracker:
         from tracker.cli.pinging import ping
 
         return ping(url, owner or LOCAL.owner, self._settings.callbacks, self._database)
+
+    def redeliver(self, id_: str) -> Document:
+        """Send a message again; a running daemon finds it within a second."""
+
+        def work(connection: Connection) -> list[messages.DeliveryLine]:
+            redeliver(connection, id_, owner=None, now=utc_now())
+            line = messages.get(connection, id_, owner=None)
+            return [line] if line else []
+
+        lines = self._database.write_now(work)
+        return _documents(self._database.read_now(partial(told_with_attempts, found=lines)))[0] | {
+            "body": lines[0].body
+        }
+
+    def redeliver_matching(self, wanted: Again) -> int:
+        """Send all again that match, a bounded step at a time."""
+        key = None
+        if wanted.endpoint is not None:
+            key = self._database.read_now(partial(receivers.get, given=wanted.endpoint, owner=None)).key
+        status = DeliveryStatus(wanted.status or DeliveryStatus.DEAD)
+        matching = Matching(endpoint_key=key, status=status, since=wanted.since, until=wanted.until)
+        count = 0
+        after: int | None = 0
+        while after is not None:
+            work = partial(redeliver_matching, matching=matching, owner=None, now=utc_now(), after=after)
+            step = self._database.write_now(work)
+            count, after = count + step.redelivered, step.after
+        return count
+
+    def endpoints(self, *, limit: int) -> list[Document]:
+        """How the newest receivers are doing."""
+        found = self._database.read_now(partial(receivers.page, owner=None, limit=limit))
+        return _documents([tell_endpoint(line) for line in found])
+
+    def enable(self, endpoint: str) -> Document:
+        """Send to an endpoint again."""
+        return self._change(endpoint, partial(endpoints.enable, now=utc_now()))
+
+    def disable(self, endpoint: str) -> Document:
+        """Send an endpoint nothing."""
+        reason = f"disabled by {LOCAL.owner}"
+        return self._change(endpoint, partial(endpoints.disable, reason=reason, now=utc_now()))
+
+    def _change(self, endpoint: str, change: Callable[[Connection, int], None]) -> Document:
+        def work(connection: Connection) -> receivers.EndpointLine:
+            change(connection, receivers.get(connection, endpoint, owner=None).key)
+            return receivers.get(connection, endpoint, owner=None)
+
+        return dict(tell_endpoint(self._database.write_now(work)))
 
     def upstreams(self) -> list[Document]:
         """How each upstream is doing, and those that tasks name but nobody configured."""

@@ -38,6 +38,16 @@ class Selection:
     limit: int = 50
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Which messages to send again; None asks for all, but dead ones only."""
+
+    endpoint: str | None = None
+    status: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class Tracker(Protocol):
     """Raises TrackerError for whatever a person can do something about."""
 
@@ -75,6 +85,26 @@ class Tracker(Protocol):
 
     def ping(self, url: str, owner: str | None) -> Document:
         """Send a test to a URL, signed for this owner (ours otherwise); tell what came of it."""
+        ...
+
+    def redeliver(self, id_: str) -> Document:
+        """Send a message again; the answer is the delivery as it is then."""
+        ...
+
+    def redeliver_matching(self, wanted: Again) -> int:
+        """Send all again that match; returns how many those are."""
+        ...
+
+    def endpoints(self, *, limit: int) -> list[Document]:
+        """How the newest receivers are doing."""
+        ...
+
+    def enable(self, endpoint: str) -> Document:
+        """Send to an endpoint again; the answer is the endpoint as it is then."""
+        ...
+
+    def disable(self, endpoint: str) -> Document:
+        """Send an endpoint nothing; the answer is the endpoint as it is then."""
         ...
 
     def upstreams(self) -> list[Document]:

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import tracker
-from tracker.cli.protocol import Document, Entry, Selection, at
+from tracker.cli.protocol import Again, Document, Entry, Selection, at
 from tracker.errors import ConflictError, InputError, NotFoundError, RefusedError, TrackerError, UnavailableError
+from tracker.guard import origin_of
 from tracker.http.plain import PlainClient
 from tracker.intake import LARGEST_BATCH, parse
 from tracker.moments import rfc3339
 
 _LARGEST_PAGE = 500
+_MOST_ENDPOINTS = 100_000
 _LARGEST_BODY = 3_000_000
 """Bytes of registrations in one call; the API takes a little more."""
 _BATCH_PLACE = re.compile(r"\[(\d+)\]\.?")
@@ -88,6 +90,45 @@ class RemoteTracker:
             raise _stranger()
         return {"url": url, **told}
 
+    def redeliver(self, id_: str) -> Document:
+        """Send a message again."""
+        return self._thing("POST", f"/v1/deliveries/{quote(id_, safe='')}/redeliver", "status", "why")
+
+    def redeliver_matching(self, wanted: Again) -> int:
+        """Send all again that match."""
+        given = {
+            "endpoint": wanted.endpoint,
+            "status": wanted.status,
+            "since": rfc3339(wanted.since),
+            "until": rfc3339(wanted.until),
+        }
+        document = {name: value for name, value in given.items() if value is not None}
+        count = self._call("POST", "/v1/deliveries/redeliver", document=document).get("redelivered")
+        if not isinstance(count, int):
+            raise _stranger()
+        return count
+
+    def endpoints(self, *, limit: int) -> list[Document]:
+        """How the newest receivers are doing."""
+        return self._pages("/v1/endpoints", "endpoints", {}, limit)
+
+    def enable(self, endpoint: str) -> Document:
+        """Send to an endpoint again."""
+        return self._thing("POST", self._endpoint_path(endpoint, "enable"), "state")
+
+    def disable(self, endpoint: str) -> Document:
+        """Send an endpoint nothing."""
+        return self._thing("POST", self._endpoint_path(endpoint, "disable"), "state")
+
+    def _endpoint_path(self, given: str, action: str) -> str:
+        """The API knows endpoints by their ids; people also by their addresses, which no path can carry."""
+        if "://" not in given:
+            return f"/v1/endpoints/{quote(given, safe='')}/{action}"
+        meant = [row["id"] for row in self.endpoints(limit=_MOST_ENDPOINTS) if row["endpoint"] == origin_of(given)]
+        if not meant:
+            raise NotFoundError(f"there is no endpoint {given!r}")
+        return f"/v1/endpoints/{meant[0]}/{action}"
+
     def upstreams(self) -> list[Document]:
         """How each upstream is doing."""
         return _rows(self._call("GET", "/v1/upstreams"), "upstreams")
@@ -107,8 +148,11 @@ class RemoteTracker:
         return found
 
     def _task(self, method: str, path: str, *more: str) -> Document:
+        return self._thing(method, path, "task_id", *more)
+
+    def _thing(self, method: str, path: str, *fields: str) -> Document:
         answer = self._call(method, path)
-        if not {"task_id", *more} <= answer.keys():
+        if not set(fields) <= answer.keys():
             raise _stranger()
         return answer
 

@@ -23,6 +23,8 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Telling": {
         "deliveries": "List messages, and what came of sending them.",
         "ping": "Send a signed test to a URL now, and tell what happened.",
+        "redeliver": "Send messages again that were delivered or given up.",
+        "endpoints": "List the receivers of messages, or open or close one.",
         "secret": "Print the secret that signs an owner's messages.",
     },
     "The daemon": {

@@ -38,8 +38,10 @@ COLOURS = {
     "dead": "red",
     "superseded": "bright_black",
     "ok": "green",
+    "active": "green",
     "paused": "red",
     "unknown": "bright_black",
+    "disabled": "red",
     "not_configured": "red",
 }
 

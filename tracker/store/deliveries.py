@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, TextClause, case, exists, insert, select, text, update
 
-from tracker.model import Delivery, DeliveryStatus, EventKind, MessageType, Outcome
+from tracker.model import Delivery, DeliveryStatus, EndpointState, EventKind, MessageType, Outcome
 from tracker.store.schema import attempt, callback, delivery, endpoint, event, task
 
 _PENDING = text("delivery.status = 'pending'")
@@ -22,11 +22,11 @@ class Due:
 
 
 def due(connection: Connection, *, now: datetime, without: Collection[str], limit: int) -> list[Due]:
-    """What is due, longest first, leaving out endpoints (`scheme://host:port`) that have no room."""
+    """What is due, longest first, leaving out endpoints (`scheme://host:port`) that have no room or are at rest."""
     query = (
         select(delivery.c.key, endpoint.c.origin)
         .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
-        .where(_PENDING, delivery.c.next_attempt_at <= now)
+        .where(_PENDING, delivery.c.next_attempt_at <= now, endpoint.c.state == EndpointState.ACTIVE)
         .order_by(delivery.c.next_attempt_at)
         .limit(limit)
     )
@@ -48,7 +48,10 @@ def claim(connection: Connection, keys: Collection[int], *, now: datetime, until
     connection.execute(
         update(delivery).where(delivery.c.key.in_(ours)).values(attempt=delivery.c.attempt + 1, next_attempt_at=until)
     )
-    claimed = [_delivery_of(row) for row in connection.execute(_CLAIMED.where(delivery.c.key.in_(ours)))]
+    claimed = [
+        _delivery_of(row)
+        for row in connection.execute(_CLAIMED.where(delivery.c.key.in_(ours)).order_by(delivery.c.key))
+    ]
     repeated = [found.key for found in claimed if found.attempt > 1]
     if repeated:
         left_open = update(attempt).where(attempt.c.delivery_key.in_(repeated), attempt.c.outcome == "sending")

@@ -46,6 +46,14 @@ class DeliveryLine:
     next_attempt_at: datetime | None
     created_at: datetime
     settled_at: datetime | None
+    failures: int
+    callback_gone_at: datetime | None
+    endpoint_id: str
+    endpoint_state: str
+    endpoint_reason: str | None
+    failing_since: datetime | None
+    """The endpoint's, as are the fields around it."""
+    paused_until: datetime | None
     body: str | None = None
     """Only where one delivery was asked for: a page of them would be megabytes."""
 
@@ -65,6 +73,13 @@ _LINE = select(
     delivery.c.next_attempt_at,
     delivery.c.created_at,
     delivery.c.settled_at,
+    delivery.c.failures,
+    callback.c.gone_at.label("callback_gone_at"),
+    endpoint.c.id.label("endpoint_id"),
+    endpoint.c.state.label("endpoint_state"),
+    endpoint.c.reason.label("endpoint_reason"),
+    endpoint.c.failing_since,
+    endpoint.c.paused_until,
 ).select_from(
     delivery.join(task, task.c.key == delivery.c.task_key)
     .join(callback, callback.c.key == delivery.c.callback_key)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 
 from tracker.model import Outgoing
 from tracker.store.dialect import insert_into
+from tracker.store.endpoints import first_due
 from tracker.store.rows import new_id
 from tracker.store.schema import delivery, endpoint
 
@@ -32,22 +33,26 @@ class Compose(Protocol):
 
 
 def enqueue(connection: Connection, outgoing: Sequence[Outgoing], *, now: datetime, compose: Compose) -> dict[int, int]:
-    """Write one delivery for each message that its callback wants; returns how many by task key."""
+    """Write one delivery for each message that its callback wants, held where its endpoint rests.
+
+    Returns how many by task key.
+    """
     wanted = [entry for entry in outgoing if entry.callback.wants(entry.message_type)]
     if not wanted:
         return {}
     origins = {entry.callback.url: compose.endpoint(entry.callback.url) for entry in wanted}
-    endpoints = _endpoint_keys(connection, set(origins.values()), now)
+    keys = _endpoint_keys(connection, set(origins.values()), now)
+    due = first_due(connection, list(keys.values()), now=now + compose.first_wait)
     rows = [
         {
             "id": compose.message_id(),
             "task_key": entry.task.key,
             "callback_key": entry.callback.key,
-            "endpoint_key": endpoints[origins[entry.callback.url]],
+            "endpoint_key": keys[origins[entry.callback.url]],
             "sequence": entry.sequence,
             "message_type": str(entry.message_type),
             "body": compose.body(entry),
-            "next_attempt_at": now + compose.first_wait,
+            "next_attempt_at": due[keys[origins[entry.callback.url]]],
             "created_at": now,
         }
         for entry in wanted

@@ -204,6 +204,8 @@ delivery = Table(
     Index("delivery_task_key", "task_key"),
     Index("delivery_by_status", "status", "key"),
     Index("delivery_endpoint_key", "endpoint_key"),
+    Index("delivery_pending", "endpoint_key", "key", sqlite_where=text("status = 'pending'"),
+          postgresql_where=text("status = 'pending'")),
 )  # fmt: skip
 
 attempt = Table(

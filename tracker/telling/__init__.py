@@ -4,22 +4,25 @@ from tracker.telling.reading import told_deliveries, told_tasks, told_upstreams,
 from tracker.telling.shapes import (
     DeliveryAnswer,
     DeliveryWithAttempts,
+    EndpointAnswer,
     EventAnswer,
     TaskAnswer,
     TaskWithObject,
     TrialAnswer,
     UpstreamAnswer,
 )
-from tracker.telling.translation import tell_event, tell_token, tell_trial
+from tracker.telling.translation import tell_endpoint, tell_event, tell_token, tell_trial
 
 __all__ = [
     "DeliveryAnswer",
     "DeliveryWithAttempts",
+    "EndpointAnswer",
     "EventAnswer",
     "TaskAnswer",
     "TaskWithObject",
     "TrialAnswer",
     "UpstreamAnswer",
+    "tell_endpoint",
     "tell_event",
     "tell_token",
     "tell_trial",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic reads the one in `typing` only from Python 3.12 on
 
-from tracker.model import DeliveryStatus, EventKind, MessageType, Status
+from tracker.model import DeliveryStatus, EndpointState, EventKind, MessageType, Status
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-22T08:00:00.123Z"])]
 TrackerId = Annotated[str, Field(description="The tracker's own id of the task.", examples=["tsk_019ab1…"])]
@@ -93,6 +93,7 @@ class DeliveryAnswer(TypedDict):
     next_attempt_at: Moment | None
     created_at: Moment
     settled_at: Moment | None
+    why: Annotated[str, Field(description="Where it stands and what happens next, in words.")]
 
 
 class DeliveryWithAttempts(DeliveryAnswer):
@@ -134,6 +135,20 @@ class UpstreamAnswer(TypedDict):
     look_size: Annotated[int | None, Field(description="How many tasks one request asks for.")]
     live_tasks: Annotated[int, Field(description="How many have not ended.")]
     poll_interval_seconds: float | None
+
+
+class EndpointAnswer(TypedDict):
+    """How a receiver is doing."""
+
+    id: Annotated[str, Field(examples=["end_019ab1…"])]
+    endpoint: Annotated[str, Field(description="Scheme, host and port.")]
+    state: EndpointState
+    reason: Annotated[str | None, Field(description="Why it is paused or disabled.")]
+    failures: Annotated[int, Field(description="In a row, since the last success.")]
+    failing_since: Moment | None
+    paused_until: Annotated[Moment | None, Field(description="When the next probe may go out.")]
+    last_success_at: Moment | None
+    waiting: Annotated[int, Field(description="How many messages are pending.")]
 
 
 class TokenAnswer(TypedDict):

@@ -5,22 +5,25 @@ from datetime import timedelta
 from typing import Literal, cast
 
 from tracker.config import UpstreamSettings
-from tracker.model import Callback, DeliveryStatus, MessageType, Status, Task, Trial
+from tracker.model import Callback, DeliveryStatus, EndpointState, MessageType, Status, Task, Trial
 from tracker.moments import rfc3339
 from tracker.store.access import TokenLine
 from tracker.store.messages import AttemptLine, DeliveryLine
+from tracker.store.receivers import EndpointLine
 from tracker.store.tasks import HistoryLine
 from tracker.store.upstreams import Health
 from tracker.telling.shapes import (
     AttemptAnswer,
     CallbackAnswer,
     DeliveryAnswer,
+    EndpointAnswer,
     EventAnswer,
     TaskAnswer,
     TokenAnswer,
     TrialAnswer,
     UpstreamAnswer,
 )
+from tracker.telling.waiting import why
 
 _MILLISECOND = timedelta(milliseconds=1)
 _BLOCKED = "The operator's rules do not let this URL be called: it, or what its name stands for, is no public address."
@@ -91,6 +94,7 @@ def tell_delivery(line: DeliveryLine, last: AttemptLine | None) -> DeliveryAnswe
         "next_attempt_at": rfc3339(line.next_attempt_at),
         "created_at": rfc3339(line.created_at),
         "settled_at": rfc3339(line.settled_at),
+        "why": why(line, last),
     }
 
 
@@ -167,6 +171,21 @@ def tell_orphan(name: str, live_tasks: int) -> UpstreamAnswer:
         "look_size": None,
         "live_tasks": live_tasks,
         "poll_interval_seconds": None,
+    }
+
+
+def tell_endpoint(line: EndpointLine) -> EndpointAnswer:
+    """An endpoint."""
+    return {
+        "id": line.id,
+        "endpoint": line.origin,
+        "state": EndpointState(line.state),
+        "reason": line.reason,
+        "failures": line.failures,
+        "failing_since": rfc3339(line.failing_since),
+        "paused_until": rfc3339(line.paused_until),
+        "last_success_at": rfc3339(line.last_success_at),
+        "waiting": line.waiting,
     }
 
 

@@ -21,7 +21,8 @@ COLUMNS = columns(
     "last_error",
     "next_attempt_at",
     "created_at",
-    leaving=("created_at", "upstream", "id", "last_error", "last_outcome", "next_attempt_at", "url", "attempt"),
+    "why",
+    leaving=("why", "created_at", "upstream", "id", "last_error", "last_outcome", "next_attempt_at", "url", "attempt"),
 )
 
 

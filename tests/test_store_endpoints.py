@@ -1,0 +1,339 @@
+"""Endpoints as the table remembers them: held, probed, let go, given up."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from conftest import FakeClock
+from fakes import OWNER, HeldOpen, Thread, World, delivered, failed, moment_of, our_fault, statements, want, writes
+from lending import KINDS, lent_database, lent_worlds
+
+from tracker.model import Delivery, Outcome
+from tracker.store import endpoints, receivers
+from tracker.store.database import Connection, Database
+from tracker.store.endpoints import HELD_FOR, Turn
+
+ORIGIN = "https://shop.example:443"
+
+
+@dataclass
+class Receivers:
+    """A world in which outcomes are learned from."""
+
+    world: World
+
+    def learn(self, claimed: Delivery, outcome: Outcome, again_after: float | None = 5) -> Turn | None:
+        assert self.world.settle(claimed, outcome, None if outcome.delivered or outcome.gone else again_after)
+        return self.world.write(partial(self.learning, claimed=claimed, outcome=outcome))
+
+    def learning(self, connection: Connection, claimed: Delivery, outcome: Outcome) -> Turn | None:
+        return endpoints.learn(connection, claimed, outcome, now=self.world.clock(), dice=0.5)
+
+    def fail(self, times: int, every: float = 15, outcome: Outcome | None = None) -> None:
+        """So many attempts that fail, at intervals, each of whatever is due first."""
+        for _ in range(times):
+            self.world.clock.advance(every)
+            (claimed,) = self.world.claim(*self.world.due(limit=1))
+            self.learn(claimed, outcome or failed())
+
+    def state(self) -> str:
+        return str(self.world.column("SELECT state FROM endpoint")[0])
+
+    def key(self) -> int:
+        return int(self.world.column("SELECT key FROM endpoint")[0])
+
+    def waits(self) -> list[float]:
+        """In how many seconds each pending delivery is due."""
+        due = self.world.column("SELECT next_attempt_at FROM delivery WHERE status = 'pending' ORDER BY key")
+        return [(moment_of(value) - self.world.clock()).total_seconds() for value in due]
+
+    def probe(self) -> int | None:
+        now = self.world.clock()
+        take = partial(endpoints.take_probe, key=self.key(), now=now, until=now + timedelta(seconds=50))
+        return self.world.write(take)
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request, request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def world(database: Database, clock: FakeClock) -> World:
+    return World(database, clock)
+
+
+@pytest.fixture
+def ours(world: World) -> Receivers:
+    return Receivers(world)
+
+
+class TestPausing:
+    def test_failures_pause_it_and_hold_everything_that_waits(self, ours: Receivers) -> None:
+        ours.world.pending(*(want(str(number)) for number in range(8)))
+
+        ours.fail(5)
+
+        assert ours.state() == "paused"
+        assert ours.waits() == [HELD_FOR.total_seconds()] * 8
+        assert ours.world.due() == []
+        assert ours.world.column("SELECT max(failures) FROM delivery") == [1], "holding spends no attempts"
+
+    def test_a_message_made_meanwhile_is_held_as_well(self, ours: Receivers) -> None:
+        ours.world.pending(want())
+        ours.fail(5)
+
+        ours.world.pending(want("2"))
+
+        assert ours.waits() == [HELD_FOR.total_seconds()] * 2
+
+    def test_our_own_faults_do_not_count(self, ours: Receivers) -> None:
+        ours.world.pending(want())
+
+        ours.fail(20, outcome=our_fault())
+
+        assert ours.world.rows("SELECT state, failures FROM endpoint") == [{"state": "active", "failures": 0}]
+
+    def test_what_is_out_while_it_is_paused_settles_and_is_held(self, ours: Receivers) -> None:
+        ours.world.pending(want("1"), want("2"))
+        out, _ = ours.world.claim(for_seconds=500)
+        ours.world.sql("UPDATE delivery SET next_attempt_at = :now WHERE key <> :out", now=_text(ours), out=out.key)
+        ours.world.sql("UPDATE attempt SET outcome = 'interrupted' WHERE delivery_key <> :out", out=out.key)
+        ours.fail(5)
+        assert ours.waits()[0] < 500, "its claim is left alone"
+
+        ours.learn(out, failed())
+
+        assert ours.waits() == [HELD_FOR.total_seconds()] * 2
+
+    def test_a_success_of_a_healthy_endpoint_writes_nothing_about_it(self, ours: Receivers) -> None:
+        ours.world.pending(want("1"), want("2"), want("3"))
+        first, second, third = ours.world.claim()
+        ours.learn(first, delivered())
+        for claimed, after, expected in ((second, 59, 0), (third, 2, 1)):
+            ours.world.clock.advance(after)
+            ours.world.settle(claimed, delivered())
+            with statements() as sent:
+                ours.world.write(partial(ours.learning, claimed=claimed, outcome=delivered()))
+
+            assert len(writes(sent)) == expected, "the time of the last success, once a minute"
+
+    def test_the_janitor_holds_again_what_would_come_due(self, ours: Receivers) -> None:
+        ours.world.pending(want("1"), want("2"), want("3"))
+        ours.fail(5)
+        ours.world.clock.advance(HELD_FOR.total_seconds())
+        again = partial(endpoints.hold_again, now=ours.world.clock(), limit=2)
+
+        assert [ours.world.write(again) for _ in range(3)] == [2, 1, 0]
+        assert ours.waits() == [HELD_FOR.total_seconds()] * 3
+
+
+def _text(ours: Receivers) -> str:
+    return ours.world.clock().strftime("%Y-%m-%d %H:%M:%S.000Z")
+
+
+class TestProbing:
+    def test_the_oldest_goes_when_the_pause_is_over_and_nobody_else_may(self, ours: Receivers) -> None:
+        oldest, _ = ours.world.pending(want("1"), want("2"))
+        ours.fail(5)
+        assert ours.probe() is None, "not yet"
+        ours.world.clock.advance(31)
+
+        assert ours.probe() == oldest
+        assert ours.probe() is None
+        assert ours.world.claim(oldest)[0].key == oldest
+
+    def test_a_probe_that_fails_waits_twice_as_long(self, ours: Receivers) -> None:
+        ours.world.pending(want())
+        ours.fail(5)
+        ours.world.clock.advance(31)
+        (claimed,) = ours.world.claim(ours.probe() or 0)
+
+        ours.learn(claimed, failed())
+
+        (until,) = ours.world.column("SELECT paused_until FROM endpoint")
+        assert (moment_of(until) - ours.world.clock()).total_seconds() == 60
+        assert ours.waits() == [HELD_FOR.total_seconds()]
+
+    def test_what_is_out_is_not_sent_twice_as_a_probe(self, ours: Receivers) -> None:
+        ours.world.pending(want())
+        ours.fail(4)
+        ours.world.clock.advance(15)
+        (claimed,) = ours.world.claim(for_seconds=500)
+        ours.world.sql("UPDATE endpoint SET state = 'paused', paused_until = :now", now=_text(ours))
+
+        assert ours.probe() is None
+        assert claimed.attempt == 5
+
+    def test_only_endpoints_with_something_to_send_are_to_be_probed(self, ours: Receivers) -> None:
+        ours.world.pending(want())
+        ours.fail(5)
+        (resting,) = ours.world.database.read_now(endpoints.resting)
+        assert resting.probe_at == ours.world.clock() + timedelta(seconds=30)
+
+        ours.world.sql("UPDATE delivery SET status = 'dead', next_attempt_at = NULL, settled_at = created_at")
+
+        (resting,) = ours.world.database.read_now(endpoints.resting)
+        assert resting.probe_at is None
+
+
+class TestRecovering:
+    def test_the_first_success_lets_all_go_at_once(self, ours: Receivers) -> None:
+        ours.world.pending(*(want(str(number)) for number in range(4)))
+        ours.fail(5)
+        ours.world.clock.advance(31)
+        (claimed,) = ours.world.claim(ours.probe() or 0)
+
+        with statements() as sent:
+            turn = ours.learn(claimed, delivered())
+
+        assert turn is not None
+        assert (turn.before.state, turn.after.state) == ("paused", "active")
+        assert ours.waits() == [0] * 3
+        assert len([one for one in writes(sent) if "UPDATE delivery SET next_attempt_at" in one]) == 1
+
+    def test_what_is_out_is_not_made_due_a_second_time(self, ours: Receivers) -> None:
+        ours.world.pending(want("1"), want("2"))
+        first, second = ours.world.claim(for_seconds=500)
+        ours.world.sql("UPDATE endpoint SET state = 'paused', failures = 5, paused_until = :now", now=_text(ours))
+
+        ours.learn(first, delivered())
+
+        assert ours.state() == "active"
+        assert ours.world.due() == []
+        assert ours.learn(second, delivered()) is None, "no news"
+
+
+class TestGivingUp:
+    def test_days_without_success_disable_it_and_its_messages_stay(self, ours: Receivers) -> None:
+        ours.world.pending(want("1"), want("2"))
+        ours.fail(5)
+        for _ in range(5):
+            ours.world.clock.advance(86400 + 60)
+            (claimed,) = ours.world.claim(ours.probe() or 0)
+            ours.learn(claimed, failed(None, error="timeout"))
+
+        assert ours.state() == "disabled"
+        (reason,) = ours.world.column("SELECT reason FROM endpoint")
+        assert reason == "no success for 5 days and 10 failures, the last one: timeout"
+        assert ours.waits() == [HELD_FOR.total_seconds()] * 2
+        assert ours.probe() is None
+
+    def test_410_of_the_last_callback_disables_it(self, ours: Receivers) -> None:
+        first, second = ours.world.pending(want("1"), want("2"))
+
+        ours.learn(ours.world.claim(first)[0], failed(410))
+        assert ours.state() == "active"
+        ours.learn(ours.world.claim(second)[0], failed(410))
+
+        assert ours.state() == "disabled"
+
+    @pytest.mark.parametrize(
+        ("url", "state"),
+        [
+            ("https://SHOP.example/other", "active"),
+            ("https://shop.example.org/", "disabled"),
+            ("https://shop.example:8443/", "disabled"),
+        ],
+    )
+    def test_a_callback_that_was_told_nothing_yet_keeps_its_endpoint(
+        self, ours: Receivers, url: str, state: str
+    ) -> None:
+        (key,) = ours.world.pending(want("1"))
+        ours.world.register(want("2", url=url))
+
+        ours.learn(ours.world.claim(key)[0], failed(410))
+
+        assert ours.state() == state
+
+    def test_by_hand_it_is_closed_and_opened(self, ours: Receivers) -> None:
+        ours.world.pending(want("1"), want("2"))
+
+        ours.world.write(partial(endpoints.disable, key=ours.key(), reason="by hand", now=ours.world.clock()))
+        ours.world.register(want("3"))
+        assert (ours.state(), ours.world.due()) == ("disabled", []), "registering does not open it"
+        ours.world.write(partial(endpoints.enable, key=ours.key(), now=ours.world.clock()))
+
+        assert ours.state() == "active"
+        assert len(ours.world.due()) == 2
+
+    def test_a_success_that_comes_late_does_not_open_what_was_closed_by_hand(self, ours: Receivers) -> None:
+        ours.world.pending(want())
+        (claimed,) = ours.world.claim()
+        ours.world.write(partial(endpoints.disable, key=ours.key(), reason="by hand", now=ours.world.clock()))
+
+        ours.learn(claimed, delivered())
+
+        assert ours.state() == "disabled"
+
+
+class TestListing:
+    def test_owners_see_the_endpoints_of_their_messages_and_count_their_own(self, world: World) -> None:
+        world.pending(want("1"), want("2"))
+        world.register(want("1"), want("3", url="https://b.example/"), owner="bob")
+        world.adopt()
+        world.end("3")
+
+        def listed(owner: str | None) -> list[tuple[str, int]]:
+            found = world.database.read_now(partial(receivers.page, owner=owner))
+            return [(line.origin, line.waiting) for line in found]
+
+        assert listed(None) == [("https://b.example:443", 1), (ORIGIN, 3)]
+        assert listed(OWNER) == [(ORIGIN, 2)]
+        assert listed("bob") == [("https://b.example:443", 1), (ORIGIN, 1)]
+
+    @pytest.mark.parametrize("given", [ORIGIN, "https://shop.example", "https://shop.example/hook"])
+    def test_an_endpoint_is_found_by_its_address(self, world: World, given: str) -> None:
+        world.pending(want())
+
+        assert world.database.read_now(partial(receivers.get, given=given, owner=None)).origin == ORIGIN
+
+
+class TestSeveralDaemons:
+    """On Postgres."""
+
+    @pytest.fixture
+    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
+        with lent_worlds(request, clock) as worlds:
+            yield worlds
+
+    def test_one_of_them_probes(self, worlds: list[World]) -> None:
+        ours = Receivers(worlds[0])
+        worlds[0].pending(*(want(str(number)) for number in range(5)))
+        ours.fail(5)
+        worlds[0].clock.advance(31)
+
+        threads = [Thread(Receivers(world).probe) for world in worlds]
+
+        assert len([key for thread in threads if (key := thread.result()) is not None]) == 1
+
+    def test_a_message_made_while_it_recovers_is_not_held(self, worlds: list[World]) -> None:
+        first, second, _ = worlds
+        ours = Receivers(first)
+        first.pending(want("1"))
+        first.watched(want("2"))
+        ours.fail(5)
+        recovering = HeldOpen(first.database, partial(endpoints.enable, key=ours.key(), now=first.clock()))
+
+        ending = Thread(partial(second.end, "2"))
+        recovering.commit()
+        ending.result()
+
+        assert ours.waits() == [0, 0]
+
+    def test_outcomes_of_one_endpoint_at_the_same_moment_all_count(self, worlds: list[World]) -> None:
+        worlds[0].pending(*(want(str(number)) for number in range(60)))
+        claimed = worlds[0].claim(*worlds[0].due(limit=60))
+
+        def settle(world: World, mine: list[Delivery]) -> None:
+            for one in mine:
+                Receivers(world).learn(one, failed())
+
+        threads = [Thread(partial(settle, world, claimed[place::3])) for place, world in enumerate(worlds)]
+        for thread in threads:
+            thread.result()
+
+        assert worlds[0].column("SELECT failures FROM endpoint") == [60]

@@ -1,0 +1,104 @@
+"""Why a message has not arrived yet, in words."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tracker.store.messages import AttemptLine, DeliveryLine
+from tracker.telling.waiting import why
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+LINE = DeliveryLine(
+    key=1,
+    id="msg_1",
+    task="tsk_1",
+    task_id="1",
+    upstream="default",
+    message_type="task.succeeded",
+    sequence=2,
+    url="https://x.example/hook",
+    endpoint="https://x.example:443",
+    status="pending",
+    attempt=0,
+    next_attempt_at=NOW,
+    created_at=NOW,
+    settled_at=None,
+    failures=0,
+    callback_gone_at=None,
+    endpoint_id="end_1",
+    endpoint_state="active",
+    endpoint_reason=None,
+    failing_since=None,
+    paused_until=None,
+)
+TRIED = replace(LINE, attempt=2, failures=2)
+FAILED = AttemptLine(
+    attempt=2,
+    attempted_at=NOW,
+    outcome="failed",
+    status_code=500,
+    duration_ms=1,
+    phase=None,
+    error="status",
+    detail=None,
+    response=None,
+    next_attempt_at=None,
+)
+LATER = NOW + timedelta(minutes=5)
+PAUSED = replace(
+    TRIED,
+    endpoint_state="paused",
+    endpoint_reason="5 failures in a row, the last one: timeout",
+    failing_since=NOW,
+    paused_until=LATER,
+)
+AT, THEN = "2026-11-22T08:00:00.000Z", "2026-11-22T08:05:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("line", "last", "said"),
+    [
+        (LINE, None, f"waiting for attempt 1 at {AT}"),
+        (TRIED, FAILED, f"waiting for attempt 3 at {AT} after HTTP 500"),
+        (TRIED, replace(FAILED, status_code=None, error="timeout"), f"waiting for attempt 3 at {AT} after timeout"),
+        (
+            TRIED,
+            replace(FAILED, outcome="interrupted"),
+            f"waiting for attempt 3 at {AT} after attempt 2 was interrupted",
+        ),
+        (
+            replace(TRIED, next_attempt_at=LATER),
+            replace(FAILED, outcome="sending"),
+            f"attempt 2 is under way since {AT}; left without an outcome, it is repeated at {THEN}",
+        ),
+        (
+            PAUSED,
+            FAILED,
+            f"held: https://x.example:443 is paused since {AT}: {PAUSED.endpoint_reason}; next probe at {THEN}",
+        ),
+        (
+            replace(LINE, endpoint_state="disabled", endpoint_reason="disabled by admin"),
+            None,
+            "held: https://x.example:443 is disabled: disabled by admin; tracker endpoints enable end_1",
+        ),
+        (replace(TRIED, status="delivered", settled_at=NOW), FAILED, f"delivered at {AT}"),
+        (
+            replace(TRIED, status="dead", failures=10, settled_at=NOW),
+            FAILED,
+            "dead: the schedule of 10 attempts is used up after HTTP 500; tracker redeliver msg_1",
+        ),
+        (
+            replace(TRIED, status="dead", settled_at=NOW, callback_gone_at=NOW),
+            FAILED,
+            f"dead: its callback is gone since {AT} (HTTP 410, or withdrawn); tracker redeliver msg_1",
+        ),
+        (
+            replace(TRIED, status="superseded", settled_at=NOW),
+            FAILED,
+            f"superseded at {AT}: its task has ended, and the end is told instead",
+        ),
+    ],
+)
+def test_where_it_stands_is_said_in_one_sentence(line: DeliveryLine, last: AttemptLine | None, said: str) -> None:
+    assert why(line, last) == said

@@ -1,0 +1,156 @@
+"""Claims due deliveries, as many as there are free slots, sends them, and has written down what came of it."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from tracker.config import CallbackSettings
+from tracker.courier import claims, settling
+from tracker.courier.claims import Claimed
+from tracker.courier.ports import Ports
+from tracker.courier.settling import Settled, Verdict
+from tracker.courier.slots import Slots
+from tracker.courier.telling import tell_attempt, tell_turn
+from tracker.errors import UnavailableError
+from tracker.model import Delivery, EndpointState, Outcome
+from tracker.store import deliveries
+
+log = structlog.get_logger()
+
+_CLAIM_MARGIN = timedelta(seconds=30)
+"""How far beyond an attempt's deadline a claim reaches, for the outcome to be written."""
+_GIVE_BACK_WITHIN = 1.0
+_WRITE_AGAIN_AFTER = 1.0
+
+
+class Courier:
+    """Delivers what is due."""
+
+    def __init__(self, settings: CallbackSettings, ports: Ports) -> None:
+        self._settings = settings
+        self._ports = ports
+        self._slots = Slots(settings, ports.timer)
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Look whether something is due."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when what is out has come back."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until stopped."""
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping:
+                self._wake.clear()
+                self._ports.beat()
+                claimed = await self._claim_calmly()
+                for entry in claimed:
+                    group.create_task(self._deliver(entry))
+                if not claimed:
+                    await self._sleep()
+
+    async def run_once(self) -> int:
+        """Deliver once everything that is due; returns how many attempts that took."""
+        made = 0
+        while claimed := await self._claim():
+            async with asyncio.TaskGroup() as group:
+                for entry in claimed:
+                    group.create_task(self._deliver(entry))
+            made += len(claimed)
+        return made
+
+    async def _sleep(self) -> None:
+        """Until somebody wakes us, or an endpoint may be called again."""
+        again_at = self._slots.again_at
+        try:
+            async with asyncio.timeout(None if again_at is None else max(again_at - self._ports.timer(), 0)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _claim_calmly(self) -> list[Claimed]:
+        try:
+            return await self._claim()
+        except UnavailableError as error:
+            log.warning("deliveries_postponed", reason=str(error))
+        except Exception:
+            log.exception("claim_failed")
+        return []
+
+    async def _claim(self) -> list[Claimed]:
+        """Claim as many due deliveries as their endpoints and we have room for."""
+        self._slots.again_at = None
+        if not self._slots.free:
+            return []
+        now, database = self._ports.clock(), self._ports.database
+        look = partial(claims.look, now=now, without=self._slots.saturated(), limit=4 * self._slots.free)
+        waiting = await database.read(look)
+        self._slots.see_resting([one.origin for one in waiting.resting])
+        chosen = claims.choose(waiting, self._slots, now)
+        if not chosen:
+            return []
+        now = self._ports.clock()
+        until = now + self._settings.timeout + _CLAIM_MARGIN
+        work = partial(claims.claim, chosen=chosen, now=now, until=until, new_secret=self._ports.new_secret)
+        claimed = await database.write(work)
+        for entry in claimed:
+            self._slots.take(entry.delivery)
+        return claimed
+
+    async def _deliver(self, entry: Claimed) -> None:
+        delivery = entry.delivery
+        try:
+            outcome = await self._ports.sender.send(delivery, entry.secrets)
+            await self._settle(entry, outcome)
+        except asyncio.CancelledError:
+            await self._give_back(delivery)
+            raise
+        except Exception:
+            # The claim runs out by itself and the delivery is tried again; the others go on.
+            log.exception("delivery_failed_inside", delivery=delivery.id)
+        finally:
+            self._slots.give_back(delivery)
+            self._wake.set()
+
+    async def _give_back(self, delivery: Delivery) -> None:
+        """Out of time while stopping: due again at once, under the same id, unless its outcome is written by now."""
+        work = partial(deliveries.release_claims, claimed=[delivery], now=self._ports.clock())
+        try:
+            async with asyncio.timeout(_GIVE_BACK_WITHIN):
+                await asyncio.shield(self._ports.database.write(work))
+        except Exception as error:  # noqa: BLE001 - its claim runs out by itself
+            log.warning("claim_not_given_back", delivery=delivery.id, reason=str(error) or type(error).__name__)
+
+    async def _settle(self, entry: Claimed, outcome: Outcome) -> None:
+        now, dice = self._ports.clock(), self._ports.dice()
+        verdict = settling.judge(entry, outcome, settings=self._settings, now=now, dice=dice)
+        settled = await self._write(entry, verdict)
+        if settled.is_ours:
+            self._learn(entry.delivery, settled, outcome)
+            tell_attempt(self._ports.metrics, entry.delivery, verdict)
+            tell_turn(entry.delivery.endpoint, settled.turn)
+
+    async def _write(self, entry: Claimed, verdict: Verdict) -> Settled:
+        work = partial(settling.settle, entry=entry, verdict=verdict)
+        while True:
+            try:
+                # A write that has begun is finished even when we are told to stop.
+                return await asyncio.shield(self._ports.database.write(work))
+            except UnavailableError as error:
+                # What the receiver has is known only here: keep it until it is written.
+                log.warning("outcome_postponed", delivery=entry.delivery.id, reason=str(error))
+                await asyncio.sleep(_WRITE_AGAIN_AFTER)
+
+    def _learn(self, delivery: Delivery, settled: Settled, outcome: Outcome) -> None:
+        turn = settled.turn
+        if turn and turn.before.state is not EndpointState.ACTIVE and turn.after.state is EndpointState.ACTIVE:
+            self._slots.start_slowly(delivery.endpoint)
+        elif outcome.spent:
+            self._slots.learn(delivery.endpoint, delivered=outcome.delivered)

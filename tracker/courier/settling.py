@@ -1,0 +1,74 @@
+"""Writing down what came of an attempt, and what it says about the endpoint, in one transaction."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from tracker.cadence import retry_delay
+from tracker.config import CallbackSettings
+from tracker.courier.claims import Claimed
+from tracker.model import Outcome
+from tracker.store import deliveries, endpoints
+from tracker.store.database import Connection
+from tracker.store.endpoints import Turn
+
+_AFTER_OUR_OWN_FAULT = timedelta(seconds=30)
+_LONGEST_AFTER_OUR_OWN_FAULT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an attempt came to."""
+
+    outcome: Outcome
+    next_attempt_at: datetime | None
+    """None where there will be none."""
+    now: datetime
+    dice: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What was written."""
+
+    is_ours: bool
+    """False when it was written before, or the delivery has gone on without us."""
+    turn: Turn | None
+    """What became of the endpoint, where that is news."""
+
+
+def judge(entry: Claimed, outcome: Outcome, *, settings: CallbackSettings, now: datetime, dice: float) -> Verdict:
+    """When the next attempt is."""
+    return Verdict(
+        outcome=outcome,
+        next_attempt_at=_next_attempt_at(entry, outcome, settings=settings, now=now, dice=dice),
+        now=now,
+        dice=dice,
+    )
+
+
+def _next_attempt_at(
+    entry: Claimed, outcome: Outcome, *, settings: CallbackSettings, now: datetime, dice: float
+) -> datetime | None:
+    if outcome.delivered or outcome.gone:
+        return None
+    delivery = entry.delivery
+    if entry.is_probe:
+        return now + _AFTER_OUR_OWN_FAULT
+    if not outcome.spent:
+        times = delivery.attempt - delivery.failures - 1
+        return now + min(_AFTER_OUR_OWN_FAULT * (1 << min(times, 10)), _LONGEST_AFTER_OUR_OWN_FAULT)
+    delay = retry_delay(
+        delivery.failures + 1, schedule=settings.retry_schedule, retry_after=outcome.retry_after, dice=dice
+    )
+    return None if delay is None else now + delay
+
+
+def settle(connection: Connection, entry: Claimed, verdict: Verdict) -> Settled:
+    """Write it: a probe that fails costs the endpoint, not the delivery."""
+    outcome, now = verdict.outcome, verdict.now
+    told = replace(outcome, spent=False) if entry.is_probe and not outcome.gone else outcome
+    is_ours = deliveries.settle(connection, entry.delivery, told, now=now, next_attempt_at=verdict.next_attempt_at)
+    if not is_ours:
+        return Settled(is_ours=False, turn=None)
+    turn = endpoints.learn(connection, entry.delivery, outcome, now=now, dice=verdict.dice)
+    return Settled(is_ours=True, turn=turn)

@@ -1,0 +1,97 @@
+"""How many more attempts each endpoint may get just now: what is out, how fast it is called, how it comes back."""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from tracker.config import CallbackSettings
+from tracker.model import Delivery
+
+
+@dataclass(slots=True)
+class _Recovery:
+    """The room of an endpoint that was away: doubled each time it has delivered as many as that."""
+
+    room: int = 1
+    delivered: int = 0
+
+
+class Slots:
+    """Counts what is out; everything here is forgotten with the process, and none of it has to last."""
+
+    def __init__(self, settings: CallbackSettings, timer: Callable[[], float]) -> None:
+        self._settings = settings
+        self._timer = timer
+        self._out: Counter[str] = Counter()
+        self._in_hand: set[int] = set()
+        """Keys of deliveries whose outcome is not written yet, even if their claims have run out meanwhile."""
+        self._next_at: dict[str, float] = {}
+        self._recoveries: dict[str, _Recovery] = {}
+        self._resting: frozenset[str] = frozenset()
+        self.again_at: float | None = None
+        """When the first endpoint that was left out for being called too fast may be called again."""
+
+    @property
+    def free(self) -> int:
+        """How many more may be out in all."""
+        return max(self._settings.max_in_flight - self._out.total(), 0)
+
+    def has(self, key: int) -> bool:
+        """Whether a delivery is in hand."""
+        return key in self._in_hand
+
+    def room(self, endpoint: str) -> int:
+        """How many more an endpoint may get now."""
+        most = self._settings.max_in_flight_per_endpoint
+        if recovery := self._recoveries.get(endpoint):
+            most = min(recovery.room, most)
+        room = max(most - self._out[endpoint], 0)
+        if self._settings.max_per_second_per_endpoint is not None:
+            return 0 if endpoint in self._next_at else min(room, 1)
+        return room
+
+    def saturated(self) -> list[str]:
+        """The endpoints without room."""
+        now = self._timer()
+        self._next_at = {endpoint: at for endpoint, at in self._next_at.items() if at > now}
+        self.again_at = min(self._next_at.values(), default=None)
+        return [endpoint for endpoint in {*self._out, *self._next_at} if self.room(endpoint) == 0]
+
+    def take(self, delivery: Delivery) -> None:
+        """One more is out."""
+        self._in_hand.add(delivery.key)
+        self._out[delivery.endpoint] += 1
+        if rate := self._settings.max_per_second_per_endpoint:
+            self._next_at[delivery.endpoint] = self._timer() + 1 / rate
+
+    def give_back(self, delivery: Delivery) -> None:
+        """It has come back."""
+        self._in_hand.discard(delivery.key)
+        self._out[delivery.endpoint] -= 1
+        if not self._out[delivery.endpoint]:
+            del self._out[delivery.endpoint]
+
+    def see_resting(self, endpoints: Collection[str]) -> None:
+        """These are not sent to just now; those that no longer are, whoever woke them, start slowly."""
+        for awake in self._resting.difference(endpoints):
+            self.start_slowly(awake)
+        self._resting = frozenset(endpoints)
+
+    def start_slowly(self, endpoint: str) -> None:
+        """It was away: one at a time, then two, then four."""
+        self._resting -= {endpoint}
+        self._recoveries[endpoint] = _Recovery()
+
+    def learn(self, endpoint: str, *, delivered: bool) -> None:
+        """An attempt went well, or did not: one that is coming back gets more room, or starts again."""
+        recovery = self._recoveries.get(endpoint)
+        if recovery is None:
+            return
+        if not delivered:
+            self._recoveries[endpoint] = _Recovery()
+            return
+        recovery.delivered += 1
+        if recovery.delivered >= recovery.room:
+            recovery.room, recovery.delivered = 2 * recovery.room, 0
+        if recovery.room >= self._settings.max_in_flight_per_endpoint:
+            del self._recoveries[endpoint]

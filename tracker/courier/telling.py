@@ -1,0 +1,43 @@
+"""What the log and the metrics hear of attempts and endpoints."""
+
+import structlog
+
+from tracker.courier.settling import Verdict
+from tracker.metrics import Metrics
+from tracker.model import Delivery, EndpointState
+from tracker.store.endpoints import Turn
+
+log = structlog.get_logger()
+
+
+def tell_attempt(metrics: Metrics, delivery: Delivery, verdict: Verdict) -> None:
+    """An attempt is over."""
+    outcome, next_attempt_at = verdict.outcome, verdict.next_attempt_at
+    result = "delivered" if outcome.delivered else ("failed" if next_attempt_at else "dead")
+    metrics.delivery_outcomes.labels(result).inc()
+    metrics.attempt_duration.observe(outcome.duration.total_seconds())
+    bound = log.bind(delivery=delivery.id, endpoint=delivery.endpoint, attempt=delivery.attempt)
+    if outcome.delivered:
+        since = delivery.finished_at or delivery.created_at
+        metrics.finish_to_deliver.observe(max((verdict.now - since).total_seconds(), 0.0))
+        metrics.events.labels("delivered").inc()
+        bound.info("delivered", type=str(delivery.message_type), status_code=outcome.status_code)
+        return
+    say = bound.warning if next_attempt_at else bound.error
+    event = "delivery_failed" if next_attempt_at else "delivery_dead"
+    metrics.events.labels(event).inc()
+    say(event, error=outcome.error, status_code=outcome.status_code, next_attempt_at=next_attempt_at)
+
+
+def tell_turn(endpoint: str, turn: Turn | None) -> None:
+    """An endpoint was paused, recovered, or given up."""
+    if turn is None or turn.before.state is turn.after.state:
+        return
+    match turn.after.state:
+        case EndpointState.PAUSED:
+            until = turn.after.paused_until
+            log.warning("endpoint_paused", endpoint=endpoint, reason=turn.after.reason, next_probe_at=until)
+        case EndpointState.DISABLED:
+            log.error("endpoint_disabled", endpoint=endpoint, reason=turn.after.reason)
+        case EndpointState.ACTIVE:
+            log.info("endpoint_recovered", endpoint=endpoint, failing_since=turn.before.failing_since)

@@ -1,0 +1,85 @@
+"""Sending again what was delivered or given up: the same id, the same body, attempts numbered on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from tracker.errors import ConflictError, NotFoundError
+from tracker.model import DeliveryStatus
+from tracker.store.endpoints import first_due
+from tracker.store.schema import callback, delivery
+
+SETTLED = (DeliveryStatus.DEAD, DeliveryStatus.DELIVERED)
+"""What can be sent again."""
+STEP = 500
+"""Messages in one transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """Which messages to send again; all that is given must match."""
+
+    endpoint_key: int | None = None
+    status: DeliveryStatus = DeliveryStatus.DEAD
+    since: datetime | None = None
+    """Made at or after."""
+    until: datetime | None = None
+    """Made before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How many one step made due, and the key after which the next goes on; None at the end."""
+
+    redelivered: int
+    after: int | None
+
+
+def redeliver(connection: Connection, id_: str, *, owner: str | None, now: datetime) -> None:
+    """Make one message due again, or held where its endpoint rests; raises NotFoundError and ConflictError."""
+    query = select(delivery.c.key, delivery.c.status, delivery.c.body, delivery.c.endpoint_key)
+    query = query.join(callback, callback.c.key == delivery.c.callback_key).where(delivery.c.id == id_)
+    if owner is not None:
+        query = query.where(callback.c.owner == owner)
+    row = connection.execute(query.with_for_update(of=delivery)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no delivery {id_!r}")
+    if row.status not in SETTLED:
+        raise ConflictError(f"{id_} is {row.status}: only what was delivered or is dead can be sent again")
+    if row.body is None:
+        raise ConflictError(f"the body of {id_} was tidied away (retention.bodies): nothing is left to send")
+    _make_due(connection, {row.key: row.endpoint_key}, now)
+
+
+def redeliver_matching(
+    connection: Connection, matching: Matching, *, owner: str | None, now: datetime, after: int = 0
+) -> Step:
+    """Make the next messages that match due again; those without a body, or whose callback is gone, are left out."""
+    query = (
+        select(delivery.c.key, delivery.c.endpoint_key)
+        .join(callback, callback.c.key == delivery.c.callback_key)
+        .where(delivery.c.status == str(matching.status), delivery.c.key > after)
+        .where(delivery.c.body.is_not(None), callback.c.gone_at.is_(None))
+    )
+    if matching.endpoint_key is not None:
+        query = query.where(delivery.c.endpoint_key == matching.endpoint_key)
+    if matching.since is not None:
+        query = query.where(delivery.c.created_at >= matching.since)
+    if matching.until is not None:
+        query = query.where(delivery.c.created_at < matching.until)
+    if owner is not None:
+        query = query.where(callback.c.owner == owner)
+    ours = query.order_by(delivery.c.key).limit(STEP).with_for_update(of=delivery, skip_locked=True)
+    found = {row.key: row.endpoint_key for row in connection.execute(ours)}
+    _make_due(connection, found, now)
+    return Step(redelivered=len(found), after=max(found) if len(found) == STEP else None)
+
+
+def _make_due(connection: Connection, found: dict[int, int], now: datetime) -> None:
+    """From the first place in the schedule on, whatever was spent before."""
+    due = first_due(connection, sorted(set(found.values())), now=now)
+    for moment in set(due.values()):
+        keys = [key for key, endpoint_key in found.items() if due[endpoint_key] == moment]
+        again = {"status": str(DeliveryStatus.PENDING), "failures": 0, "next_attempt_at": moment, "settled_at": None}
+        connection.execute(update(delivery).where(delivery.c.key.in_(keys)).values(again))

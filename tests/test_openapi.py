@@ -26,6 +26,7 @@ FIRST_ANSWERS = {
     ("get", "/v1/tasks/{id}/history"),
     ("get", "/v1/tasks/{id}/deliveries"),
     ("post", "/v1/tasks/{id}/refresh"),
+    ("get", "/v1/events"),
     ("get", "/v1/deliveries"),
     ("get", "/v1/deliveries/{id}"),
     ("get", "/v1/upstreams"),
@@ -142,7 +143,13 @@ def fuzzed(sqlite: Database, clock: FakeClock) -> Any:  # noqa: ANN401 - the lib
 
 
 # An id in a path is any text, so nothing can violate it: only queries and bodies can be wrong.
-WITH_INPUT = [("get", "/v1/deliveries"), ("get", "/v1/tasks"), ("post", "/v1/tasks"), ("post", "/v1/tasks/batch")]
+WITH_INPUT = [
+    ("get", "/v1/deliveries"),
+    ("get", "/v1/events"),
+    ("get", "/v1/tasks"),
+    ("post", "/v1/tasks"),
+    ("post", "/v1/tasks/batch"),
+]
 RIGHT, WRONG = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 
 

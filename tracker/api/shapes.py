@@ -5,7 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic reads the one in `typing` only from Python 3.12 on
 
-from tracker.telling import DeliveryAnswer, DeliveryWithAttempts, EventAnswer, TaskAnswer, UpstreamAnswer
+from tracker.telling import (
+    DeliveryAnswer,
+    DeliveryWithAttempts,
+    EventAnswer,
+    FeedEvent,
+    TaskAnswer,
+    UpstreamAnswer,
+)
 
 
 class FieldProblem(TypedDict):
@@ -56,6 +63,13 @@ class History(TypedDict):
     """Everything that happened to a task, first to last."""
 
     events: list[EventAnswer]
+
+
+class Feed(TypedDict):
+    """What changed, first to last."""
+
+    events: list[FeedEvent]
+    next_cursor: Annotated[str, Field(description="Where to go on: always there, also when nothing is new.")]
 
 
 class WholeDelivery(DeliveryWithAttempts):

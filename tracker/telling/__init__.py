@@ -5,20 +5,23 @@ from tracker.telling.shapes import (
     DeliveryAnswer,
     DeliveryWithAttempts,
     EventAnswer,
+    FeedEvent,
     TaskAnswer,
     TaskWithObject,
     UpstreamAnswer,
 )
-from tracker.telling.translation import tell_event, tell_token
+from tracker.telling.translation import tell_event, tell_line, tell_token
 
 __all__ = [
     "DeliveryAnswer",
     "DeliveryWithAttempts",
     "EventAnswer",
+    "FeedEvent",
     "TaskAnswer",
     "TaskWithObject",
     "UpstreamAnswer",
     "tell_event",
+    "tell_line",
     "tell_token",
     "told_deliveries",
     "told_tasks",

@@ -7,6 +7,7 @@ from tracker.config import UpstreamSettings
 from tracker.model import Callback, DeliveryStatus, MessageType, Status, Task
 from tracker.moments import rfc3339
 from tracker.store.access import TokenLine
+from tracker.store.feed import FeedLine
 from tracker.store.messages import AttemptLine, DeliveryLine
 from tracker.store.tasks import HistoryLine
 from tracker.store.upstreams import Health
@@ -15,6 +16,7 @@ from tracker.telling.shapes import (
     CallbackAnswer,
     DeliveryAnswer,
     EventAnswer,
+    FeedEvent,
     TaskAnswer,
     TokenAnswer,
     UpstreamAnswer,
@@ -65,6 +67,17 @@ def tell_event(line: HistoryLine) -> EventAnswer:
         "upstream_status": line.upstream_status,
         "progress": line.progress,
         "note": line.note,
+    }
+
+
+def tell_line(line: FeedLine, cursor: str) -> FeedEvent:
+    """A line of the feed, with the text that stands for its place."""
+    return {
+        "cursor": cursor,
+        "id": line.id,
+        "task_id": line.task_id,
+        "upstream": line.upstream,
+        **tell_event(line),
     }
 
 

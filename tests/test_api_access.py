@@ -17,7 +17,7 @@ from tracker.store.database import Database, Work
 
 T = TypeVar("T")
 READS = ["/v1/tasks", "/v1/tasks/tsk_1", "/v1/tasks/tsk_1/history", "/v1/tasks/tsk_1/deliveries", "/v1/deliveries"]
-READS += ["/v1/deliveries/msg_1", "/v1/upstreams", "/openapi.json"]
+READS += ["/v1/deliveries/msg_1", "/v1/events", "/v1/upstreams", "/openapi.json"]
 WRITES = [
     ("POST", "/v1/tasks"),
     ("POST", "/v1/tasks/batch"),

@@ -190,6 +190,39 @@ async def test_a_task_inserted_by_plain_sql_is_watched(database_url: str, tmp_pa
     assert ended["sequence"] == 2
 
 
+async def test_an_open_stream_hears_the_end_of_a_task_and_holds_nobody_up(
+    database_url: str, tmp_path: Path, plain: PlainServer
+) -> None:
+    with running(tmp_path, database_url, plain) as daemon:
+        await daemon.wait_until_ready()
+        headers = {"authorization": f"Bearer {daemon.token}", "accept": "text/event-stream"}
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=20) as client,
+            client.stream("GET", f"{daemon.url}/v1/events", headers=headers) as stream,
+        ):
+            lines = stream.aiter_lines()
+            opening = [await anext(lines) for _ in range(3)]
+            added = daemon.run("add", SAMPLE_ID)
+            told: list[dict[str, Any]] = []
+            with anyio.fail_after(20):
+                while not told or told[-1]["to_status"] != "succeeded":
+                    line = await anext(lines)
+                    told += [json.loads(line.removeprefix("data: "))] if line.startswith("data: ") else []
+
+            started = anyio.current_time()
+            code = await anyio.to_thread.run_sync(daemon.terminate)
+            took = anyio.current_time() - started
+            rest = [line async for line in lines]
+
+    assert added.returncode == 0
+    assert opening[0].startswith(":")
+    assert [(line["task_id"], line["event"]) for line in told] == [(SAMPLE_ID, "registered"), (SAMPLE_ID, "status")]
+    assert code == 0
+    assert took < 3
+    assert not any(line.startswith("data: ") for line in rest)
+    assert "Traceback" not in daemon.log.read_text()
+
+
 async def test_a_second_daemon_on_the_same_file_refuses_to_start(tmp_path: Path, plain: PlainServer) -> None:
     with running(tmp_path, f"sqlite:///{tmp_path}/tracker.db", plain) as daemon:
         await daemon.wait_until_ready()

@@ -3,11 +3,12 @@
 from fastapi import FastAPI, Request, Response
 
 from tracker import __version__
-from tracker.api import deliveries, endpoints, health, problems, registering, tasks, trials, upstreams
+from tracker.api import deliveries, endpoints, events, health, problems, registering, tasks, trials, upstreams
 from tracker.api.allowance import Allowance
 from tracker.api.answer import Answer
 from tracker.api.auth import Reader, TokenBook
 from tracker.api.fence import Fence
+from tracker.api.news import News
 from tracker.api.openapi import DESCRIPTION, SCHEMAS, operation_id
 from tracker.api.ports import ApiPorts
 from tracker.api.registrar import Registrar
@@ -43,9 +44,10 @@ def create_app(ports: ApiPorts) -> FastAPI:
     app.state.tokens = TokenBook(ports.database, ports.clock, ports.timer)
     app.state.allowance = Allowance(ports.timer)
     app.state.registrar = Registrar(ports.database, ports.intake)
+    app.state.news = News(ports.database, ports.stopping)
     problems.install(app)
     app.add_middleware(Fence)
-    for calls in (registering, tasks, deliveries, endpoints, trials, upstreams, health):
+    for calls in (registering, tasks, events, deliveries, endpoints, trials, upstreams, health):
         app.include_router(calls.router)
     app.add_api_route("/openapi.json", _tell_document, include_in_schema=False)
     return app

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 
 from tracker.clock import Clock
 from tracker.errors import RefusedError, UnavailableError
@@ -96,6 +97,13 @@ async def _caller(request: Request, shown: Annotated[HTTPAuthorizationCredential
     if found is None:
         raise RefusedError("this token is unknown or revoked", http_status=401)
     return found
+
+
+async def is_still(request: Request, caller: Caller) -> bool:
+    """Whether the token that a request came with still says the same of its caller."""
+    book = cast("TokenBook", request.app.state.tokens)  # the framework's state has no types
+    _, shown = get_authorization_scheme_param(request.headers.get("authorization"))
+    return await book.caller(shown) == caller
 
 
 _AnyCaller = Annotated[Caller, Depends(_caller)]

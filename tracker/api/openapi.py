@@ -86,3 +86,19 @@ MANY_REGISTRATIONS = _body(
         ]
     }
 )
+
+FEED = {
+    "responses": {
+        "200": {
+            "content": {
+                "text/event-stream": {
+                    "schema": {
+                        "type": "string",
+                        "description": "Server-sent events: `id` is the cursor, `event` the kind, "
+                        "`data` one element of `events`.",
+                    }
+                }
+            }
+        }
+    }
+}

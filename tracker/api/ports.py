@@ -1,8 +1,9 @@
 """What the API is given to work with, and how a call gets hold of it."""
 
+import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -33,6 +34,8 @@ class ApiPorts:
     wake_courier: Callable[[], None]
     """Called after a commit that may have left a message in the outbox."""
     timer: Callable[[], float] = time.monotonic
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the daemon stops: what would go on for ever ends then."""
 
 
 async def ports_of(request: Request) -> ApiPorts:

@@ -11,9 +11,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tracker.errors import InputError
 from tracker.intake.requests import explain, unfit
 from tracker.model import DeliveryStatus, Status
+from tracker.store.feed import BEGINNING, Position
 from tracker.store.tasks import Filter
 
 LARGEST_PAGE = 500
+LARGEST_FEED_PAGE = 1000
 # The last one is what decoding leaves of bytes that are no UTF-8.
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffd]")
 # In an address a plus means a blank, unless somebody thought of escaping it.
@@ -130,6 +132,19 @@ def read_redelivery(document: object) -> RedeliveryRequest:
         raise explain(error.errors(include_url=False)[0]) from None
 
 
+class FeedQuery(BaseModel):
+    """Where in the feed to go on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit: int = Field(default=100, ge=1, le=LARGEST_FEED_PAGE, description="The most to list; a stream ignores it.")
+    cursor: Text | None = Field(
+        default=None,
+        description="A `cursor` or `next_cursor`, to go on after it, or `now`. "
+        "Without one a page starts at the beginning, a stream now.",
+    )
+
+
 def next_cursor(kind: str, keys: Sequence[int], limit: int) -> str | None:
     """Where the page after these keys goes on; None when there are no more than `limit`."""
     return _cursor(kind, keys[limit - 1]) if len(keys) > limit else None
@@ -139,15 +154,46 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
     """The key to go on below; raises InputError for what no page gave out."""
     if cursor is None:
         return None
-    try:
-        told = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except ValueError:
-        told = ""
-    match = re.fullmatch(rf"{kind}([1-9][0-9]{{0,17}})", told, re.ASCII)
+    match = re.fullmatch(rf"{kind}([1-9][0-9]{{0,17}})", _decoded(cursor), re.ASCII)
     if match is None or _cursor(kind, int(match[1])) != cursor:
         raise InputError("cursor", "is not from a page of this list", "send the next_cursor of the page before")
     return int(match[1])
 
 
 def _cursor(kind: str, key: int) -> str:
-    return urlsafe_b64encode(f"{kind}{key}".encode()).decode().rstrip("=")
+    return _encoded(f"{kind}{key}")
+
+
+NOW = "now"
+"""In the place of a cursor: the end of the feed."""
+_FEED_CURSOR = re.compile(r"e([0-9]{1,18})\.([0-9]{1,18})", re.ASCII)
+
+
+def feed_cursor(position: Position) -> str:
+    """A place in the feed, as it is told."""
+    return _encoded(f"e{position.transaction_id}.{position.key}")
+
+
+def read_feed_cursor(field: str, cursor: str | None) -> Position | None:
+    """Where to go on; None for the end; raises InputError for what the feed never gave out."""
+    if cursor is None:
+        return BEGINNING
+    if cursor == NOW:
+        return None
+    match = _FEED_CURSOR.fullmatch(_decoded(cursor))
+    position = Position(int(match[1]), int(match[2])) if match else None
+    if position is None or feed_cursor(position) != cursor:
+        raise InputError(field, "is not from the feed", "send the cursor of the last event you have, or `now`")
+    return position
+
+
+def _encoded(place: str) -> str:
+    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> str:
+    """What a cursor says; nothing where it is none of ours."""
+    try:
+        return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        return ""

@@ -10,6 +10,7 @@ from tracker.telling import (
     DeliveryWithAttempts,
     EndpointAnswer,
     EventAnswer,
+    FeedEvent,
     TaskAnswer,
     UpstreamAnswer,
 )
@@ -63,6 +64,13 @@ class History(TypedDict):
     """Everything that happened to a task, first to last."""
 
     events: list[EventAnswer]
+
+
+class Feed(TypedDict):
+    """What changed, first to last."""
+
+    events: list[FeedEvent]
+    next_cursor: Annotated[str, Field(description="Where to go on: always there, also when nothing is new.")]
 
 
 class WholeDelivery(DeliveryWithAttempts):

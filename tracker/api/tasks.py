@@ -1,6 +1,5 @@
 """Looking at tasks, asking for a look now, and ending the watch."""
 
-from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
@@ -13,10 +12,10 @@ from tracker.api.queries import TaskId, TaskQuery, next_cursor
 from tracker.api.shapes import DroppedTask, History, TaskDeliveries, TaskPage
 from tracker.intake import Caller
 from tracker.intake.intake import visible
-from tracker.model import EventKind, Task
+from tracker.model import Task
 from tracker.store import messages, tasks
+from tracker.store.audience import concerning
 from tracker.store.database import Connection
-from tracker.store.tasks import HistoryLine
 from tracker.telling import TaskAnswer, TaskWithObject, tell_event, told_tasks, told_with_attempts
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"], default_response_class=Answer)
@@ -54,21 +53,10 @@ async def task_history(id_: Annotated[TaskId, Path(alias="id")], ports: Ports, c
 
     def work(connection: Connection) -> History:
         task = visible(connection, id_, caller)
-        lines: Iterable[HistoryLine] = tasks.history(connection, task.key)
-        if not caller.sees_all:
-            own = {line.id for line in messages.of_task(connection, task.key, owner=caller.owner)}
-            lines = (line for line in lines if _concerns(line, own))
+        lines = concerning(connection, tasks.history(connection, task.key), owner=caller.only_owner)
         return {"events": [tell_event(line) for line in lines]}
 
     return Answer(await ports.database.ask(work))
-
-
-def _concerns(line: HistoryLine, own: set[str]) -> bool:
-    """Whether a line is the business of somebody with these deliveries: others' receivers are not."""
-    return line.event not in _OF_DELIVERIES or not own.isdisjoint((line.note or "").split())
-
-
-_OF_DELIVERIES = (EventKind.DELIVERED, EventKind.DELIVERY_FAILED, EventKind.DELIVERY_DEAD)
 
 
 @router.get("/{id}/deliveries", summary="List a task's deliveries", responses=answers(TaskDeliveries, fails=(404, 422)))

@@ -86,6 +86,7 @@ class Daemon:
         self._beat = Loop("heartbeat", self._adoption.beat, self._pulse)
         self._count = Loop("count", janitor.count, self._pulse)
         self._tidy = Loop("tidy", janitor.run_once, self._pulse)
+        self._stopping = asyncio.Event()
         self._server = make_server(
             create_app(
                 ApiPorts(
@@ -98,6 +99,7 @@ class Daemon:
                     clock=utc_now,
                     wake=self._find.wake,
                     wake_courier=self._courier.wake,
+                    stopping=self._stopping,
                 )
             )
         )
@@ -158,6 +160,7 @@ class Daemon:
                 log.info("stopping")
                 deadline.reschedule(asyncio.get_running_loop().time() + DRAIN.total_seconds())
                 ticks.stop()
+                self._stopping.set()
                 self._server.stop()
                 for worker in workers:
                     worker.stop()

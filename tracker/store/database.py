@@ -43,6 +43,7 @@ class Database:
         self._askers = ThreadPoolExecutor(_ASKERS, thread_name_prefix="tracker-ask")
         self._stopwatch = stopwatch
         self._writer = Writer(self._writing, stopwatch)
+        self._listeners: list[Callable[[], None]] = []
 
     async def read(self, work: Work[T]) -> T:
         """Run a query on a reader's thread; raises UnavailableError when the database is out of reach."""
@@ -57,7 +58,14 @@ class Database:
 
     async def write(self, work: Work[T]) -> T:
         """Run work in the writer's next transaction and return after its commit."""
-        return await asyncio.wrap_future(self._writer.submit(work))
+        result = await asyncio.wrap_future(self._writer.submit(work))
+        for heard in self._listeners:
+            heard()
+        return result
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Have this called, in the event loop, after each `write` of this process."""
+        self._listeners.append(heard)
 
     def read_now(self, work: Work[T]) -> T:
         """The same as `read`, for callers without an event loop."""

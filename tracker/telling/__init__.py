@@ -6,24 +6,27 @@ from tracker.telling.shapes import (
     DeliveryWithAttempts,
     EndpointAnswer,
     EventAnswer,
+    FeedEvent,
     TaskAnswer,
     TaskWithObject,
     TrialAnswer,
     UpstreamAnswer,
 )
-from tracker.telling.translation import tell_endpoint, tell_event, tell_token, tell_trial
+from tracker.telling.translation import tell_endpoint, tell_event, tell_line, tell_token, tell_trial
 
 __all__ = [
     "DeliveryAnswer",
     "DeliveryWithAttempts",
     "EndpointAnswer",
     "EventAnswer",
+    "FeedEvent",
     "TaskAnswer",
     "TaskWithObject",
     "TrialAnswer",
     "UpstreamAnswer",
     "tell_endpoint",
     "tell_event",
+    "tell_line",
     "tell_token",
     "tell_trial",
     "told_deliveries",

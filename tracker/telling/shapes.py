@@ -61,6 +61,15 @@ class EventAnswer(TypedDict):
     note: str | None
 
 
+class FeedEvent(EventAnswer):
+    """One thing that changed."""
+
+    cursor: Annotated[str, Field(description="Its place: send it back to go on after it.")]
+    id: TrackerId
+    task_id: Annotated[str, Field(description="The upstream's id of the task.")]
+    upstream: str
+
+
 class AttemptAnswer(TypedDict):
     """One HTTP try of a delivery."""
 

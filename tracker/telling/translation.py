@@ -8,6 +8,7 @@ from tracker.config import UpstreamSettings
 from tracker.model import Callback, DeliveryStatus, EndpointState, MessageType, Status, Task, Trial
 from tracker.moments import rfc3339
 from tracker.store.access import TokenLine
+from tracker.store.feed import FeedLine
 from tracker.store.messages import AttemptLine, DeliveryLine
 from tracker.store.receivers import EndpointLine
 from tracker.store.tasks import HistoryLine
@@ -18,6 +19,7 @@ from tracker.telling.shapes import (
     DeliveryAnswer,
     EndpointAnswer,
     EventAnswer,
+    FeedEvent,
     TaskAnswer,
     TokenAnswer,
     TrialAnswer,
@@ -74,6 +76,17 @@ def tell_event(line: HistoryLine) -> EventAnswer:
         "upstream_status": line.upstream_status,
         "progress": line.progress,
         "note": line.note,
+    }
+
+
+def tell_line(line: FeedLine, cursor: str) -> FeedEvent:
+    """A line of the feed, with the text that stands for its place."""
+    return {
+        "cursor": cursor,
+        "id": line.id,
+        "task_id": line.task_id,
+        "upstream": line.upstream,
+        **tell_event(line),
     }
 
 

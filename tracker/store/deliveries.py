@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, TextClause, case, exists, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, TextClause, bindparam, case, exists, insert, select, text, update
 
 from tracker.model import Delivery, DeliveryStatus, EndpointState, EventKind, MessageType, Outcome
 from tracker.store.schema import attempt, callback, delivery, endpoint, event, task
@@ -21,18 +21,21 @@ class Due:
     endpoint: str
 
 
+# Built once: it is asked all the time, also when there is nothing to do.
+_DUE = (
+    select(delivery.c.key, endpoint.c.origin)
+    .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
+    .where(_PENDING, delivery.c.next_attempt_at <= bindparam("now"), endpoint.c.state == str(EndpointState.ACTIVE))
+    .order_by(delivery.c.next_attempt_at)
+    .limit(bindparam("most"))
+)
+
+
 def due(connection: Connection, *, now: datetime, without: Collection[str], limit: int) -> list[Due]:
     """What is due, longest first, leaving out endpoints (`scheme://host:port`) that have no room or are at rest."""
-    query = (
-        select(delivery.c.key, endpoint.c.origin)
-        .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
-        .where(_PENDING, delivery.c.next_attempt_at <= now, endpoint.c.state == EndpointState.ACTIVE)
-        .order_by(delivery.c.next_attempt_at)
-        .limit(limit)
-    )
-    if without:
-        query = query.where(endpoint.c.origin.not_in(without))
-    return [Due(key=row.key, endpoint=row.origin) for row in connection.execute(query)]
+    query = _DUE.where(endpoint.c.origin.not_in(without)) if without else _DUE
+    rows = connection.execute(query, {"now": now, "most": limit})
+    return [Due(key=row.key, endpoint=row.origin) for row in rows]
 
 
 def claim(connection: Connection, keys: Collection[int], *, now: datetime, until: datetime) -> list[Delivery]:

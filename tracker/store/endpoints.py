@@ -48,11 +48,23 @@ class Resting:
     """When it may be probed: only where it is paused and something waits for it."""
 
 
+# Built once: it is asked all the time, also when there is nothing to do.
+_RESTING = (
+    select(
+        endpoint.c.key,
+        endpoint.c.origin,
+        endpoint.c.state,
+        endpoint.c.paused_until,
+        exists().where(delivery.c.endpoint_key == endpoint.c.key, PENDING).label("waits"),
+    )
+    .where(endpoint.c.state != str(EndpointState.ACTIVE))
+    .order_by(endpoint.c.key)
+)
+
+
 def resting(connection: Connection) -> list[Resting]:
     """The endpoints that are not sent to just now."""
-    waits = exists().where(delivery.c.endpoint_key == endpoint.c.key, PENDING)
-    query = select(endpoint.c.key, endpoint.c.origin, endpoint.c.state, endpoint.c.paused_until, waits.label("waits"))
-    rows = connection.execute(query.where(endpoint.c.state != EndpointState.ACTIVE).order_by(endpoint.c.key))
+    rows = connection.execute(_RESTING)
     return [
         Resting(
             key=row.key,

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test check kill verify-js format lock wheel clean
+.PHONY: demo run test check bench kill verify-js format lock wheel clean
 
 demo: .venv/ready
 	$(BIN)/tracker demo
@@ -19,6 +19,10 @@ test: .venv/ready
 # 2,000 tasks, 10 times SIGKILL, on each database: minutes. The tests run a short form.
 kill: .venv/ready
 	$(BIN)/python tests/kill_loop.py
+
+# One table of ratios, each measured against its alternative in the same run.
+bench: .venv/ready
+	$(BIN)/python -m bench
 
 # The official JavaScript library, fetched from npm, takes what we sign and nothing else.
 verify-js: .venv/ready

@@ -1,0 +1,1 @@
+"""What tracker costs, as ratios between alternatives in one run: `make bench`."""

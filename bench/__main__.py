@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from bench.table import render
 
-NAMES: tuple[str, ...] = ()
+NAMES = ("delivering",)
 """Modules of this package, each with `run() -> Iterable[Row]`, in the order of the table."""
 
 

@@ -30,9 +30,10 @@ from tracker.model import (
 )
 from tracker.observe import observe
 from tracker.providers.protocol import Look
-from tracker.store import changes, deliveries, registrations, watching
+from tracker.store import changes, deliveries, outcomes, registrations, watching
 from tracker.store.changes import Decide, Recorded
 from tracker.store.database import Connection, Database, Work
+from tracker.store.outcomes import Settlement
 from tracker.store.registrations import Registered, Wanted
 from tracker.store.watching import Adopted
 from tracker.webhooks.composer import Composer
@@ -165,8 +166,8 @@ class World:
 
     def settle(self, claimed: Delivery, outcome: Outcome, again_after: float | None = None) -> bool:
         again = None if again_after is None else self.clock() + timedelta(seconds=again_after)
-        work = partial(deliveries.settle, claimed=claimed, outcome=outcome, now=self.clock(), next_attempt_at=again)
-        return self.write(work)
+        settlement = Settlement(delivery=claimed, outcome=outcome, now=self.clock(), next_attempt_at=again)
+        return self.write(partial(outcomes.settle, settlements=[settlement]))[0]
 
     def history(self, task_id: str = "1") -> list[str]:
         return self.column("SELECT event FROM task_history WHERE task_id = :id ORDER BY sequence", id=task_id)

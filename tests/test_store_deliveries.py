@@ -23,8 +23,9 @@ from fakes import (
 from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import MessageType, Phase, Status
-from tracker.store import deliveries
+from tracker.store import deliveries, outcomes
 from tracker.store.database import Database
+from tracker.store.outcomes import Settlement
 
 
 @pytest.fixture(params=KINDS)
@@ -364,7 +365,8 @@ class TestSeveralCouriers:
             poller.recording({key: snap(Status.SUCCEEDED)})(connection)  # type: ignore[arg-type]
 
         def settle_half(connection):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            return deliveries.settle(connection, claimed, delivered(), now=courier.clock(), next_attempt_at=None)
+            settlement = Settlement(delivery=claimed, outcome=delivered(), now=courier.clock(), next_attempt_at=None)
+            return outcomes.settle(connection, [settlement])[0]
 
         locked = HeldOpen(poller.database, lambda c: c.exec_driver_sql("SELECT key FROM task FOR UPDATE").all())
         settling = Thread(lambda: courier.database.write_now(settle_half))

@@ -10,7 +10,7 @@ from tracker.config import CallbackSettings
 from tracker.courier import claims, settling
 from tracker.courier.claims import Claimed
 from tracker.courier.ports import Ports
-from tracker.courier.settling import Settled, Verdict
+from tracker.courier.settling import Closing, Settled, Verdict
 from tracker.courier.slots import Slots
 from tracker.courier.telling import tell_attempt, tell_turn
 from tracker.errors import UnavailableError
@@ -138,11 +138,11 @@ class Courier:
             tell_turn(entry.delivery.endpoint, settled.turn)
 
     async def _write(self, entry: Claimed, verdict: Verdict) -> Settled:
-        work = partial(settling.settle, entry=entry, verdict=verdict)
+        closing = Closing(entry=entry, verdict=verdict)
         while True:
             try:
                 # A write that has begun is finished even when we are told to stop.
-                return await asyncio.shield(self._ports.database.write(work))
+                return await asyncio.shield(self._ports.database.write_each(settling.settle, closing))
             except UnavailableError as error:
                 # What the receiver has is known only here: keep it until it is written.
                 log.warning("outcome_postponed", delivery=entry.delivery.id, reason=str(error))

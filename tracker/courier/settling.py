@@ -1,5 +1,6 @@
 """Writing down what came of an attempt, and what it says about the endpoint, in one transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -7,9 +8,10 @@ from tracker.cadence import retry_delay
 from tracker.config import CallbackSettings
 from tracker.courier.claims import Claimed
 from tracker.model import Outcome
-from tracker.store import deliveries, endpoints
+from tracker.store import endpoints, outcomes
 from tracker.store.database import Connection
-from tracker.store.endpoints import Turn
+from tracker.store.endpoints import Lesson, Turn
+from tracker.store.outcomes import Settlement
 
 _AFTER_OUR_OWN_FAULT = timedelta(seconds=30)
 _LONGEST_AFTER_OUR_OWN_FAULT = timedelta(hours=1)
@@ -34,6 +36,14 @@ class Settled:
     """False when it was written before, or the delivery has gone on without us."""
     turn: Turn | None
     """What became of the endpoint, where that is news."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """An attempt that is over, and what it came to."""
+
+    entry: Claimed
+    verdict: Verdict
 
 
 def judge(entry: Claimed, outcome: Outcome, *, settings: CallbackSettings, now: datetime, dice: float) -> Verdict:
@@ -63,12 +73,25 @@ def _next_attempt_at(
     return None if delay is None else now + delay
 
 
-def settle(connection: Connection, entry: Claimed, verdict: Verdict) -> Settled:
-    """Write it: a probe that fails costs the endpoint, not the delivery."""
-    outcome, now = verdict.outcome, verdict.now
-    told = replace(outcome, spent=False) if entry.is_probe and not outcome.gone else outcome
-    is_ours = deliveries.settle(connection, entry.delivery, told, now=now, next_attempt_at=verdict.next_attempt_at)
-    if not is_ours:
-        return Settled(is_ours=False, turn=None)
-    turn = endpoints.learn(connection, entry.delivery, outcome, now=now, dice=verdict.dice)
-    return Settled(is_ours=True, turn=turn)
+def settle(connection: Connection, closings: Sequence[Closing]) -> list[Settled]:
+    """Write them, all in one go: a probe that fails costs the endpoint, not the delivery."""
+    written = outcomes.settle(connection, [_settlement(closing) for closing in closings])
+    ours = [closing for closing, is_ours in zip(closings, written, strict=True) if is_ours]
+    turns = iter(endpoints.learn_all(connection, [_lesson(closing) for closing in ours]))
+    return [Settled(is_ours=is_ours, turn=next(turns) if is_ours else None) for is_ours in written]
+
+
+def _settlement(closing: Closing) -> Settlement:
+    entry, verdict = closing.entry, closing.verdict
+    costs_nothing = entry.is_probe and not verdict.outcome.gone
+    return Settlement(
+        delivery=entry.delivery,
+        outcome=replace(verdict.outcome, spent=False) if costs_nothing else verdict.outcome,
+        next_attempt_at=verdict.next_attempt_at,
+        now=verdict.now,
+    )
+
+
+def _lesson(closing: Closing) -> Lesson:
+    verdict = closing.verdict
+    return Lesson(delivery=closing.entry.delivery, outcome=verdict.outcome, now=verdict.now, dice=verdict.dice)

@@ -7,7 +7,7 @@ is free go into one transaction and are answered after its commit, so that durab
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,11 @@ from sqlalchemy import Connection, make_url
 from tracker.errors import UnavailableError
 from tracker.store.engines import open_engine, sqlite_file
 from tracker.store.faults import translated
-from tracker.store.writer import Stopwatch, Work, Writer, untimed
+from tracker.store.writer import Each, Stopwatch, Work, Writer, untimed
 
 __all__ = ["Connection", "Database", "Work", "sqlite_file"]
 
+P = TypeVar("P")
 T = TypeVar("T")
 
 _READERS = 2
@@ -62,6 +63,10 @@ class Database:
         for heard in self._listeners:
             heard()
         return result
+
+    async def write_each(self, work: Callable[[Connection, Sequence[P]], Sequence[T]], piece: P) -> T:
+        """The same for one piece of work of a kind: what of that kind is waiting is written by a single call."""
+        return await self.write(Each(work, piece))
 
     def listen(self, heard: Callable[[], None]) -> None:
         """Have this called, in the event loop, after each `write` of this process."""

@@ -3,19 +3,35 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from tracker.errors import ConflictError, NotFoundError, UnavailableError
 from tracker.store.faults import concerns_all, translated
 
+P = TypeVar("P")
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 """A piece of work inside one transaction. It may be run again, so it touches nothing but its connection, and
 it raises NotFoundError and ConflictError before it writes anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Each(Generic[P, T]):
+    """One piece of work of a kind that is done together: what of it meets in one group is a single call."""
+
+    work: Callable[[Connection, Sequence[P]], Sequence[T]]
+    """Takes pieces, returns as many answers."""
+    piece: P
+
+    def __call__(self, connection: Connection) -> T:
+        """This piece alone."""
+        return self.work(connection, [self.piece])[0]
+
 
 GROUP_SIZE = 64
 """The most pieces of work in one commit: large enough to share a flush, small enough not to delay the first."""
@@ -93,7 +109,7 @@ class Writer:
     def _commit(self, group: list[tuple[Work[Any], Future[Any]]]) -> None:
         try:
             with translated(), self._engine.begin() as connection:
-                results = [_outcome(work, connection) for work, _ in group]
+                results = _outcomes([work for work, _ in group], connection)
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             if len(group) == 1 or concerns_all(error):
                 for _, promise in group:
@@ -112,6 +128,25 @@ class Writer:
 
 _HARMLESS = (NotFoundError, ConflictError)
 """Answers of a kind, given before anything is written: no reason to undo what others wrote in the same group."""
+
+
+def _outcomes(group: Sequence[Work[Any]], connection: Connection) -> list[Any]:
+    """What each piece of work returns, in the order given; pieces of one kind are done where the first one stands."""
+    kinds: dict[object, list[int]] = {}
+    for place, work in enumerate(group):
+        kinds.setdefault(work.work if isinstance(work, Each) else place, []).append(place)
+    results: list[Any] = [None] * len(group)
+    for places in kinds.values():
+        for place, result in zip(places, _together([group[place] for place in places], connection), strict=True):
+            results[place] = result
+    return results
+
+
+def _together(same: Sequence[Work[Any]], connection: Connection) -> Sequence[Any]:
+    first = same[0]
+    if isinstance(first, Each):
+        return first.work(connection, [work.piece for work in same if isinstance(work, Each)])
+    return [_outcome(first, connection)]
 
 
 def _outcome(work: Work[T], connection: Connection) -> T | NotFoundError | ConflictError:

@@ -1,0 +1,160 @@
+"""Deliveries per second on warm connections: the courier against a bare loop, and against httpx's own pool."""
+
+import asyncio
+import random
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+
+import httpx
+from sqlalchemy import exists, select, update
+
+import tracker
+from bench.outbox import empty_database, fill
+from bench.sink import sinks
+from bench.table import Row
+from tracker.clock import utc_now
+from tracker.config import CallbackSettings
+from tracker.courier import Courier, Ports
+from tracker.guard import Guard
+from tracker.http import Client, open_callback_client
+from tracker.metrics import Metrics
+from tracker.store.database import Connection, Database
+from tracker.store.schema import delivery
+from tracker.webhooks.sender import Sender
+from tracker.webhooks.signing import new_secret, sign
+
+ENDPOINTS = 16
+DELIVERIES = 6_000
+WARM_UP = 400
+ON_HTTPX = 400
+ROUNDS = 3
+_NOT_YET = timedelta(hours=1)
+_LOOK_EVERY = 0.02
+SETTINGS = CallbackSettings(allow_networks=(ip_network("127.0.0.0/8"),))
+
+OpenClient = Callable[[], Client]
+
+
+def run() -> Iterator[Row]:
+    """Rows for each database."""
+    with sinks(ENDPOINTS) as origins:
+        for kind in ("sqlite", "postgres"):
+            with empty_database(kind) as url:
+                yield from _measure(kind, url, [f"{origin}/hook" for origin in origins])
+
+
+def _measure(kind: str, url: str, urls: Sequence[str]) -> Iterator[Row]:
+    bare, ours, plain = [], [], []
+    database = Database(url)
+    try:
+        for number in range(ROUNDS):
+            bare.append(asyncio.run(_bare(urls)))
+            ours.append(asyncio.run(_courier(database, urls, _guarded, DELIVERIES, f"ours-{number}")))
+            plain.append(asyncio.run(_courier(database, urls, _httpx_default, ON_HTTPX, f"httpx-{number}")))
+            print(f"{kind}: bare {bare[-1]:.0f}/s, ours {ours[-1]:.0f}/s, httpx {plain[-1]:.0f}/s", file=sys.stderr)
+    finally:
+        database.close()
+    yield _row(f"deliveries, {kind}", ours, bare, "bare loop, same transport", at_least=0.6)
+    yield _row(f"deliveries, {kind}", ours, plain, "the courier on httpx's pool", at_least=10)
+
+
+def _row(what: str, ours: Sequence[float], theirs: Sequence[float], name: str, *, at_least: float) -> Row:
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return Row(
+        what=what,
+        ours=f"{statistics.median(ours):,.0f}/s",
+        against=f"{name}: {statistics.median(theirs):,.0f}/s",
+        ratio=statistics.median(ratios),
+        spread=f"{min(ratios):.2f}-{max(ratios):.2f}",
+        at_least=at_least,
+    )
+
+
+def _guarded() -> Client:
+    return open_callback_client(
+        Guard(allow_networks=SETTINGS.allow_networks),
+        max_connections=SETTINGS.max_in_flight,
+        max_per_endpoint=SETTINGS.max_in_flight_per_endpoint,
+    )
+
+
+def _httpx_default() -> Client:
+    limits = httpx.Limits(max_connections=SETTINGS.max_in_flight, max_keepalive_connections=SETTINGS.max_in_flight)
+    return httpx.AsyncClient(limits=limits, timeout=None)  # noqa: S113 - the sender has a deadline
+
+
+async def _bare(urls: Sequence[str]) -> float:
+    """The same requests from as many tasks as there are slots, and nothing else: the ceiling of the transport."""
+    secret, body = new_secret(), b'{"type":"task.succeeded","data":{"prompt":"' + b"a lighthouse " * 130 + b'"}}'
+    headers = {
+        "content-type": "application/json",
+        "user-agent": f"tracker/{tracker.__version__}",
+        "webhook-id": "msg_0123456789abcdefghijklmn",
+        "webhook-timestamp": "1730621855",
+        "webhook-signature": sign([secret], "msg_0123456789abcdefghijklmn", 1730621855, body),
+        "accept-encoding": "identity",
+    }
+    async with _guarded() as client:
+
+        async def post(url: str, times: int) -> None:
+            for _ in range(times):
+                response = await client.send(httpx.Request("POST", url, headers=headers, content=body))
+                assert response.status_code == 204  # noqa: PLR2004, S101
+
+        async def post_all(times: int) -> None:
+            slots = SETTINGS.max_in_flight
+            await asyncio.gather(*(post(urls[slot % len(urls)], times // slots) for slot in range(slots)))
+
+        await post_all(WARM_UP)
+        started = time.perf_counter()
+        await post_all(DELIVERIES)
+        return DELIVERIES / (time.perf_counter() - started)
+
+
+async def _courier(database: Database, urls: Sequence[str], open_client: OpenClient, count: int, name: str) -> float:
+    """The courier with everything it does: claims, signatures, attempts, outcomes, histories."""
+    await asyncio.to_thread(fill, database, urls, WARM_UP, name=f"{name}-warm")
+    await asyncio.to_thread(fill, database, urls, count, name=name, due_in=_NOT_YET)
+    async with open_client() as client, _running(database, client) as courier:
+        await _until_told(database, utc_now())
+        started = time.perf_counter()
+        await database.write(_make_due)
+        courier.wake()
+        await _until_told(database, utc_now())
+        return count / (time.perf_counter() - started)
+
+
+@asynccontextmanager
+async def _running(database: Database, client: Client) -> AsyncIterator[Courier]:
+    ports = Ports(
+        database=database,
+        sender=Sender(client, version=tracker.__version__, timeout=SETTINGS.timeout, clock=utc_now),
+        metrics=Metrics(version=tracker.__version__),
+        new_secret=new_secret,
+        clock=utc_now,
+        timer=time.monotonic,
+        dice=random.random,
+        beat=lambda: None,
+    )
+    courier = Courier(SETTINGS, ports)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(courier.run())
+        yield courier
+        courier.stop()
+
+
+def _make_due(connection: Connection) -> None:
+    now = datetime.now(UTC)
+    connection.execute(update(delivery).where(delivery.c.status == "pending").values(next_attempt_at=now))
+
+
+async def _until_told(database: Database, now: datetime) -> None:
+    """Until nothing that was due is pending."""
+    waits = select(exists().where(delivery.c.status == "pending", delivery.c.next_attempt_at < now + _NOT_YET / 2))
+    while await database.read(lambda connection: connection.scalar(waits)):
+        await asyncio.sleep(_LOOK_EVERY)  # noqa: ASYNC110 - rows are no events

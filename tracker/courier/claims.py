@@ -1,16 +1,13 @@
-"""Choosing what to send next, and making it ours: what is due, and probes of endpoints that are paused."""
+"""Seeing what is due, and making it ours: messages, and probes of endpoints that are paused."""
 
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracker.courier.slots import Slots
+from tracker.courier.backlog import Chosen, Waiting
 from tracker.model import Delivery
 from tracker.store import access, deliveries, endpoints
 from tracker.store.database import Connection
-from tracker.store.deliveries import Due
-from tracker.store.endpoints import Resting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,46 +20,11 @@ class Claimed:
     """Whether its endpoint is paused, so that this attempt costs the delivery nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """What could be sent."""
-
-    due: Sequence[Due]
-    resting: Sequence[Resting]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """What is to be sent: deliveries by key, and endpoints to probe by key."""
-
-    deliveries: Sequence[int]
-    probes: Sequence[int]
-
-    def __bool__(self) -> bool:
-        return bool(self.deliveries or self.probes)
-
-
 def look(connection: Connection, *, now: datetime, without: Collection[str], limit: int) -> Waiting:
     """What is due at endpoints with room, and the endpoints that rest."""
     return Waiting(
         due=deliveries.due(connection, now=now, without=without, limit=limit), resting=endpoints.resting(connection)
     )
-
-
-def choose(waiting: Waiting, slots: Slots, now: datetime) -> Chosen:
-    """As many as there is room for; probes first, since they are few."""
-    free = slots.free
-    ready = (one for one in waiting.resting if one.probe_at is not None and one.probe_at <= now)
-    probes = [one.key for one in ready if slots.room(one.origin)][:free]
-    taken: Counter[str] = Counter()
-    keys: list[int] = []
-    for due in waiting.due:
-        if len(keys) + len(probes) >= free:
-            break
-        if not slots.has(due.key) and taken[due.endpoint] < slots.room(due.endpoint):
-            taken[due.endpoint] += 1
-            keys.append(due.key)
-    return Chosen(deliveries=keys, probes=probes)
 
 
 def claim(

@@ -8,6 +8,7 @@ import structlog
 
 from tracker.config import CallbackSettings
 from tracker.courier import claims, settling
+from tracker.courier.backlog import Backlog, Chosen
 from tracker.courier.claims import Claimed
 from tracker.courier.ports import Ports
 from tracker.courier.settling import Closing, Settled, Verdict
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 
 _CLAIM_MARGIN = timedelta(seconds=30)
 """How far beyond an attempt's deadline a claim reaches, for the outcome to be written."""
+_LOOK_AHEAD = 4
+"""How many times as many as there are slots to look at: what is at the head may be at endpoints without room."""
 _GIVE_BACK_WITHIN = 1.0
 _WRITE_AGAIN_AFTER = 1.0
 
@@ -32,6 +35,7 @@ class Courier:
         self._settings = settings
         self._ports = ports
         self._slots = Slots(settings, ports.timer)
+        self._backlog = Backlog()
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -87,27 +91,36 @@ class Courier:
     async def _claim(self) -> list[Claimed]:
         """Claim as many due deliveries as their endpoints and we have room for."""
         self._slots.again_at = None
+        while chosen := await self._choose():
+            now = self._ports.clock()
+            until = now + self._settings.timeout + _CLAIM_MARGIN
+            work = partial(claims.claim, chosen=chosen, now=now, until=until, new_secret=self._ports.new_secret)
+            claimed = await self._ports.database.write(work)
+            for entry in claimed:
+                self._slots.take(entry.delivery)
+            if claimed:
+                return claimed
+        return []
+
+    async def _choose(self) -> Chosen:
+        """From what was seen just now, or else from what is there now."""
+        return self._backlog.choose(self._slots, self._ports.clock()) or await self._look()
+
+    async def _look(self) -> Chosen:
         if not self._slots.free:
-            return []
-        now, database = self._ports.clock(), self._ports.database
-        look = partial(claims.look, now=now, without=self._slots.saturated(), limit=4 * self._slots.free)
-        waiting = await database.read(look)
-        self._slots.see_resting([one.origin for one in waiting.resting])
-        chosen = claims.choose(waiting, self._slots, now)
-        if not chosen:
-            return []
+            return Chosen()
         now = self._ports.clock()
-        until = now + self._settings.timeout + _CLAIM_MARGIN
-        work = partial(claims.claim, chosen=chosen, now=now, until=until, new_secret=self._ports.new_secret)
-        claimed = await database.write(work)
-        for entry in claimed:
-            self._slots.take(entry.delivery)
-        return claimed
+        most = _LOOK_AHEAD * self._settings.max_in_flight
+        look = partial(claims.look, now=now, without=self._slots.saturated(), limit=most)
+        waiting = await self._ports.database.read(look)
+        self._slots.see_resting([one.origin for one in waiting.resting])
+        self._backlog.see(waiting, now)
+        return self._backlog.choose(self._slots, now)
 
     async def _deliver(self, entry: Claimed) -> None:
         delivery = entry.delivery
         try:
-            outcome = await self._ports.sender.send(delivery, entry.secrets)
+            outcome = await self._send(entry)
             await self._settle(entry, outcome)
         except asyncio.CancelledError:
             await self._give_back(delivery)
@@ -116,7 +129,15 @@ class Courier:
             # The claim runs out by itself and the delivery is tried again; the others go on.
             log.exception("delivery_failed_inside", delivery=delivery.id)
         finally:
-            self._slots.give_back(delivery)
+            self._slots.forget(delivery)
+            self._wake.set()
+
+    async def _send(self, entry: Claimed) -> Outcome:
+        try:
+            return await self._ports.sender.send(entry.delivery, entry.secrets)
+        finally:
+            # The receiver is free for the next one while the outcome of this one is written.
+            self._slots.give_back(entry.delivery)
             self._wake.set()
 
     async def _give_back(self, delivery: Delivery) -> None:

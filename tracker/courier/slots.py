@@ -65,11 +65,14 @@ class Slots:
             self._next_at[delivery.endpoint] = self._timer() + 1 / rate
 
     def give_back(self, delivery: Delivery) -> None:
-        """It has come back."""
-        self._in_hand.discard(delivery.key)
+        """It has come back; its outcome is not written yet."""
         self._out[delivery.endpoint] -= 1
         if not self._out[delivery.endpoint]:
             del self._out[delivery.endpoint]
+
+    def forget(self, delivery: Delivery) -> None:
+        """Its outcome is written, or somebody else's business."""
+        self._in_hand.discard(delivery.key)
 
     def see_resting(self, endpoints: Collection[str]) -> None:
         """These are not sent to just now; those that no longer are, whoever woke them, start slowly."""

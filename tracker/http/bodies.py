@@ -16,7 +16,7 @@ _WINDOWS = {"gzip": (_GZIP_OR_ZLIB,), "x-gzip": (_GZIP_OR_ZLIB,), "deflate": (_G
 async def read_into(body: bytearray, response: httpx.Response, max_bytes: int) -> bool:
     """Append the raw body, at most `max_bytes`; whether there was more. What came before a fault stays in `body`."""
     # A generator, though httpx promises less; closed at once, and not when the collector comes by.
-    raw = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+    raw = cast("AsyncGenerator[bytes, None]", aiter(cast("httpx.AsyncByteStream", response.stream)))
     async with aclosing(raw) as chunks:
         async for chunk in chunks:
             room = max_bytes - len(body)

@@ -1,6 +1,7 @@
 """One request and its answer, bounded in time and in bytes."""
 
 import asyncio
+import functools
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
@@ -66,10 +67,14 @@ async def exchange(  # noqa: PLR0913 - a request has as many parts, and each nam
 
 
 def _request(method: str, url: str, headers: Mapping[str, str], content: bytes) -> httpx.Request:
-    # Built here and not by the client, which would add its defaults and the cookies of its jar.
-    plain = httpx.Headers(dict(headers))
-    plain["accept-encoding"] = "identity"
-    return httpx.Request(method, url, headers=plain, content=content or None)
+    return httpx.Request(
+        method, _parsed(url), headers={**headers, "accept-encoding": "identity"}, content=content or None
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 async def _send(client: Client, request: httpx.Request, ends_at: float) -> tuple[httpx.Response, Mark]:
@@ -78,7 +83,7 @@ async def _send(client: Client, request: httpx.Request, ends_at: float) -> tuple
         mark = phases.begin(len(request.content))
         try:
             async with asyncio.timeout_at(ends_at):
-                response = await client.send(request, stream=True)
+                response = await client.handle_async_request(request)
         except FAULTS as fault:
             error = explain(fault, mark)
             if mark.reused and error.error == "reset":

@@ -40,8 +40,7 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
     )
 
     def limit(connection: Connection) -> None:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
-        connection.exec_driver_sql("SET LOCAL statement_timeout = '30s'")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'")
 
     if not read_only:
         event.listen(engine, "begin", limit)

@@ -40,4 +40,4 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 def sqlite_time(moment: datetime) -> str:
     """A moment as SQLite stores it."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(" ", "milliseconds") + "Z"

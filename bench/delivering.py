@@ -29,7 +29,7 @@ from tracker.store.schema import delivery
 from tracker.webhooks.sender import Message, Sender
 from tracker.webhooks.signing import new_secret, sign
 
-ENDPOINTS = 16
+ENDPOINTS = 32
 DELIVERIES = 6_000
 WARM_UP = 400
 ON_HTTPX = 400

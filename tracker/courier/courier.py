@@ -162,7 +162,7 @@ class Courier:
         closing = Closing(entry=entry, verdict=verdict)
         while True:
             try:
-                # A write that has begun is finished even when we are told to stop.
+                # Once it is over it is written, even when we are told to stop.
                 return await asyncio.shield(self._ports.database.write_each(settling.settle, closing))
             except UnavailableError as error:
                 # What the receiver has is known only here: keep it until it is written.

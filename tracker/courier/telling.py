@@ -16,17 +16,17 @@ def tell_attempt(metrics: Metrics, delivery: Delivery, verdict: Verdict) -> None
     result = "delivered" if outcome.delivered else ("failed" if next_attempt_at else "dead")
     metrics.delivery_outcomes.labels(result).inc()
     metrics.attempt_duration.observe(outcome.duration.total_seconds())
-    bound = log.bind(delivery=delivery.id, endpoint=delivery.endpoint, attempt=delivery.attempt)
+    who = {"delivery": delivery.id, "endpoint": delivery.endpoint, "attempt": delivery.attempt}
     if outcome.delivered:
         since = delivery.finished_at or delivery.created_at
         metrics.finish_to_deliver.observe(max((verdict.now - since).total_seconds(), 0.0))
         metrics.events.labels("delivered").inc()
-        bound.info("delivered", type=str(delivery.message_type), status_code=outcome.status_code)
+        log.info("delivered", **who, type=str(delivery.message_type), status_code=outcome.status_code)
         return
-    say = bound.warning if next_attempt_at else bound.error
+    say = log.warning if next_attempt_at else log.error
     event = "delivery_failed" if next_attempt_at else "delivery_dead"
     metrics.events.labels(event).inc()
-    say(event, error=outcome.error, status_code=outcome.status_code, next_attempt_at=next_attempt_at)
+    say(event, **who, error=outcome.error, status_code=outcome.status_code, next_attempt_at=next_attempt_at)
 
 
 def tell_turn(endpoint: str, turn: Turn | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, text, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, text, update
 
 from tracker.store.dialect import insert_into
 from tracker.store.rows import new_id
@@ -109,12 +109,19 @@ def _make_current(connection: Connection, owner: str, *, now: datetime, fresh: s
     return connection.execute(only_one.returning(secret.c.key)).one_or_none() is not None
 
 
+# Built once: every claim asks it.
+_SIGNING = (
+    select(secret.c.owner, secret.c.secret)
+    .where(secret.c.owner.in_(bindparam("owners", expanding=True)))
+    .where(or_(secret.c.expires_at.is_(None), secret.c.expires_at > bindparam("now")))
+    .order_by(secret.c.key.desc())
+)
+
+
 def signing_secrets(connection: Connection, owners: Collection[str], *, now: datetime) -> dict[str, list[str]]:
     """The secrets that sign for each owner just now, newest first."""
-    valid = or_(secret.c.expires_at.is_(None), secret.c.expires_at > now)
-    query = select(secret.c.owner, secret.c.secret).where(secret.c.owner.in_(owners), valid)
     found: dict[str, list[str]] = {}
-    for row in connection.execute(query.order_by(secret.c.key.desc())):
+    for row in connection.execute(_SIGNING, {"owners": list(owners), "now": now}):
         found.setdefault(row.owner, []).append(row.secret)
     return found
 

@@ -59,7 +59,7 @@ class Database:
 
     async def write(self, work: Work[T]) -> T:
         """Run work in the writer's next transaction and return after its commit."""
-        result = await asyncio.wrap_future(self._writer.submit(work))
+        result = await self._writer.submit_from_loop(work)
         for heard in self._listeners:
             heard()
         return result

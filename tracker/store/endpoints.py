@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, select, text, update
 
 from tracker import endpoints
 from tracker.errors import InputError
@@ -23,6 +23,12 @@ HELD_FOR = timedelta(days=7)
 SUCCESS_NOTED_EVERY = timedelta(minutes=1)
 
 _HEALTH = [endpoint.c[name] for name in EndpointHealth.__slots__]
+
+
+# Built once: whatever is written about attempts asks it.
+_BY_ORIGIN = select(endpoint.c.key, endpoint.c.origin, *_HEALTH).where(
+    endpoint.c.origin.in_(bindparam("origins", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,8 +198,8 @@ def _read(connection: Connection, origin: str) -> tuple[int, EndpointHealth]:
 
 
 def _read_all(connection: Connection, origins: Collection[str]) -> dict[str, tuple[int, EndpointHealth]]:
-    query = select(endpoint.c.key, endpoint.c.origin, *_HEALTH).where(endpoint.c.origin.in_(origins))
-    return {row.origin: (row.key, _health(row)) for row in connection.execute(query)}
+    found = connection.execute(_BY_ORIGIN, {"origins": list(origins)})
+    return {row.origin: (row.key, _health(row)) for row in found}
 
 
 def _lock(connection: Connection, key: int) -> EndpointHealth:

@@ -1,10 +1,12 @@
 """The one writer: takes all that waits into one transaction, and answers after its commit."""
 
+import asyncio
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,6 +17,7 @@ from tracker.store.faults import concerns_all, translated
 
 P = TypeVar("P")
 T = TypeVar("T")
+Promise = Future[Any] | asyncio.Future[Any]
 Work = Callable[[Connection], T]
 """A piece of work inside one transaction. It may be run again, so it touches nothing but its connection, and
 it raises NotFoundError and ConflictError before it writes anything."""
@@ -33,6 +36,7 @@ class Each(Generic[P, T]):
         return self.work(connection, [self.piece])[0]
 
 
+Entry = tuple[Work[Any], Promise]
 GROUP_SIZE = 64
 """The most pieces of work in one commit: large enough to share a flush, small enough not to delay the first."""
 _FAREWELL_SECONDS = 1.5
@@ -57,7 +61,7 @@ class Writer:
     def __init__(self, engine: Engine, stopwatch: Stopwatch) -> None:
         self._engine = engine
         self._stopwatch = stopwatch
-        self._waiting: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="tracker-write", daemon=True)
         self._started = threading.Lock()
         self._stopped = False
@@ -65,13 +69,22 @@ class Writer:
     def submit(self, work: Work[T]) -> Future[T]:
         """Have it written; raises UnavailableError once stopped."""
         promise: Future[T] = Future()
+        self._put(work, promise)
+        return promise
+
+    def submit_from_loop(self, work: Work[T]) -> asyncio.Future[T]:
+        """The same for the running event loop."""
+        promise: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(work, promise)
+        return promise
+
+    def _put(self, work: Work[Any], promise: Promise) -> None:
         with self._started:
             if self._stopped:
                 raise UnavailableError("the database is closed")
             if not self._thread.is_alive():
                 self._thread.start()
             self._waiting.put((work, promise))
-        return promise
 
     def stop(self) -> None:
         """Write what was submitted and take nothing more."""
@@ -91,12 +104,12 @@ class Writer:
             if is_last:
                 return
 
-    def _take(self) -> tuple[list[tuple[Work[Any], Future[Any]]], bool]:
+    def _take(self) -> tuple[list[Entry], bool]:
         """Wait for one piece of work, then take whatever else is there."""
-        group: list[tuple[Work[Any], Future[Any]]] = []
+        group: list[Entry] = []
         entry = self._waiting.get()
         while entry is not None:
-            if entry[1].set_running_or_notify_cancel():
+            if _is_wanted(entry[1]):
                 group.append(entry)
             if len(group) >= GROUP_SIZE:
                 return group, False
@@ -106,24 +119,50 @@ class Writer:
                 return group, False
         return group, True
 
-    def _commit(self, group: list[tuple[Work[Any], Future[Any]]]) -> None:
+    def _commit(self, group: list[Entry]) -> None:
         try:
             with translated(), self._engine.begin() as connection:
                 results = _outcomes([work for work, _ in group], connection)
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             if len(group) == 1 or concerns_all(error):
-                for _, promise in group:
-                    promise.set_exception(error)
+                _answer([(promise, error) for _, promise in group])
                 return
             # One bad piece must not take the others with it: each gets a transaction of its own.
             for entry in group:
                 self._commit([entry])
             return
-        for (_, promise), result in zip(group, results, strict=True):
-            if isinstance(result, _HARMLESS):
-                promise.set_exception(result)
-            else:
-                promise.set_result(result)
+        _answer([(promise, result) for (_, promise), result in zip(group, results, strict=True)])
+
+
+def _is_wanted(promise: Promise) -> bool:
+    """Whether somebody still waits for it; from now on it is done in any case."""
+    return not promise.cancelled() if isinstance(promise, asyncio.Future) else promise.set_running_or_notify_cancel()
+
+
+def _answer(answers: Sequence[tuple[Promise, Any]]) -> None:
+    """Tell everybody; each event loop is woken once, since waking it costs more than the answer."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for promise, result in answers:
+        if isinstance(promise, asyncio.Future):
+            loops.setdefault(promise.get_loop(), []).append((promise, result))
+        else:
+            _keep(promise, result)
+    for loop, promised in loops.items():
+        with suppress(RuntimeError):  # it is closed: nobody waits any more
+            loop.call_soon_threadsafe(_keep_all, promised)
+
+
+def _keep_all(answers: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    for promise, result in answers:
+        if not promise.done():
+            _keep(promise, result)
+
+
+def _keep(promise: Promise, result: Any) -> None:  # noqa: ANN401 - whatever the work returned
+    if isinstance(result, Exception):
+        promise.set_exception(result)
+    else:
+        promise.set_result(result)
 
 
 _HARMLESS = (NotFoundError, ConflictError)

@@ -1,6 +1,6 @@
-"""What was due when we last looked, and choosing from it: many claims live on one look."""
+"""What was due when we last looked, by endpoint, and choosing from it: many claims live on one look."""
 
-from collections import Counter
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +11,8 @@ from tracker.store.endpoints import Resting
 
 STALE_AFTER = timedelta(seconds=0.5)
 """A claim checks each row again, so an old look costs nothing but fairness towards what has come due since."""
+STOCK = 4
+"""Deliveries of one endpoint that are enough to go on with: the next look passes over it and sees the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,41 +35,72 @@ class Chosen:
 
 
 class Backlog:
-    """Remembers what could be sent, longest due first, until it is used up."""
+    """Remembers what could be sent until it is used up or stale; endpoints take turns."""
 
     def __init__(self) -> None:
-        self._due: Sequence[Due] = ()
+        self._due: dict[str, deque[int]] = {}
         self._resting: Sequence[Resting] = ()
         self._seen_at: datetime | None = None
+        self._may_have_more = False
+        """Whether another look may show what this one had no room for."""
 
-    def see(self, waiting: Waiting, now: datetime) -> None:
-        """Replace what is remembered by what is there."""
-        self._due, self._resting, self._seen_at = waiting.due, waiting.resting, now
+    def stocked(self) -> list[str]:
+        """The endpoints of which enough is remembered."""
+        return [endpoint for endpoint, keys in self._due.items() if len(keys) >= STOCK]
+
+    def is_short(self, slots: Slots, now: datetime) -> bool:
+        """Whether it is worth looking again: nothing here can be sent, or little while there may be more."""
+        if self._seen_at is None or not timedelta(0) <= now - self._seen_at < STALE_AFTER:
+            self._forget()
+            return True
+        offered = sum(min(slots.room(endpoint), len(keys)) for endpoint, keys in self._due.items())
+        return offered < slots.free // 2 if self._may_have_more else not offered
+
+    def _forget(self) -> None:
+        self._due.clear()
+        self._resting = ()
+        self._seen_at = None
+
+    def see(self, waiting: Waiting, *, now: datetime, is_full: bool) -> None:
+        """Remember what is there; `is_full` where a look showed as much as it could."""
+        self._seen_at = self._seen_at or now
+        self._resting = waiting.resting
+        self._may_have_more = is_full
+        known = {key for keys in self._due.values() for key in keys}
+        for due in waiting.due:
+            if due.key not in known:
+                self._due.setdefault(due.endpoint, deque()).append(due.key)
 
     def choose(self, slots: Slots, now: datetime) -> Chosen:
         """As many as there is room for, taken out of here; probes first, since they are few."""
-        if self._seen_at is None or not timedelta(0) <= now - self._seen_at < STALE_AFTER:
-            return Chosen()
-        probes = self._probes(slots, now)
+        probes = self._probes(slots, now)[: slots.free]
         return Chosen(deliveries=self._deliveries(slots, slots.free - len(probes)), probes=probes)
 
     def _probes(self, slots: Slots, now: datetime) -> list[int]:
-        ready = (one for one in self._resting if one.probe_at is not None and one.probe_at <= now)
-        probes = [one.key for one in ready if slots.room(one.origin)][: slots.free]
-        self._resting = [one for one in self._resting if one.key not in probes]
-        return probes
+        ready = [one for one in self._resting if one.probe_at is not None and one.probe_at <= now]
+        self._resting = [one for one in self._resting if one not in ready]
+        return [one.key for one in ready if slots.room(one.origin)]
 
     def _deliveries(self, slots: Slots, most: int) -> list[int]:
-        taken: Counter[str] = Counter()
-        keys: list[int] = []
-        left: list[Due] = []
-        for due in self._due:
-            if slots.has(due.key):
-                continue
-            if len(keys) < most and taken[due.endpoint] < slots.room(due.endpoint):
-                taken[due.endpoint] += 1
-                keys.append(due.key)
-            else:
-                left.append(due)
-        self._due = left
-        return keys
+        chosen: list[int] = []
+        for endpoint in list(self._due):
+            if len(chosen) >= most:
+                break
+            room = min(slots.room(endpoint), most - len(chosen))
+            if room:
+                chosen += self._some_of(endpoint, slots, room)
+        return chosen
+
+    def _some_of(self, endpoint: str, slots: Slots, most: int) -> list[int]:
+        """Of an endpoint whose turn it is; its next turn is after the others'."""
+        keys = self._due.pop(endpoint)
+        chosen: list[int] = []
+        while keys and len(chosen) < most:
+            key = keys.popleft()
+            if not slots.has(key):
+                chosen.append(key)
+        if keys:
+            self._due[endpoint] = keys
+        else:
+            self._may_have_more = True
+        return chosen

@@ -1,6 +1,7 @@
 """Claims due deliveries, as many as there are free slots, sends them, and has written down what came of it."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 from functools import partial
 
@@ -24,6 +25,7 @@ _CLAIM_MARGIN = timedelta(seconds=30)
 """How far beyond an attempt's deadline a claim reaches, for the outcome to be written."""
 _LOOK_AHEAD = 4
 """How many times as many as there are slots to look at: what is at the head may be at endpoints without room."""
+_BREATH = 0.005
 _GIVE_BACK_WITHIN = 1.0
 _WRITE_AGAIN_AFTER = 1.0
 
@@ -59,6 +61,9 @@ class Courier:
                     group.create_task(self._deliver(entry))
                 if not claimed:
                     await self._sleep()
+                elif self._slots.free < self._settings.max_in_flight // 2:
+                    # A claim of one costs as much as a claim of ten: let some more come back first.
+                    await asyncio.sleep(_BREATH)
 
     async def run_once(self) -> int:
         """Deliver once everything that is due; returns how many attempts that took."""
@@ -103,19 +108,20 @@ class Courier:
         return []
 
     async def _choose(self) -> Chosen:
-        """From what was seen just now, or else from what is there now."""
-        return self._backlog.choose(self._slots, self._ports.clock()) or await self._look()
-
-    async def _look(self) -> Chosen:
-        if not self._slots.free:
+        """From what was seen before, where that is enough; else from what is there now."""
+        free = self._slots.free
+        if not free:
             return Chosen()
+        if self._backlog.is_short(self._slots, self._ports.clock()):
+            await self._look([*self._slots.saturated(), *self._backlog.stocked()])
+        return self._backlog.choose(self._slots, self._ports.clock())
+
+    async def _look(self, without: Collection[str]) -> None:
         now = self._ports.clock()
         most = _LOOK_AHEAD * self._settings.max_in_flight
-        look = partial(claims.look, now=now, without=self._slots.saturated(), limit=most)
-        waiting = await self._ports.database.read(look)
+        waiting = await self._ports.database.read(partial(claims.look, now=now, without=without, limit=most))
         self._slots.see_resting([one.origin for one in waiting.resting])
-        self._backlog.see(waiting, now)
-        return self._backlog.choose(self._slots, now)
+        self._backlog.see(waiting, now=now, is_full=len(waiting.due) == most)
 
     async def _deliver(self, entry: Claimed) -> None:
         delivery = entry.delivery

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, or_, select, text, update
 
 from tracker import endpoints
 from tracker.errors import InputError
@@ -28,6 +28,17 @@ _HEALTH = [endpoint.c[name] for name in EndpointHealth.__slots__]
 # Built once: whatever is written about attempts asks it.
 _BY_ORIGIN = select(endpoint.c.key, endpoint.c.origin, *_HEALTH).where(
     endpoint.c.origin.in_(bindparam("origins", expanding=True))
+)
+
+
+_NOT_FINE = select(endpoint.c.origin).where(
+    endpoint.c.origin.in_(bindparam("origins", expanding=True)),
+    or_(
+        endpoint.c.state != str(EndpointState.ACTIVE),
+        endpoint.c.failures > 0,
+        endpoint.c.last_success_at.is_(None),
+        endpoint.c.last_success_at <= bindparam("since"),
+    ),
 )
 
 
@@ -106,10 +117,11 @@ class Lesson:
 
 def learn_all(connection: Connection, lessons: Sequence[Lesson]) -> list[Turn | None]:
     """`learn` for many, looking only once at endpoints about which there is nothing new."""
-    seen = _read_all(connection, {lesson.delivery.endpoint for lesson in lessons})
     turns: list[Turn | None] = [None] * len(lessons)
+    seen = _read_all(connection, _in_question(connection, lessons))
+    told = [place for place, lesson in enumerate(lessons) if lesson.delivery.endpoint in seen]
     # In the order of their keys, in which everybody locks them.
-    for place in sorted(range(len(lessons)), key=lambda place: seen[lessons[place].delivery.endpoint][0]):
+    for place in sorted(told, key=lambda place: seen[lessons[place].delivery.endpoint][0]):
         lesson = lessons[place]
         key, health = seen[lesson.delivery.endpoint]
         if _is_old_news(health, lesson.outcome, lesson.now):
@@ -119,6 +131,16 @@ def learn_all(connection: Connection, lessons: Sequence[Lesson]) -> list[Turn | 
         if turn:
             seen[lesson.delivery.endpoint] = (key, turn.after)
     return turns
+
+
+def _in_question(connection: Connection, lessons: Sequence[Lesson]) -> set[str]:
+    """The endpoints that something may be learned about: where an attempt failed, and where success is news."""
+    failing = {lesson.delivery.endpoint for lesson in lessons if not lesson.outcome.delivered}
+    fine = {lesson.delivery.endpoint for lesson in lessons} - failing
+    if not fine:
+        return failing
+    since = min(lesson.now for lesson in lessons) - SUCCESS_NOTED_EVERY
+    return failing | set(connection.scalars(_NOT_FINE, {"origins": list(fine), "since": since}))
 
 
 def learn(connection: Connection, claimed: Delivery, outcome: Outcome, *, now: datetime, dice: float) -> Turn | None:

@@ -39,6 +39,9 @@ class Each(Generic[P, T]):
 Entry = tuple[Work[Any], Promise]
 GROUP_SIZE = 64
 """The most pieces of work in one commit: large enough to share a flush, small enough not to delay the first."""
+_COMPANY = 4
+"""Pieces of work in a group that tell of a busy time."""
+_COMPANY_SECONDS = 0.004
 _FAREWELL_SECONDS = 1.5
 """How long closing waits for a writer that a database out of reach may hold up."""
 
@@ -65,6 +68,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="tracker-write", daemon=True)
         self._started = threading.Lock()
         self._stopped = False
+        self._had_company = False
 
     def submit(self, work: Work[T]) -> Future[T]:
         """Have it written; raises UnavailableError once stopped."""
@@ -97,6 +101,7 @@ class Writer:
     def _run(self) -> None:
         while True:
             group, is_last = self._take()
+            self._had_company = len(group) >= _COMPANY
             started = time.perf_counter()
             if group:
                 self._commit(group)
@@ -105,9 +110,15 @@ class Writer:
                 return
 
     def _take(self) -> tuple[list[Entry], bool]:
-        """Wait for one piece of work, then take whatever else is there."""
+        """Wait for one piece of work, then take whatever else is there.
+
+        Where the last group had company this one will have it too, and half of what a small group costs is there
+        before its first row: it is worth a short wait.
+        """
         group: list[Entry] = []
         entry = self._waiting.get()
+        if self._had_company:
+            time.sleep(_COMPANY_SECONDS)
         while entry is not None:
             if _is_wanted(entry[1]):
                 group.append(entry)

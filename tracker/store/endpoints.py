@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exist
 
 from tracker import endpoints
 from tracker.errors import InputError
-from tracker.guard import origin_of
 from tracker.model import Delivery, EndpointHealth, EndpointState, Outcome
+from tracker.origins import origin_of
 from tracker.store.deliveries import IS_OUT, PENDING
 from tracker.store.schema import callback, delivery, endpoint, task
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -19,10 +20,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
-from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, Status
+from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, NoticeStatus, NoticeType, Status
 from tracker.store.moments import UtcDateTime
 
 metadata = MetaData(
@@ -173,6 +175,7 @@ endpoint = Table(
     _moment("paused_until"),
     Column("reason", Text),
     _moment("last_success_at"),
+    _moment("operator_told_at"),
     Index("endpoint_paused", "paused_until", sqlite_where=text("state = 'paused'"),
           postgresql_where=text("state = 'paused'")),
 )  # fmt: skip
@@ -227,6 +230,28 @@ attempt = Table(
     CheckConstraint("outcome IN ('sending', 'delivered', 'failed', 'interrupted')", name="outcome_is_known"),
 )
 
+notice = Table(
+    "notice",
+    metadata,
+    _key(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("message_type", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    _moment("next_attempt_at"),
+    _moment("created_at", required=True),
+    _moment("settled_at"),
+    Column("last_error", Text),
+    _word_check("message_type", NoticeType),
+    _word_check("status", NoticeStatus),
+    CheckConstraint("(status = 'pending') = (next_attempt_at IS NOT NULL)", name="a_pending_one_is_due"),
+    CheckConstraint("(status = 'pending') = (settled_at IS NULL)", name="a_settled_one_has_its_time"),
+    Index("notice_due", "next_attempt_at", sqlite_where=text("status = 'pending'"),
+          postgresql_where=text("status = 'pending'")),
+)  # fmt: skip
+
 upstream = Table(
     "upstream",
     metadata,
@@ -250,6 +275,7 @@ daemon = Table(
     Column("version", Text, nullable=False),
     _moment("started_at", required=True),
     _moment("heartbeat_at", required=True),
+    Column("tells_operator", Boolean, nullable=False, server_default=false()),
 )
 
 token = Table(

@@ -21,8 +21,9 @@ from tracker.metrics import Metrics
 from tracker.model import NO_STREAK, Delivery, Outcome, Rules, Snapshot, Status
 from tracker.observe import observe
 from tracker.pulse import Pulse
-from tracker.store import access, changes, deliveries, tasks
+from tracker.store import access, changes, deliveries, outcomes, tasks
 from tracker.store.database import Database
+from tracker.store.outcomes import Settlement
 from tracker.webhooks.composer import Composer
 from tracker.webhooks.sender import Attempt, Message
 from tracker.webhooks.trials import Attempting
@@ -117,8 +118,8 @@ class Api:
         outcome = Outcome(delivered=delivered, duration=timedelta(milliseconds=12), status_code=code, response="hm")
         later = None if delivered else now + timedelta(seconds=5)
         for one in claimed:
-            settle = partial(deliveries.settle, claimed=one, outcome=outcome, now=now, next_attempt_at=later)
-            self.database.write_now(settle)
+            settlement = Settlement(delivery=one, outcome=outcome, now=now, next_attempt_at=later)
+            self.database.write_now(partial(outcomes.settle, settlements=[settlement]))
         return claimed
 
 

@@ -117,8 +117,9 @@ class World:
     def key(self, task_id: str = "1") -> int:
         return int(self.column("SELECT key FROM task WHERE task_id = :id", id=task_id)[0])
 
-    def join(self, me: str = ME) -> None:
-        self.write(partial(watching.join, me=me, host="here", pid=1, version="1", now=self.clock()))
+    def join(self, me: str = ME, *, tells_operator: bool = False) -> None:
+        entry = {"me": me, "host": "here", "pid": 1, "version": "1", "tells_operator": tells_operator}
+        self.write(partial(watching.join, **entry, now=self.clock()))
 
     def adopt(self, me: str = ME, upstreams: Collection[str] = (UPSTREAM,), limit: int = 1000) -> list[Adopted]:
         return self.write(partial(watching.adopt, me=me, upstreams=upstreams, limit=limit, now=self.clock()))
@@ -322,7 +323,8 @@ class FakeSender:
         self._out += 1
         self.most_at_once = max(self.most_at_once, self._out)
         try:
-            if (hole := self.holes.get(delivery.endpoint)) is not None:
+            # A message to the operator has no endpoint.
+            if (hole := self.holes.get(getattr(delivery, "endpoint", ""))) is not None:
                 await hole.wait()
                 return failed(None, error="timeout")
             await asyncio.sleep(0)

@@ -54,6 +54,6 @@ def _empty(url: str) -> None:
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     with engine.begin() as connection:
         connection.execute(text("SET lock_timeout = '5s'"))
-        for table in ("task", "endpoint", "daemon", "secret", "token", "upstream"):
+        for table in ("task", "endpoint", "notice", "daemon", "secret", "token", "upstream"):
             connection.execute(text(f"DELETE FROM {table}"))
     engine.dispose()

@@ -150,6 +150,19 @@ async def test_the_tasks_of_a_dead_daemon_are_adopted_after_a_quarter_of_a_minut
     assert await alive.adoption.run_once() == 1
 
 
+async def test_a_daemon_says_whether_it_tells_the_operator_each_time_it_joins(world: World) -> None:
+    teller = Adoption({}, world.database, world.clock, tells_operator=True)
+    for adoption in (Adoption({}, world.database, world.clock), teller):
+        await adoption.join()
+    tells = "SELECT id FROM daemon WHERE tells_operator"
+    assert world.column(tells) == [teller.me]
+    world.sql("DELETE FROM daemon")
+
+    await teller.beat()
+
+    assert world.column(tells) == [teller.me]
+
+
 async def test_a_daemon_that_was_taken_for_dead_starts_anew(world: World) -> None:
     frozen, alive = Daemon(world), Daemon(world)
     await frozen.adoption.join()

@@ -92,12 +92,16 @@ async def test_endpoints_are_listed_closed_and_opened(api: Api) -> None:
     assert (await api.client.get("/v1/endpoints", headers=api.shows("bob"))).json()["endpoints"] == []
     assert (await api.client.post(f"{place}/disable")).status_code == 403
     closed = (await api.client.post(f"{place}/disable", headers=admin)).json()
+    await api.client.post(f"{place}/disable", headers=admin)
+    said = (await api.client.get("/metrics")).text.splitlines()
+    assert 'tracker_endpoint_turns_total{state="disabled"} 1.0' in said
     assert (closed["state"], closed["reason"], closed["waiting"]) == ("disabled", "disabled by root", 1)
     assert api.attempt(delivered=True) == []
     (waiting,) = (await api.client.get("/v1/deliveries")).json()["deliveries"]
     assert waiting["why"].startswith("held: https://receiver.example:443 is disabled: disabled by root; ")
     opened = (await api.client.post(f"{place}/enable", headers=admin)).json()
     assert (opened["state"], opened["reason"]) == ("active", None)
+    assert 'tracker_endpoint_turns_total{state="active"} 1.0' in (await api.client.get("/metrics")).text.splitlines()
     assert len(api.attempt(delivered=True)) == 1
 
 

@@ -241,6 +241,15 @@ class TestValues:
         assert Settings.model_validate({"upstreams": upstreams, "default_upstream": named}).upstream_default == default
 
     @pytest.mark.parametrize(
+        "url", ["http://127.0.0.1:9000/x", "http://localhost", "https://[fd00::7]/x?key=1", "http://ops.internal:5432/"]
+    )
+    def test_the_operator_may_be_told_in_a_private_network(self, tmp_path: Path, url: str) -> None:
+        """No rule about addresses applies to what the operator names: it is one of theirs, as an upstream is."""
+        variables = {"TRACKER_OPERATOR_CALLBACK_URL": url, "TRACKER_CALLBACKS__REQUIRE_HTTPS": "yes"}
+
+        assert read(tmp_path, variables).settings.operator_callback_url == url
+
+    @pytest.mark.parametrize(
         ("listen", "address"), [("127.0.0.1:8640", ("127.0.0.1", 8640)), ("[::1]:0", ("::1", 0)), ("a.b:1", ("a.b", 1))]
     )
     def test_an_address_has_a_host_and_a_port(self, listen: str, address: tuple[str, int]) -> None:
@@ -256,7 +265,8 @@ class TestValues:
 
     def test_settings_are_frozen_and_tell_no_secret(self) -> None:
         upstream = {"base_url": GATEWAY, "token": "hush"}
-        settings = Settings.model_validate({"upstreams": {"a": upstream}, "database_url": "postgresql://joe:hush@db/x"})
+        urls = {"database_url": "postgresql://joe:hush@db/x", "operator_callback_url": "https://ops.example/hush"}
+        settings = Settings.model_validate({"upstreams": {"a": upstream}, **urls})
 
         assert "hush" not in repr(settings)
         with pytest.raises(ValidationError):
@@ -295,6 +305,16 @@ BAD = [
     ("upstreams.Default.base_url", GATEWAY, '"Default" is not a name; write up to 64 of a-z'),
     ("upstreams.token", "hush", "is a text, not a table; write a table, [upstreams.token]"),
     ("upstreams", "hush", "is a text, not a table; write a table, [upstreams.<name>]"),
+    ("operator_callback_url", "", "is empty; write an address like"),
+    ("operator_callback_url", 5, "5 is not an address; write an address like"),
+    ("operator_callback_url", "ops.example/hush", "this is no http or https URL; write it as https://host/path"),
+    ("operator_callback_url", "ftp://ops.example/hush", "this is no http or https URL"),
+    ("operator_callback_url", "https:///hush", "the URL has no host"),
+    ("operator_callback_url", "https://joe:hush@ops.example/", "there is a user or a password in the URL"),
+    ("operator_callback_url", "https://ops.example:0/hush", "the port is no number from 1 to 65535"),
+    ("operator_callback_url", "https://2130706433/hush", "the host ends in a number but is no plain IPv4 address"),
+    ("operator_callback_url", "https://ops.example/a hush", "has blanks or control characters inside"),
+    ("operator_callback_url", f"https://ops.example/{'hush' * 600}", "the URL is longer than 2048 characters"),
     ("default_upstream", "defualt", '"defualt" is not the name of an upstream; did you mean default?'),
     ("database_url", "mysql://joe:hush@db/x", '"mysql" is not a kind of database that tracker speaks'),
     ("database_url", "hush", "is not a database URL"),
@@ -456,7 +476,12 @@ class TestSample:
 def test_what_is_in_force_is_shown_with_its_origin_and_without_secrets(tmp_path: Path) -> None:
     (tmp_path / "tracker.toml").write_text(FILE.replace("from-file", "hush"))
 
-    rows = show(read(tmp_path, {"TRACKER_DATABASE_URL": "postgres://joe:hush@db/x?password=hush"}, log__level="error"))
+    variables = {
+        "TRACKER_DATABASE_URL": "postgres://joe:hush@db/x?password=hush",
+        "TRACKER_OPERATOR_CALLBACK_URL": "https://ops.example:8443/hush?key=hush",
+    }
+    rows = show(read(tmp_path, variables, log__level="error"))
+    bare = {key: value for key, value, _ in show(read(tmp_path))}
 
     shown = {key: (value, origin) for key, value, origin in rows}
     file = f"file {tmp_path}/tracker.toml"
@@ -464,6 +489,8 @@ def test_what_is_in_force_is_shown_with_its_origin_and_without_secrets(tmp_path:
         "postgresql://joe:********@db/x?password=********",
         "environment TRACKER_DATABASE_URL",
     )
+    assert shown["operator_callback_url"][0] == "https://ops.example:8443/********"
+    assert bare["operator_callback_url"] == "none"
     assert shown["upstreams.default.token"] == ("********", file)
     assert shown["upstreams.default.base_url"] == (GATEWAY, file)
     assert shown["upstreams.default.expire_after"] == ("24h", "default")
@@ -473,6 +500,13 @@ def test_what_is_in_force_is_shown_with_its_origin_and_without_secrets(tmp_path:
     assert shown["callbacks.require_https"] == ("false", "default")
     assert shown["log.level"] == ("error", "command line")
     assert "hush" not in repr(rows)
+
+
+@pytest.mark.parametrize("url", ["https://ops.example", "https://ops.example/", "https://[::1]:80/"])
+def test_a_receiver_without_a_path_hides_nothing(tmp_path: Path, url: str) -> None:
+    rows = show(read(tmp_path, operator_callback_url=url))
+
+    assert ("operator_callback_url", url, "command line") in rows
 
 
 WORDS = sorted({part for key in KEYS for part in key.path} | {"default", "a-b"})

@@ -363,11 +363,14 @@ class TestHealth:
     def state(self, post: Post) -> str:
         return str(post.world.column("SELECT state FROM endpoint")[0])
 
-    async def test_a_receiver_that_fails_is_paused_and_the_log_says_so(self, post: Post) -> None:
+    async def test_a_receiver_that_fails_is_paused_and_log_metrics_and_operator_hear_of_it(self, post: Post) -> None:
+        post.world.join("dmn_teller", tells_operator=True)
         with capture_logs() as logs:
             await self.pause(post, 10)
 
         (line,) = [line for line in logs if line["event"] == "endpoint_paused"]
+        assert 'tracker_endpoint_turns_total{state="paused"} 1.0' in post.metrics.exposition()[0].decode()
+        assert post.world.column("SELECT message_type FROM notice") == ["endpoint.paused"]
         assert line["reason"] == "5 failures in a row, the last one: timeout"
         assert self.state(post) == "paused"
         assert await post.courier.run_once() == 0

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Condition, Event, Thread
@@ -16,11 +17,13 @@ import anyio.to_thread
 import httpx
 import pytest
 from daemons import DaemonProcess
-from sqlalchemy import text
+from sqlalchemy import text, update
 from standardwebhooks import Webhook
 
+from tracker.clock import utc_now
 from tracker.store import migrate
 from tracker.store.database import Connection, Database
+from tracker.store.schema import endpoint
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +39,8 @@ SETTINGS = {
 class PlainServer:
     """Python's own HTTP server; `answer` maps (method, path) to (status, body)."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.answers: dict[tuple[str, str], tuple[int, bytes]] = {}
         self.received: list[tuple[str, dict[str, str], bytes]] = []
         self.hang = Event()
@@ -62,13 +66,13 @@ class PlainServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self.host}:{self._server.server_port}"
 
     def note(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         with self._changed:
@@ -264,6 +268,68 @@ async def test_sigterm_ends_it_in_time_while_upstream_and_receiver_hang(
         delivery["attempts"] for delivery in deliveries.json()["deliveries"] if delivery["url"].endswith("/slow")
     ]
     assert attempts[0][0]["outcome"] == "interrupted"
+
+
+def set_endpoint(database_url: str, **values: object) -> None:
+    """What would take minutes to come about."""
+    database = Database(database_url)
+    database.write_now(lambda connection: connection.execute(update(endpoint).values(**values)).close())
+    database.close()
+
+
+async def test_the_operator_is_told_of_a_pause_and_of_the_recovery(
+    database_url: str, tmp_path: Path, plain: PlainServer
+) -> None:
+    """At an address that no callback may have: the operator named it."""
+    with PlainServer("127.0.0.2") as operator:
+        operator.answers["POST", "/told"] = (204, b"")
+        more = {
+            "TRACKER_OPERATOR_CALLBACK_URL": f"{operator.url}/told",
+            "TRACKER_CALLBACKS__ALLOW_NETWORKS": "127.0.0.1/32",
+            "TRACKER_CALLBACKS__RETRY_SCHEDULE": ",".join(["0s"] + ["500ms"] * 20),
+        }
+        plain.answers["POST", "/hook"] = (500, b"")
+        with running(tmp_path, database_url, plain, **more) as daemon:
+            await daemon.wait_until_ready()
+            callback = {"task_id": SAMPLE_ID, "callback_url": f"{plain.url}/hook"}
+            refused = await call(daemon, "POST", "/v1/tasks", {**callback, "callback_url": f"{operator.url}/hook"})
+            await call(daemon, "POST", "/v1/tasks", callback)
+            await anyio.to_thread.run_sync(plain.wait_for, "/hook")
+            set_endpoint(database_url, failures=4, failing_since=utc_now() - timedelta(minutes=2))
+            await anyio.to_thread.run_sync(operator.wait_for, "/told")
+            plain.answers["POST", "/hook"] = (204, b"")
+            set_endpoint(database_url, paused_until=utc_now())
+            told = await anyio.to_thread.run_sync(operator.wait_for, "/told", 2)
+            secret = daemon.run("secret").stdout.strip()
+            assert daemon.terminate() == 0
+
+    assert refused.status_code == 422
+    paused, recovered = (Webhook(secret).verify(body, headers) for headers, body in told)
+    assert paused["type"] == "endpoint.paused"
+    assert paused["data"]["endpoint"] == plain.url
+    assert paused["data"]["reason"] == "5 failures in a row, the last one: HTTP 500"
+    assert paused["data"]["waiting"] == 1
+    assert (recovered["type"], recovered["data"]["id"]) == ("endpoint.recovered", paused["data"]["id"])
+
+
+async def test_sigterm_ends_it_in_time_while_the_operators_receiver_hangs(
+    database_url: str, tmp_path: Path, plain: PlainServer
+) -> None:
+    plain.answers["POST", "/told"] = (204, b"")
+    operator = {"TRACKER_OPERATOR_CALLBACK_URL": f"{plain.url}/told"}
+    with running(tmp_path, database_url, plain, **operator) as daemon:
+        await daemon.wait_until_ready()
+        await call(daemon, "POST", "/v1/tasks", {"task_id": SAMPLE_ID, "callback_url": f"{plain.url}/hook"})
+        await anyio.to_thread.run_sync(plain.wait_for, "/hook")
+        plain.hang.clear()
+        closed = daemon.run("endpoints", "disable", plain.url)
+        await anyio.to_thread.run_sync(plain.wait_for, "/told")
+
+        code = await anyio.to_thread.run_sync(daemon.terminate)
+
+    assert closed.returncode == 0, closed.stderr
+    assert code == 0
+    assert "Traceback" not in daemon.log.read_text()
 
 
 async def test_a_refused_credential_pauses_the_upstream_and_no_task(

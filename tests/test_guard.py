@@ -5,7 +5,8 @@ import ipaddress
 import pytest
 
 from tracker.errors import InputError
-from tracker.guard import LONGEST_URL, Guard, origin_of
+from tracker.guard import Guard
+from tracker.origins import LONGEST_URL, origin_of
 
 GUARD = Guard()
 LOOPBACK_OPEN = Guard(allow_networks=(ipaddress.ip_network("127.0.0.0/8"),))

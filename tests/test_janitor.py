@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from lending import KINDS, lent_database
 from tracker.config import RetentionSettings
 from tracker.janitor import Janitor
 from tracker.metrics import Metrics
+from tracker.store import endpoints
 from tracker.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +78,44 @@ async def test_where_nothing_is_old_nothing_is_written(world: World, janitor: Ja
     assert writes(sent) == []
 
 
+async def test_the_operator_is_reminded_once_a_day_and_what_is_stale_is_ended(
+    world: World, janitor: Janitor, metrics: Metrics
+) -> None:
+    world.join("dmn_teller", tells_operator=True)
+    world.pending(want())
+    key = world.column("SELECT key FROM endpoint")[0]
+    world.write(partial(endpoints.disable, key=key, reason="by hand", now=world.clock()))
+    told = []
+    for _ in range(4):
+        world.clock.advance(DAY / 2)
+        await janitor.run_once()
+        told.append(world.column("SELECT count(*) FROM notice")[0])
+    assert told == [1, 2, 2, 3]
+
+    world.sql("UPDATE delivery SET status = 'dead', next_attempt_at = NULL, settled_at = created_at")
+    world.clock.advance(5.5 * DAY)
+    await janitor.run_once()
+
+    assert world.column("SELECT status FROM notice ORDER BY key") == ["dead", "pending", "pending"]
+    assert 'tracker_operator_messages_total{outcome="dead"} 1.0' in metrics.exposition()[0].decode()
+
+
+async def test_operator_messages_are_kept_as_long_as_attempts(world: World, janitor: Janitor) -> None:
+    world.join("dmn_teller", tells_operator=True)
+    world.pending(want())
+    key = world.column("SELECT key FROM endpoint")[0]
+    world.write(partial(endpoints.disable, key=key, reason="by hand", now=world.clock()))
+    world.sql("UPDATE notice SET status = 'delivered', next_attempt_at = NULL, settled_at = created_at")
+    world.sql("UPDATE delivery SET status = 'dead', next_attempt_at = NULL, settled_at = created_at")
+    left = []
+    for _ in range(3):
+        await janitor.run_once()
+        left.append(world.column("SELECT count(*) FROM notice")[0])
+        world.clock.advance(DAY + 0.001)
+
+    assert left == [1, 1, 0]
+
+
 async def test_the_file_shrinks_by_what_was_forgotten(tmp_path: Path, sqlite_template: Path, clock: FakeClock) -> None:
     path = tmp_path / "tracker.db"
     shutil.copy(sqlite_template, path)
@@ -107,8 +147,8 @@ async def test_everything_is_counted(world: World, janitor: Janitor, metrics: Me
         'tracker_tasks{status="succeeded"} 2.0',
         'tracker_tasks{status="queued"} 1.0',
         'tracker_tasks{status="lost"} 0.0',
-        'tracker_deliveries{status="delivered"} 1.0',
-        'tracker_deliveries{status="pending"} 1.0',
+        'tracker_deliveries_by_status{status="delivered"} 1.0',
+        'tracker_deliveries_by_status{status="pending"} 1.0',
         "tracker_oldest_due_delivery_seconds 7.0",
         'tracker_endpoints{state="active"} 1.0',
         'tracker_endpoints{state="paused"} 0.0',

@@ -16,8 +16,10 @@ SERIES = {
     "tracker_unknown_statuses_total": {"upstream"},
     "tracker_events_total": {"event"},
     "tracker_deliveries_total": {"outcome"},
-    "tracker_deliveries": {"status"},
+    "tracker_deliveries_by_status": {"status"},
     "tracker_endpoints": {"state"},
+    "tracker_endpoint_turns_total": {"state"},
+    "tracker_operator_messages_total": {"outcome"},
     "tracker_attempt_duration_seconds": set(),
     "tracker_oldest_due_delivery_seconds": set(),
     "tracker_finish_to_detect_seconds": set(),
@@ -44,6 +46,8 @@ def touched() -> Metrics:
     metrics.deliveries.labels(status="pending").set(7)
     metrics.delivery_outcomes.labels(outcome="delivered").inc(2)
     metrics.attempt_duration.observe(0.1)
+    metrics.endpoint_turns.labels(state="paused").inc(3)
+    metrics.operator_messages.labels(outcome="delivered").inc(4)
     metrics.oldest_due_delivery.set(4)
     metrics.heartbeat.labels(loop="poller").set(1_700_000_000)
     metrics.database.labels(operation="write").observe(0.001)
@@ -77,7 +81,9 @@ def test_exactly_these_series_exist_with_exactly_these_labels() -> None:
         ("tracker_tasks", {"status": "running"}, 3),
         ("tracker_polls_total", {"upstream": "default"}, 5),
         ("tracker_upstream_errors_total", {"upstream": "default", "kind": "throttled"}, 1),
-        ("tracker_deliveries", {"status": "pending"}, 7),
+        ("tracker_deliveries_by_status", {"status": "pending"}, 7),
+        ("tracker_endpoint_turns_total", {"state": "paused"}, 3),
+        ("tracker_operator_messages_total", {"outcome": "delivered"}, 4),
         ("tracker_deliveries_total", {"outcome": "delivered"}, 2),
         ("tracker_build_info", {"version": "1.2.3"}, 1),
         ("tracker_finish_to_detect_seconds_sum", {}, 2),
@@ -87,11 +93,21 @@ def test_a_series_tells_what_it_was_given(name: str, labels: dict[str, str], val
     assert samples(touched())[name, frozenset(labels.items())] == value
 
 
-@pytest.mark.parametrize(("name", "statuses"), [("tracker_tasks", Status), ("tracker_deliveries", DeliveryStatus)])
+@pytest.mark.parametrize(
+    ("name", "statuses"), [("tracker_tasks", Status), ("tracker_deliveries_by_status", DeliveryStatus)]
+)
 def test_every_status_is_there_from_the_start(name: str, statuses: type[Status | DeliveryStatus]) -> None:
     fresh = samples(Metrics(version="1"))
 
     assert {fresh[name, frozenset({("status", status.value)})] for status in statuses} == {0}
+
+
+def test_no_two_metrics_share_a_name() -> None:
+    """A counter's bare name counts as taken: OpenMetrics refuses a gauge of that name beside it."""
+    body, _ = touched().exposition()
+    described = [line.split()[2].removesuffix("_total") for line in body.decode().splitlines() if "# TYPE" in line]
+
+    assert sorted(described) == sorted(set(described))
 
 
 @pytest.mark.parametrize("name", ["tracker_finish_to_detect_seconds", "tracker_finish_to_deliver_seconds"])

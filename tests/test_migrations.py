@@ -18,7 +18,7 @@ from lending import KINDS, lent_database
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from tracker.model import Status
-from tracker.store import access, migrate, upstreams
+from tracker.store import access, endpoints, migrate, upstreams
 from tracker.store.database import Database
 from tracker.store.schema import metadata
 
@@ -58,12 +58,19 @@ def world(database: Database, clock: FakeClock) -> World:
 
 def fill(world: World) -> None:
     """A row in every table."""
+    world.join("dmn_teller", tells_operator=True)
     world.pending(want(events=("ended", "progress"), metadata={"order": 17}))
     world.settle(world.claim()[0], delivered())
     world.watched(want("2"))
+    disable(world)
     world.write(lambda c: upstreams.write(c, upstreams.Health(name="default")))
     world.write(lambda c: access.rotate_secret(c, "shop", now=world.clock(), fresh="whsec_x"))
     world.write(lambda c: access.add_token(c, made="trk_x", owner="shop", scope="read", name="", now=world.clock()))
+
+
+def disable(world: World) -> None:
+    key = world.column("SELECT key FROM endpoint")[0]
+    world.write(lambda c: endpoints.disable(c, key, "by hand", now=world.clock()))
 
 
 def everything(world: World) -> dict[str, list[dict[str, Any]]]:
@@ -196,7 +203,7 @@ def test_partial_indexes_have_the_predicates_that_queries_write(database: Databa
     }
 
     assert database.read_now(predicates) == expected
-    assert len(expected) == 8
+    assert len(expected) == 9
 
 
 def test_both_say_the_same_checks(database: Database) -> None:
@@ -263,6 +270,16 @@ class TestConstraints:
             "UPDATE registration SET task_key = -1",
             "INSERT INTO snapshot (task_key, seen_at, object) SELECT task_key, seen_at, object FROM snapshot",
             "UPDATE snapshot SET task_key = -1",
+            "UPDATE notice SET message_type = 'endpoint.deleted'",
+            "UPDATE notice SET status = 'superseded'",
+            "UPDATE notice SET next_attempt_at = NULL",
+            "UPDATE notice SET status = 'dead', settled_at = created_at",
+            "UPDATE notice SET status = 'dead', next_attempt_at = NULL",
+            "UPDATE notice SET settled_at = created_at",
+            "UPDATE notice SET body = NULL",
+            """INSERT INTO notice (id, message_type, body, next_attempt_at, created_at)
+               SELECT id, message_type, body, next_attempt_at, created_at FROM notice""",
+            "UPDATE daemon SET tells_operator = NULL",
             "UPDATE upstream SET state = 'broken'",
             "UPDATE token SET scope = 'root'",
             """INSERT INTO token (id, owner, scope, prefix, hash, created_at)
@@ -287,8 +304,10 @@ class TestConstraints:
             databases: PostgresDatabases = request.getfixturevalue("postgres")
             url = databases.migrated()
         world = World(Database(url), FakeClock())
+        world.join("dmn_teller", tells_operator=True)
         (key,) = world.pending(want())
         world.claim(key)
+        disable(world)
         world.write(lambda c: upstreams.write(c, upstreams.Health(name="default")))
         world.write(lambda c: access.current_secret(c, "shop", now=world.clock(), fresh="whsec_x"))
         world.write(lambda c: access.add_token(c, made="trk_x", owner="shop", scope="read", name="", now=world.clock()))

@@ -5,28 +5,16 @@ judged at the moment of dialling, because only then is it known which one it is.
 """
 
 import ipaddress
-import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-import idna
-
 from tracker.errors import InputError
+from tracker.origins import Origin, UnfitError, read_origin
 
 Network = IPv4Network | IPv6Network
 
-LONGEST_URL = 2048
-_LONGEST_HOST = 253
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _FOREIGN_PORTS = frozenset({22, 25, 53, 110, 143, 389, 3306, 5432, 6379, 9200, 11211, 27017})
 """Services that speak no HTTP but can be made to act on the text of a request."""
-
-_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)", re.ASCII | re.IGNORECASE)
-_AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>.*))?")
-_PORT = re.compile(r"[1-9][0-9]{0,4}")
-# An underscore is no letter of a host name, but names of containers have it and resolvers answer to it.
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 _MAY_NOT = "this address may not be called"
 _OPEN_IT = "use a public address, or have its network opened in callbacks.allow_networks"
@@ -81,29 +69,6 @@ _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 _LOOPBACKS = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
-class _UnfitError(Exception):
-    """What is wrong with a URL, and the fix."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Origin:
-    scheme: str
-    host: str
-    port: int
-
-    @property
-    def address(self) -> IPv4Address | IPv6Address | None:
-        """The host, where it is a literal address."""
-        try:
-            return ipaddress.ip_address(self.host)
-        except ValueError:
-            return None
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
     """The operator's choice: which networks are open although they are not public, and whether http will do."""
@@ -114,9 +79,9 @@ class Guard:
     def check_url(self, url: str, field: str = "callback_url") -> str:
         """The endpoint (scheme, host, port) of a URL that may be called; raises InputError naming `field`."""
         try:
-            origin = _parse(url)
+            origin = read_origin(url)
             self._check_origin(origin)
-        except _UnfitError as unfit:
+        except UnfitError as unfit:
             problem, fix = unfit.args
             raise InputError(field, problem, fix) from None
         return str(origin)
@@ -148,33 +113,18 @@ class Guard:
         same = _LOOPBACKS if address in _LOOPBACKS else (address,)
         return any(one in network for network in self.allow_networks for one in same)
 
-    def _check_origin(self, origin: _Origin) -> None:
+    def _check_origin(self, origin: Origin) -> None:
         if self.require_https and origin.scheme != "https":
-            raise _UnfitError("the scheme is not https", "callbacks.require_https is set: use an https:// URL")
+            raise UnfitError("the scheme is not https", "callbacks.require_https is set: use an https:// URL")
         if origin.port in _FOREIGN_PORTS:
-            raise _UnfitError(f"port {origin.port} belongs to a service that is not HTTP", "use another port")
+            raise UnfitError(f"port {origin.port} belongs to a service that is not HTTP", "use another port")
         if origin.address is None:
             name = origin.host.rpartition(".")[2]
             rule = self.judge("127.0.0.1") if name == "localhost" else None
         else:
             rule = self.judge(origin.host)
         if rule:
-            raise _UnfitError(f"{_MAY_NOT} ({rule})", _OPEN_IT)
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of a URL, lower-case and with the port named; raises InputError for what is no URL."""
-    try:
-        return str(_parse(url))
-    except _UnfitError as unfit:
-        problem, fix = unfit.args
-        raise InputError("url", problem, fix) from None
-
-
-def host_of(url: str) -> str:
-    """The host of a URL as it is looked up, an address without brackets; raises InputError for what is no URL."""
-    authority = origin_of(url).partition("://")[2]
-    return authority.rpartition(":")[0].strip("[]")
+            raise UnfitError(f"{_MAY_NOT} ({rule})", _OPEN_IT)
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
@@ -193,70 +143,3 @@ def _rule_against(address: IPv4Address | IPv6Address) -> str | None:
     if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
         return "ISATAP"
     return None
-
-
-def _parse(url: str) -> _Origin:
-    """Stricter than any client's parser, so that no two of them can read two hosts in one URL."""
-    if len(url) > LONGEST_URL:
-        raise _UnfitError(f"the URL is longer than {LONGEST_URL} characters", "shorten it")
-    if not url.isprintable() or " " in url or "\\" in url:
-        raise _UnfitError("there is a space, a backslash or a control character in the URL", "percent-encode it")
-    parts = _URL.match(url)
-    scheme = parts["scheme"].lower() if parts else ""
-    if parts is None or scheme not in _DEFAULT_PORTS:
-        raise _UnfitError("this is no http or https URL", "write it as https://host/path")
-    if "@" in parts["authority"]:
-        raise _UnfitError("there is a user or a password in the URL", "put a secret into the path or the query")
-    authority = _AUTHORITY.fullmatch(parts["authority"])
-    if authority is None:
-        raise _UnfitError("the host cannot be read", "write it as https://host:port/path")
-    return _Origin(scheme=scheme, host=_host(authority["host"]), port=_port(authority["port"], scheme))
-
-
-def _port(text: str | None, scheme: str) -> int:
-    if text is None:
-        return _DEFAULT_PORTS[scheme]
-    if not _PORT.fullmatch(text) or int(text) > 65535:  # noqa: PLR2004 - the largest port there is
-        raise _UnfitError("the port is no number from 1 to 65535", "correct it or leave it out")
-    return int(text)
-
-
-def _host(text: str) -> str:
-    if not text:
-        raise _UnfitError("the URL has no host", "write it as https://host/path")
-    if text.startswith("["):
-        return _ipv6(text[1:-1])
-    host = _ascii(text.lower()).removesuffix(".")
-    labels = host.split(".")
-    if len(host) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _UnfitError("the host is neither a name nor an address", "use letters, digits, hyphens and dots")
-    if not _NUMBER.fullmatch(labels[-1]):
-        return host
-    # 127.1, 0x7f.1 and 2130706433 all mean 127.0.0.1 to a resolver; only one spelling is let in.
-    try:
-        return str(IPv4Address(text))
-    except ValueError:
-        raise _UnfitError("the host ends in a number but is no plain IPv4 address", "write it as 203.0.113.7") from None
-
-
-def _ipv6(text: str) -> str:
-    try:
-        address = IPv6Address(text)
-    except ValueError:
-        raise _UnfitError("the host is no IPv6 address", "write it as [2001:db8::7]") from None
-    if address.scope_id:
-        raise _UnfitError("the address has a zone", "leave out what follows the percent sign")
-    return str(address)
-
-
-def _ascii(host: str) -> str:
-    if host.isascii() and "xn--" not in host:
-        return host
-    try:
-        for label in host.split("."):
-            # A client decodes such a label at the latest when it is about to call, and fails on a false one.
-            if label.startswith("xn--"):
-                idna.decode(label)
-        return host if host.isascii() else idna.encode(host).decode("ascii")
-    except idna.IDNAError:
-        raise _UnfitError("the host is no international domain name", "use its xn-- form") from None

@@ -1,6 +1,7 @@
-"""Tidying: forgets what is old enough in small steps, and counts what there is."""
+"""Tidying: forgets what is old enough in small steps, reminds of what is disabled, and counts what there is."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -9,7 +10,7 @@ from tracker.clock import Clock
 from tracker.config import RetentionSettings
 from tracker.metrics import Metrics
 from tracker.model import DeliveryStatus, EndpointState, Status
-from tracker.store import deliveries, endpoints, retention, tasks
+from tracker.store import deliveries, endpoints, notices, retention, tasks
 from tracker.store.database import Database
 
 log = structlog.get_logger()
@@ -34,14 +35,23 @@ class Janitor:
         for forget, age in (
             (retention.forget_bodies, self._settings.bodies),
             (retention.forget_attempts, self._settings.attempts),
+            (retention.forget_notices, self._settings.attempts),
             (retention.forget_tasks, self._settings.tasks),
         ):
             forgotten += await self._all(partial(forget, ended_before=now - age, limit=_STEP))
         await self._all(partial(endpoints.hold_again, now=now, limit=_STEP))
+        await self._mind_notices(now)
         await self._all(partial(retention.shrink, pages=_STEP))
         if forgotten:
             log.info("forgotten", rows=forgotten)
         return forgotten
+
+    async def _mind_notices(self, now: datetime) -> None:
+        await self._all(partial(notices.remind, now=now, limit=_STEP))
+        stale = await self._database.write(partial(notices.give_up, now=now))
+        if stale:
+            self._metrics.operator_messages.labels("dead").inc(stale)
+            log.error("operator_messages_given_up", messages=stale)
 
     async def _all(self, step: Callable[..., int]) -> int:
         total = 0

@@ -23,11 +23,10 @@ class Metrics:
         # One more series beside every counter and histogram, which nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library left it without types
         self._registry = CollectorRegistry()
-        # Lives apart: the client library reserves a counter's bare name, and here both names have their meaning.
-        self._backlog = CollectorRegistry()
         self._describe_tasks()
         self._describe_upstreams()
         self._describe_deliveries()
+        self._describe_endpoints()
         self._describe_process(version)
 
     def _describe_tasks(self) -> None:
@@ -78,7 +77,7 @@ class Metrics:
     def _describe_deliveries(self) -> None:
         registry = self._registry
         self.deliveries = Gauge(
-            "tracker_deliveries", "Messages in the outbox by status.", ["status"], registry=self._backlog
+            "tracker_deliveries_by_status", "Messages in the outbox by status.", ["status"], registry=registry
         )
         self.delivery_outcomes = Counter(
             "tracker_deliveries", "Attempts to deliver by outcome.", ["outcome"], registry=registry
@@ -94,11 +93,21 @@ class Metrics:
             "How long the oldest due message has been waiting; 0 when none is.",
             registry=registry,
         )
-        self.endpoints = Gauge("tracker_endpoints", "Receivers by state.", ["state"], registry=registry)
-        for state in EndpointState:
-            self.endpoints.labels(state=state)
         for status in DeliveryStatus:
             self.deliveries.labels(status=status)
+
+    def _describe_endpoints(self) -> None:
+        registry = self._registry
+        self.endpoints = Gauge("tracker_endpoints", "Receivers by state.", ["state"], registry=registry)
+        self.endpoint_turns = Counter(
+            "tracker_endpoint_turns", "How often a receiver came into a state.", ["state"], registry=registry
+        )
+        self.operator_messages = Counter(
+            "tracker_operator_messages", "Attempts to tell the operator by outcome.", ["outcome"], registry=registry
+        )
+        for state in EndpointState:
+            self.endpoints.labels(state=state)
+            self.endpoint_turns.labels(state=state)
 
     def _describe_process(self, version: str) -> None:
         registry = self._registry
@@ -122,4 +131,4 @@ class Metrics:
 
     def exposition(self) -> tuple[bytes, str]:
         """Everything in Prometheus' text format, and the content type to send it with."""
-        return generate_latest(self._registry) + generate_latest(self._backlog), CONTENT_TYPE_PLAIN_0_0_4
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4

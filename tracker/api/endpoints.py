@@ -10,16 +10,17 @@ from fastapi import APIRouter, Path, Query, Response
 from tracker.api.answer import Answer
 from tracker.api.auth import Admin, Reader
 from tracker.api.openapi import answers
-from tracker.api.ports import Ports
+from tracker.api.ports import ApiPorts, Ports
 from tracker.api.queries import EndpointId, EndpointQuery, next_cursor, read_cursor
 from tracker.api.shapes import EndpointPage
 from tracker.store import endpoints, receivers
 from tracker.store.database import Connection
+from tracker.store.endpoints import Turn
 from tracker.telling import EndpointAnswer, tell_endpoint
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/endpoints", tags=["endpoints"], default_response_class=Answer)
-_Change = Callable[[Connection, int], None]
+_Change = Callable[[Connection, int], Turn]
 
 
 @router.get("", summary="List endpoints, newest first", responses=answers(EndpointPage, fails=(422,)))
@@ -40,7 +41,7 @@ async def list_endpoints(query: Annotated[EndpointQuery, Query()], ports: Ports,
 @router.post("/{id}/enable", summary="Send to an endpoint again", responses=answers(EndpointAnswer, fails=(404, 422)))
 async def enable_endpoint(id_: Annotated[EndpointId, Path(alias="id")], ports: Ports, caller: Admin) -> Response:
     """Everything that waits for it is due at once, a few at a time."""
-    told = await ports.database.write(_changing(id_, partial(endpoints.enable, now=ports.clock())))
+    told = await _change(ports, id_, partial(endpoints.enable, now=ports.clock()))
     log.info("endpoint_enabled", endpoint=told["endpoint"], by=caller.owner)
     ports.wake_courier()
     return Answer(told)
@@ -52,14 +53,17 @@ async def enable_endpoint(id_: Annotated[EndpointId, Path(alias="id")], ports: P
 async def disable_endpoint(id_: Annotated[EndpointId, Path(alias="id")], ports: Ports, caller: Admin) -> Response:
     """Until somebody enables it; its messages are kept."""
     close = partial(endpoints.disable, reason=f"disabled by {caller.owner}", now=ports.clock())
-    told = await ports.database.write(_changing(id_, close))
+    told = await _change(ports, id_, close)
     log.warning("endpoint_disabled", endpoint=told["endpoint"], reason=told["reason"])
     return Answer(told)
 
 
-def _changing(id_: str, change: _Change) -> Callable[[Connection], EndpointAnswer]:
-    def work(connection: Connection) -> EndpointAnswer:
-        change(connection, receivers.get(connection, id_, owner=None).key)
-        return tell_endpoint(receivers.get(connection, id_, owner=None))
+async def _change(ports: ApiPorts, id_: str, change: _Change) -> EndpointAnswer:
+    def work(connection: Connection) -> tuple[Turn, EndpointAnswer]:
+        turn = change(connection, receivers.get(connection, id_, owner=None).key)
+        return turn, tell_endpoint(receivers.get(connection, id_, owner=None))
 
-    return work
+    turn, told = await ports.database.write(work)
+    if turn.is_new_state:
+        ports.metrics.endpoint_turns.labels(told["state"]).inc()
+    return told

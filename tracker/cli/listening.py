@@ -12,8 +12,8 @@ import click
 from tracker.cli.arrivals import shower
 from tracker.clock import utc_now
 from tracker.errors import InputError, UnavailableError
-from tracker.guard import origin_of
 from tracker.http import open_upstream_client
+from tracker.origins import origin_of
 from tracker.simulate import Arrival, Listener, always, forward_to, serve_app
 from tracker.store import access
 from tracker.store.database import Database

@@ -173,7 +173,7 @@ class LocalTracker:
         reason = f"disabled by {LOCAL.owner}"
         return self._change(endpoint, partial(endpoints.disable, reason=reason, now=utc_now()))
 
-    def _change(self, endpoint: str, change: Callable[[Connection, int], None]) -> Document:
+    def _change(self, endpoint: str, change: Callable[[Connection, int], object]) -> Document:
         def work(connection: Connection) -> receivers.EndpointLine:
             change(connection, receivers.get(connection, endpoint, owner=None).key)
             return receivers.get(connection, endpoint, owner=None)

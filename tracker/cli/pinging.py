@@ -11,9 +11,10 @@ from tracker.cli.protocol import Document
 from tracker.clock import utc_now
 from tracker.config import CallbackSettings
 from tracker.errors import InputError
-from tracker.guard import Guard, host_of
+from tracker.guard import Guard
 from tracker.http import open_callback_client, rule_against, system_lookup
 from tracker.model import Trial
+from tracker.origins import host_of
 from tracker.store import access
 from tracker.store.database import Database
 from tracker.telling import tell_trial

@@ -9,10 +9,10 @@ from urllib.parse import quote
 import tracker
 from tracker.cli.protocol import Again, Document, Entry, Selection, at
 from tracker.errors import ConflictError, InputError, NotFoundError, RefusedError, TrackerError, UnavailableError
-from tracker.guard import origin_of
 from tracker.http.plain import PlainClient
 from tracker.intake import LARGEST_BATCH, parse
 from tracker.moments import rfc3339
+from tracker.origins import origin_of
 
 _LARGEST_PAGE = 500
 _MOST_ENDPOINTS = 100_000

@@ -1,6 +1,6 @@
-"""Addresses in the configuration: of gateways, of the database, and the one to listen on.
+"""Addresses in the configuration: of gateways, of the operator's receiver, of the database, and the one to listen on.
 
-A gateway's address and a database URL may hide a password, so no refusal quotes them.
+A gateway's address, a receiver's and a database URL may hide a password, so no refusal quotes them.
 """
 
 import posixpath
@@ -14,9 +14,12 @@ from pydantic import BeforeValidator
 
 from tracker.config.fields import quote as shape
 from tracker.config.fields import refusal
+from tracker.errors import InputError
+from tracker.origins import origin_of
 
 MASK = "********"
 _GATEWAY = 'write an address like "https://gateway.example/mj"'
+_RECEIVER = 'write an address like "https://ops.example/tracker"'
 _DATABASE = "write sqlite:///path/to/tracker.db or postgresql://user:password@host/name"
 _LISTEN = 'write an address and a port, like "127.0.0.1:8640" or "[::1]:8640"'
 _LAST_PORT = 65535
@@ -49,6 +52,18 @@ def _read_base_url(value: object) -> str:
         raise refusal("carries a user name or password", "write it without, and set the token beside it")
     if not host or "\\" in text or port == 0:
         raise refusal("names no host that can be called", _GATEWAY)
+    return text
+
+
+def _read_receiver(value: object) -> str | None:
+    """A URL of the form that callbacks have. Which address it leads to is the operator's own business."""
+    if value is None:
+        return None
+    text = _plain(value, _RECEIVER)
+    try:
+        origin_of(text)
+    except InputError as error:
+        raise refusal(error.problem, error.fix) from None
     return text
 
 
@@ -116,6 +131,11 @@ def mask_password(url: str) -> str:
     return re.sub(r"([?&][^=&]*passw(?:or)?d[^=&]*=)[^&]*", rf"\1{MASK}", hidden, flags=re.IGNORECASE)
 
 
+def mask_path(url: str) -> str:
+    """The same URL as far as its host and port: what follows may be a secret."""
+    return re.sub(r"(://[^/?#]*)[/?#].+", rf"\1/{MASK}", url, flags=re.DOTALL)
+
+
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[\w:.%]+)\]|[\w.-]+):(?P<port>\d{1,5})", re.ASCII)
 
 
@@ -138,5 +158,6 @@ def _is_address(text: str) -> bool:
 
 
 BaseUrl = Annotated[str, BeforeValidator(_read_base_url)]
+Receiver = Annotated[str | None, BeforeValidator(_read_receiver)]
 DatabaseUrl = Annotated[str, BeforeValidator(_read_database_url)]
 Listen = Annotated[str, BeforeValidator(_read_listen)]

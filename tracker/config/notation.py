@@ -1,12 +1,12 @@
 """The configuration written out for people: the sample file, and the list of what is in force."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from pydantic import SecretStr
 
-from tracker.config.addresses import MASK, mask_password
+from tracker.config.addresses import MASK, mask_password, mask_path
 from tracker.config.durations import format_duration
 from tracker.config.keys import KEYS, NAME, Key, KeyPath, dotted, paths, with_name
 from tracker.config.layers import Loaded
@@ -51,12 +51,19 @@ def _toml(value: object) -> str:
     return json.dumps(_text(value), ensure_ascii=False)
 
 
+_MASKS: Mapping[KeyPath, Callable[[str], str]] = {
+    ("database_url",): mask_password,
+    ("operator_callback_url",): mask_path,
+}
+
+
 def show(loaded: Loaded) -> list[tuple[str, str, str]]:
     """Every setting in force as key, value and origin; secrets are masked."""
     rows = []
     for path in paths(loaded.settings.upstreams):
         value = _value(loaded.settings, path)
-        text = mask_password(str(value)) if path == ("database_url",) else _text(value)
+        mask = _MASKS.get(path)
+        text = _text(value) if value is None or mask is None else mask(str(value))
         rows.append((dotted(path), text, loaded.origins[dotted(path)]))
     return rows
 

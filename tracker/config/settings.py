@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from tracker.config.addresses import BaseUrl, DatabaseUrl, Listen
+from tracker.config.addresses import BaseUrl, DatabaseUrl, Listen, Receiver
 from tracker.config.fields import (
     FOLDED,
     Duration,
@@ -161,6 +161,13 @@ class Settings(Section):
         default=None,
         description="The upstream of a task that names none; without it the only one, or the one called default.",
         examples=["default"],
+    )
+    operator_callback_url: Receiver = Field(
+        default=None,
+        description="Where an endpoint that is paused, disabled or recovers is told to whoever runs this; "
+        "may be in a private network.",
+        examples=["https://ops.example/tracker"],
+        repr=False,
     )
     callbacks: CallbackSettings = CallbackSettings()
     retention: RetentionSettings = RetentionSettings()

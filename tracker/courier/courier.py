@@ -162,7 +162,7 @@ class Courier:
         if settled.is_ours:
             self._learn(entry.delivery, settled, outcome)
             tell_attempt(self._ports.metrics, entry.delivery, verdict)
-            tell_turn(entry.delivery.endpoint, settled.turn)
+            tell_turn(self._ports.metrics, entry.delivery.endpoint, settled.turn)
 
     async def _write(self, entry: Claimed, verdict: Verdict) -> Settled:
         closing = Closing(entry=entry, verdict=verdict)

@@ -6,14 +6,15 @@ from typing import Protocol
 
 from tracker.clock import Clock
 from tracker.metrics import Metrics
-from tracker.model import Delivery, Outcome
+from tracker.model import Outcome
 from tracker.store.database import Database
+from tracker.webhooks.sender import Message
 
 
 class Sender(Protocol):
     """Makes one attempt; never raises for anything a receiver does."""
 
-    async def send(self, delivery: Delivery, secrets: Sequence[str]) -> Outcome:
+    async def send(self, message: Message, secrets: Sequence[str], /) -> Outcome:
         """POST the message, signed with these secrets."""
         ...
 

@@ -29,10 +29,11 @@ def tell_attempt(metrics: Metrics, delivery: Delivery, verdict: Verdict) -> None
     say(event, **who, error=outcome.error, status_code=outcome.status_code, next_attempt_at=next_attempt_at)
 
 
-def tell_turn(endpoint: str, turn: Turn | None) -> None:
+def tell_turn(metrics: Metrics, endpoint: str, turn: Turn | None) -> None:
     """An endpoint was paused, recovered, or given up."""
-    if turn is None or turn.before.state is turn.after.state:
+    if turn is None or not turn.is_new_state:
         return
+    metrics.endpoint_turns.labels(str(turn.after.state)).inc()
     match turn.after.state:
         case EndpointState.PAUSED:
             until = turn.after.paused_until

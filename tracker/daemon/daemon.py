@@ -1,7 +1,6 @@
 """All parts of one daemon: what there is, who wakes whom, in which order it stops."""
 
 import asyncio
-import random
 import socket
 import time
 from datetime import timedelta
@@ -11,28 +10,23 @@ from typing import Protocol
 import structlog
 
 import tracker
-from tracker import courier
 from tracker.api import ApiPorts, create_app
 from tracker.clock import utc_now
 from tracker.config import Settings
-from tracker.courier import Courier
 from tracker.daemon.loops import Loop, Ticks
+from tracker.daemon.parts import Workshop, open_clients
 from tracker.daemon.server import make_server
 from tracker.guard import Guard
-from tracker.http import Client, open_callback_client, open_upstream_client
 from tracker.intake import Intake
 from tracker.janitor import Janitor
 from tracker.metrics import Metrics
-from tracker.poller import Adoption, Lane
+from tracker.origins import origin_of
+from tracker.poller import Adoption
 from tracker.poller.adoption import HEARTBEAT_EVERY
-from tracker.poller.lane import Ports
-from tracker.providers.registry import build
 from tracker.pulse import Pulse
 from tracker.store import tasks, watching
 from tracker.store.database import Database
 from tracker.webhooks.composer import Composer
-from tracker.webhooks.sender import Sender
-from tracker.webhooks.signing import new_secret
 
 log = structlog.get_logger()
 
@@ -43,7 +37,6 @@ _WAKE_EVERY = timedelta(seconds=0.75)
 _COUNT_EVERY = timedelta(seconds=15)
 _TIDY_EVERY = timedelta(minutes=10)
 _LATE = timedelta(seconds=60)
-_MOST_TRIALS = 16
 
 
 class Worker(Protocol):
@@ -67,25 +60,20 @@ class Daemon:
         self._pulse = Pulse(time.monotonic, metrics)
         guard = Guard(allow_networks=settings.callbacks.allow_networks, require_https=settings.callbacks.require_https)
         composer = Composer(first_wait=settings.callbacks.retry_schedule[0])
-        self._upstream_client = open_upstream_client(
-            max_connections=sum(upstream.max_in_flight for upstream in settings.upstreams.values()) or 1,
-            max_per_endpoint=0,
+        self._clients = open_clients(settings, guard)
+        workshop = Workshop(
+            settings=settings, database=database, metrics=metrics, pulse=self._pulse, clients=self._clients
         )
-        self._callback_client = open_callback_client(
-            guard,
-            max_connections=settings.callbacks.max_in_flight,
-            max_per_endpoint=settings.callbacks.max_in_flight_per_endpoint,
-        )
-        # Tests have connections of their own: they must find out everything, and hold up no delivery.
-        self._trial_client = open_callback_client(guard, max_connections=_MOST_TRIALS, reuse=False)
-        self._courier = self._make_courier(metrics)
-        self._lanes = self._make_lanes(composer, metrics)
-        self._adoption = Adoption(self._lanes, database, utc_now)
+        self._courier = workshop.make_courier()
+        self._lanes = workshop.make_lanes(composer, watcher=lambda: self._adoption.me, wake_courier=self._courier.wake)
+        self._announcer = workshop.make_announcer()
+        self._adoption = Adoption(self._lanes, database, utc_now, tells_operator=self._announcer is not None)
         janitor = Janitor(database, settings.retention, utc_now, metrics)
         self._find = Loop("adopt", self._adopt_all, self._pulse)
         self._beat = Loop("heartbeat", self._adoption.beat, self._pulse)
         self._count = Loop("count", janitor.count, self._pulse)
         self._tidy = Loop("tidy", janitor.run_once, self._pulse)
+        self._announce = Loop("announce", self._announce_all, self._pulse)
         self._stopping = asyncio.Event()
         self._server = make_server(
             create_app(
@@ -95,7 +83,7 @@ class Daemon:
                     settings=settings,
                     metrics=metrics,
                     pulse=self._pulse,
-                    sender=self._make_sender(self._trial_client),
+                    sender=workshop.make_sender(self._clients.trial),
                     clock=utc_now,
                     wake=self._find.wake,
                     wake_courier=self._courier.wake,
@@ -103,39 +91,6 @@ class Daemon:
                 )
             )
         )
-
-    def _make_courier(self, metrics: Metrics) -> Courier:
-        ports = courier.Ports(
-            database=self._database,
-            sender=self._make_sender(self._callback_client),
-            metrics=metrics,
-            new_secret=new_secret,
-            clock=utc_now,
-            timer=time.monotonic,
-            dice=random.random,
-            beat=partial(self._pulse.beat, "deliver"),
-        )
-        return Courier(self._settings.callbacks, ports)
-
-    def _make_sender(self, client: Client) -> Sender:
-        return Sender(client, version=tracker.__version__, timeout=self._settings.callbacks.timeout, clock=utc_now)
-
-    def _make_lanes(self, composer: Composer, metrics: Metrics) -> dict[str, Lane]:
-        lanes = {}
-        for name, upstream in self._settings.upstreams.items():
-            ports = Ports(
-                database=self._database,
-                compose=composer,
-                metrics=metrics,
-                clock=utc_now,
-                timer=time.monotonic,
-                dice=random.random,
-                watcher=lambda: self._adoption.me,
-                wake_courier=self._courier.wake,
-                beat=partial(self._pulse.beat, f"poll {name}"),
-            )
-            lanes[name] = Lane(name, upstream, build(name, upstream, self._upstream_client, utc_now), ports)
-        return lanes
 
     async def run(self, listening: socket.socket, stop: asyncio.Event) -> None:
         """Serve on this socket until told to stop; what is in hand then is finished, or given back in time."""
@@ -148,6 +103,7 @@ class Daemon:
             self._beat,
             self._count,
             self._tidy,
+            *((self._announce,) if self._announcer else ()),
         )
         try:
             async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
@@ -155,7 +111,7 @@ class Daemon:
                     group.create_task(worker.run())
                 group.create_task(self._server.serve(sockets=[listening]))
                 ticks.start()
-                self._announce(listening)
+                self._say_ready(listening)
                 await stop.wait()
                 log.info("stopping")
                 deadline.reschedule(asyncio.get_running_loop().time() + DRAIN.total_seconds())
@@ -184,9 +140,7 @@ class Daemon:
                 await self._adoption.leave()
         except Exception as error:  # noqa: BLE001 - others notice our silence and adopt what was ours
             log.warning("left_without_goodbye", reason=str(error) or type(error).__name__)
-        await self._upstream_client.aclose()
-        await self._callback_client.aclose()
-        await self._trial_client.aclose()
+        await self._clients.aclose()
 
     def _make_ticks(self) -> Ticks:
         ticks = Ticks()
@@ -201,6 +155,7 @@ class Daemon:
     def _wake_all(self) -> None:
         self._find.wake()
         self._courier.wake()
+        self._announce.wake()
         for lane in self._lanes.values():
             lane.wake()
 
@@ -208,9 +163,14 @@ class Daemon:
         while await self._adoption.run_once():
             pass
 
-    def _announce(self, listening: socket.socket) -> None:
+    async def _announce_all(self) -> None:
+        while self._announcer and not self._stopping.is_set() and await self._announcer.run_once():
+            pass
+
+    def _say_ready(self, listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
         allowed = [str(network) for network in self._settings.callbacks.allow_networks]
+        operator = self._settings.operator_callback_url
         log.info(
             "ready",
             version=tracker.__version__,
@@ -218,4 +178,5 @@ class Daemon:
             database="sqlite" if self._database.is_sqlite else "postgresql",
             upstreams=list(self._lanes),
             **({"callbacks_allowed_to": allowed} if allowed else {}),
+            **({"operator_messages_to": origin_of(operator)} if operator else {}),
         )

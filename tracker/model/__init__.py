@@ -13,6 +13,7 @@ from tracker.model.deliveries import (
     Trial,
 )
 from tracker.model.endpoints import EndpointHealth, EndpointState
+from tracker.model.notices import Notice, NoticeStatus, NoticeType
 from tracker.model.tasks import (
     ENDS,
     NO_STREAK,
@@ -45,6 +46,9 @@ __all__ = [
     "MessageType",
     "Miss",
     "MissKind",
+    "Notice",
+    "NoticeStatus",
+    "NoticeType",
     "Outcome",
     "Outgoing",
     "Phase",

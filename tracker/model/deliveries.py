@@ -131,6 +131,11 @@ class Outcome:
     spent: bool = True
     """False where the fault was ours, so that it costs the receiver none of its attempts."""
 
+    @property
+    def said(self) -> str:
+        """What came back, in a word or two; never which address a name resolved to."""
+        return f"HTTP {self.status_code}" if self.status_code else (self.error or "no answer")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:

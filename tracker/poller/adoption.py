@@ -28,8 +28,11 @@ _AT_ONCE = 1000
 class Adoption:
     """Fills the lanes with tasks that nobody watches."""
 
-    def __init__(self, lanes: Mapping[str, Lane], database: Database, clock: Clock) -> None:
+    def __init__(
+        self, lanes: Mapping[str, Lane], database: Database, clock: Clock, *, tells_operator: bool = False
+    ) -> None:
         self.me = _new_name()
+        self._tells_operator = tells_operator
         self._lanes = lanes
         self._database = database
         self._clock = clock
@@ -46,6 +49,7 @@ class Adoption:
             pid=os.getpid(),
             version=tracker.__version__,
             now=self._clock(),
+            tells_operator=self._tells_operator,
         )
         await self._database.write(entry)
 

@@ -13,8 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exist
 
 from tracker import endpoints
 from tracker.errors import InputError
-from tracker.guard import origin_of
 from tracker.model import Delivery, EndpointHealth, EndpointState, Outcome
+from tracker.origins import origin_of
+from tracker.store import notices
 from tracker.store.deliveries import IS_OUT, PENDING
 from tracker.store.schema import callback, delivery, endpoint, task
 
@@ -48,6 +49,11 @@ class Turn:
 
     before: EndpointHealth
     after: EndpointHealth
+
+    @property
+    def is_new_state(self) -> bool:
+        """Whether it was paused, disabled or opened by that."""
+        return self.before.state is not self.after.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,11 +159,11 @@ def learn(connection: Connection, claimed: Delivery, outcome: Outcome, *, now: d
         return None
     before = _lock(connection, key)
     after = _judge(connection, key, claimed, before, outcome, now=now, dice=dice)
-    _change(connection, key, before, after, now)
+    turn = _change(connection, key, before, after, now)
     if after.state is not EndpointState.ACTIVE:
         mine = update(delivery).where(delivery.c.key == claimed.key, PENDING)
         connection.execute(mine.values(next_attempt_at=now + HELD_FOR))
-    return Turn(before=before, after=after)
+    return turn
 
 
 def _is_old_news(seen: EndpointHealth, outcome: Outcome, now: datetime) -> bool:
@@ -188,8 +194,7 @@ def _judge(
         return endpoints.disabled(health, "its last callback is gone (HTTP 410)")
     if not outcome.spent:
         return health
-    said = f"HTTP {outcome.status_code}" if outcome.status_code else (outcome.error or "no answer")
-    return endpoints.failed(health, said, now, dice=dice)
+    return endpoints.failed(health, outcome.said, now, dice=dice)
 
 
 def _has_callbacks(connection: Connection, key: int, origin: str) -> bool:
@@ -249,25 +254,28 @@ def _move(connection: Connection, chosen: Select[tuple[int]], due: datetime) -> 
     return connection.execute(moved).rowcount
 
 
-def enable(connection: Connection, key: int, *, now: datetime) -> None:
+def enable(connection: Connection, key: int, *, now: datetime) -> Turn:
     """Somebody says that it works again: everything that waits for it is due."""
     before = _lock(connection, key)
-    _change(connection, key, before, endpoints.enabled(before), now)
+    return _change(connection, key, before, endpoints.enabled(before), now)
 
 
-def disable(connection: Connection, key: int, reason: str, *, now: datetime) -> None:
+def disable(connection: Connection, key: int, reason: str, *, now: datetime) -> Turn:
     """Send it nothing until somebody enables it."""
     before = _lock(connection, key)
-    _change(connection, key, before, endpoints.disabled(before, reason), now)
+    return _change(connection, key, before, endpoints.disabled(before, reason), now)
 
 
-def _change(connection: Connection, key: int, before: EndpointHealth, after: EndpointHealth, now: datetime) -> None:
+def _change(connection: Connection, key: int, before: EndpointHealth, after: EndpointHealth, now: datetime) -> Turn:
     if after != before:
         connection.execute(update(endpoint).where(endpoint.c.key == key).values(_columns(after)))
-    if after.state is not before.state:
+    turn = Turn(before=before, after=after)
+    if turn.is_new_state:
         # Hold what waits for an endpoint that rests, or let it all go now; what is out settles by itself.
         due = now if after.state is EndpointState.ACTIVE else now + HELD_FOR
         _move(connection, _waiting(delivery.c.endpoint_key == key), due)
+        notices.note_turn(connection, key, before, after, now=now)
+    return turn
 
 
 def hold_again(connection: Connection, *, now: datetime, limit: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, text
 
 from tracker.errors import InputError, NotFoundError
-from tracker.guard import origin_of
+from tracker.origins import origin_of
 from tracker.store.schema import callback, delivery, endpoint
 
 

@@ -1,11 +1,11 @@
-"""Forgetting, in pieces small enough that nobody notices. Ages count from the end of the task."""
+"""Forgetting, in pieces small enough that nobody notices. Ages count from the end of the task, or of the notice."""
 
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, exists, select, text, update
 
 from tracker.model import DeliveryStatus
-from tracker.store.schema import attempt, delivery, snapshot, task
+from tracker.store.schema import attempt, delivery, notice, snapshot, task
 
 _ENDED = text("task.ended_at IS NOT NULL")
 _PENDING = exists().where(delivery.c.task_key == task.c.key, delivery.c.status == str(DeliveryStatus.PENDING))
@@ -45,6 +45,14 @@ def forget_attempts(connection: Connection, *, ended_before: datetime, limit: in
     keys = list(connection.scalars(old.limit(limit)))
     if keys:
         connection.execute(delete(attempt).where(attempt.c.key.in_(keys)))
+    return len(keys)
+
+
+def forget_notices(connection: Connection, *, ended_before: datetime, limit: int) -> int:
+    """Delete messages to the operator that were settled before a moment."""
+    keys = list(connection.scalars(select(notice.c.key).where(notice.c.settled_at < ended_before).limit(limit)))
+    if keys:
+        connection.execute(delete(notice).where(notice.c.key.in_(keys)))
     return len(keys)
 
 

@@ -9,31 +9,23 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
     Identity,
     Index,
     Integer,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
-from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, Status
+from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, NoticeStatus, NoticeType, Status
 from tracker.store.moments import UtcDateTime
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    }
-)
+from tracker.store.naming import metadata
 
 
 def _key() -> Column[int]:
@@ -47,6 +39,11 @@ def _task_key() -> Column[int]:
 
 def _moment(name: str, *, required: bool = False) -> Column[datetime]:
     return Column(name, UtcDateTime, nullable=not required)
+
+
+def _only(rule: str) -> dict[str, Any]:
+    """Makes an index partial, with the same words that queries write."""
+    return {"sqlite_where": text(rule), "postgresql_where": text(rule)}
 
 
 def _word_check(column: str, words: type[Any], *, optional: bool = False) -> CheckConstraint:
@@ -91,14 +88,10 @@ task = Table(
         name="registered_at_is_a_time",
     ).ddl_if(dialect="sqlite"),
     CheckConstraint("isfinite(registered_at)", name="registered_at_is_a_time").ddl_if(dialect="postgresql"),
-    Index("task_unwatched", "key", sqlite_where=text("watcher IS NULL AND ended_at IS NULL"),
-          postgresql_where=text("watcher IS NULL AND ended_at IS NULL")),
-    Index("task_watched", "watcher", "key", sqlite_where=text("watcher IS NOT NULL"),
-          postgresql_where=text("watcher IS NOT NULL")),
-    Index("task_refresh", "refresh_at", sqlite_where=text("refresh_at IS NOT NULL"),
-          postgresql_where=text("refresh_at IS NOT NULL")),
-    Index("task_ended", "ended_at", sqlite_where=text("ended_at IS NOT NULL"),
-          postgresql_where=text("ended_at IS NOT NULL")),
+    Index("task_unwatched", "key", **_only("watcher IS NULL AND ended_at IS NULL")),
+    Index("task_watched", "watcher", "key", **_only("watcher IS NOT NULL")),
+    Index("task_refresh", "refresh_at", **_only("refresh_at IS NOT NULL")),
+    Index("task_ended", "ended_at", **_only("ended_at IS NOT NULL")),
     Index("task_by_status", "status", "key"),
     Index("task_by_task_id", "task_id"),
 )  # fmt: skip
@@ -173,8 +166,8 @@ endpoint = Table(
     _moment("paused_until"),
     Column("reason", Text),
     _moment("last_success_at"),
-    Index("endpoint_paused", "paused_until", sqlite_where=text("state = 'paused'"),
-          postgresql_where=text("state = 'paused'")),
+    _moment("operator_told_at"),
+    Index("endpoint_paused", "paused_until", **_only("state = 'paused'")),
 )  # fmt: skip
 
 delivery = Table(
@@ -199,13 +192,11 @@ delivery = Table(
     _word_check("status", DeliveryStatus),
     CheckConstraint("(status = 'pending') = (next_attempt_at IS NOT NULL)", name="a_pending_one_is_due"),
     CheckConstraint("(status = 'pending') = (settled_at IS NULL)", name="a_settled_one_has_its_time"),
-    Index("delivery_due", "next_attempt_at", sqlite_where=text("status = 'pending'"),
-          postgresql_where=text("status = 'pending'")),
+    Index("delivery_due", "next_attempt_at", **_only("status = 'pending'")),
     Index("delivery_task_key", "task_key"),
     Index("delivery_by_status", "status", "key"),
     Index("delivery_endpoint_key", "endpoint_key"),
-    Index("delivery_pending", "endpoint_key", "key", sqlite_where=text("status = 'pending'"),
-          postgresql_where=text("status = 'pending'")),
+    Index("delivery_pending", "endpoint_key", "key", **_only("status = 'pending'")),
 )  # fmt: skip
 
 attempt = Table(
@@ -226,6 +217,27 @@ attempt = Table(
     UniqueConstraint("delivery_key", "attempt"),
     CheckConstraint("outcome IN ('sending', 'delivered', 'failed', 'interrupted')", name="outcome_is_known"),
 )
+
+notice = Table(
+    "notice",
+    metadata,
+    _key(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("message_type", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    _moment("next_attempt_at"),
+    _moment("created_at", required=True),
+    _moment("settled_at"),
+    Column("last_error", Text),
+    _word_check("message_type", NoticeType),
+    _word_check("status", NoticeStatus),
+    CheckConstraint("(status = 'pending') = (next_attempt_at IS NOT NULL)", name="a_pending_one_is_due"),
+    CheckConstraint("(status = 'pending') = (settled_at IS NULL)", name="a_settled_one_has_its_time"),
+    Index("notice_due", "next_attempt_at", **_only("status = 'pending'")),
+)  # fmt: skip
 
 upstream = Table(
     "upstream",
@@ -250,6 +262,7 @@ daemon = Table(
     Column("version", Text, nullable=False),
     _moment("started_at", required=True),
     _moment("heartbeat_at", required=True),
+    Column("tells_operator", Boolean, nullable=False, server_default=false()),
 )
 
 token = Table(
@@ -275,6 +288,5 @@ secret = Table(
     Column("secret", Text, nullable=False),
     _moment("created_at", required=True),
     _moment("expires_at"),
-    Index("secret_current", "owner", unique=True, sqlite_where=text("expires_at IS NULL"),
-          postgresql_where=text("expires_at IS NULL")),
+    Index("secret_current", "owner", unique=True, **_only("expires_at IS NULL")),
 )  # fmt: skip

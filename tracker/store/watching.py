@@ -67,10 +67,12 @@ _HAS_WORK = select(
 )
 
 
-def join(connection: Connection, *, me: str, host: str, pid: int, version: str, now: datetime) -> None:
-    """Enter a daemon into the table of daemons."""
+def join(
+    connection: Connection, *, me: str, host: str, pid: int, version: str, now: datetime, tells_operator: bool = False
+) -> None:
+    """Enter a daemon into the table of daemons; notices are written while one is there that `tells_operator`."""
     row = {"id": me, "host": host, "pid": pid, "version": version, "started_at": now, "heartbeat_at": now}
-    connection.execute(insert(daemon).values(row))
+    connection.execute(insert(daemon).values(**row, tells_operator=tells_operator))
 
 
 def beat(connection: Connection, *, me: str, now: datetime) -> bool:

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from tracker.errors import InputError
-from tracker.guard import origin_of
 from tracker.model import Outgoing
+from tracker.origins import origin_of
 from tracker.webhooks.messages import compose, new_message_id
 
 

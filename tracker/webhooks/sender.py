@@ -51,7 +51,7 @@ class Attempt:
 
 
 class Sender:
-    """Sends messages through a guarded client; `timeout` bounds a whole attempt."""
+    """Sends messages through the client of their kind of place; `timeout` bounds a whole attempt."""
 
     def __init__(self, client: Client, *, version: str, timeout: timedelta, clock: Clock) -> None:
         self._client = client

@@ -1,0 +1,123 @@
+"""Making the parts of a daemon out of what they all need."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import tracker
+from tracker import courier
+from tracker.clock import utc_now
+from tracker.config import Settings
+from tracker.courier import Announcer, Courier
+from tracker.guard import Guard
+from tracker.http import Client, open_callback_client, open_upstream_client
+from tracker.metrics import Metrics
+from tracker.poller import Lane
+from tracker.poller.lane import Ports
+from tracker.providers.registry import build
+from tracker.pulse import Pulse
+from tracker.store.database import Database
+from tracker.store.outbox import Compose
+from tracker.webhooks.sender import Sender
+from tracker.webhooks.signing import new_secret
+
+_MOST_TRIALS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """One client for each kind of place, so that none waits for another's connections."""
+
+    upstream: Client
+    callback: Client
+    trial: Client
+    operator: Client
+
+    async def aclose(self) -> None:
+        """Close them all."""
+        for client in (self.upstream, self.callback, self.trial, self.operator):
+            await client.aclose()
+
+
+def open_clients(settings: Settings, guard: Guard) -> Clients:
+    """Call it in a running loop."""
+    return Clients(
+        upstream=open_upstream_client(
+            max_connections=sum(upstream.max_in_flight for upstream in settings.upstreams.values()) or 1,
+            max_per_endpoint=0,
+        ),
+        callback=open_callback_client(
+            guard,
+            max_connections=settings.callbacks.max_in_flight,
+            max_per_endpoint=settings.callbacks.max_in_flight_per_endpoint,
+        ),
+        # Tests have connections of their own: they must find out everything, and hold up no delivery.
+        trial=open_callback_client(guard, max_connections=_MOST_TRIALS, reuse=False),
+        # Without the guard: the operator named the URL, as it named the upstreams.
+        operator=open_upstream_client(max_connections=1),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """Makes the parts that work; each gets the same database, metrics and clocks."""
+
+    settings: Settings
+    database: Database
+    metrics: Metrics
+    pulse: Pulse
+    clients: Clients
+
+    def make_sender(self, client: Client) -> Sender:
+        """Sends messages through this client."""
+        return Sender(client, version=tracker.__version__, timeout=self.settings.callbacks.timeout, clock=utc_now)
+
+    def make_courier(self) -> Courier:
+        """Delivers messages to callbacks."""
+        return Courier(self.settings.callbacks, self._courier_ports())
+
+    def make_announcer(self) -> Announcer | None:
+        """Tells the operator; None where there is no URL to tell it to."""
+        url = self.settings.operator_callback_url
+        if url is None:
+            return None
+        ports = replace(self._courier_ports(), sender=self.make_sender(self.clients.operator))
+        return Announcer(url, self.settings.callbacks, ports)
+
+    def _courier_ports(self) -> courier.Ports:
+        return courier.Ports(
+            database=self.database,
+            sender=self.make_sender(self.clients.callback),
+            metrics=self.metrics,
+            new_secret=new_secret,
+            clock=utc_now,
+            timer=time.monotonic,
+            dice=random.random,
+            beat=partial(self.pulse.beat, "deliver"),
+        )
+
+    def make_lanes(
+        self, compose: Compose, *, watcher: Callable[[], str], wake_courier: Callable[[], None]
+    ) -> dict[str, Lane]:
+        """Watch the tasks of each upstream, by its name."""
+        return {
+            name: Lane(
+                name,
+                upstream,
+                build(name, upstream, self.clients.upstream, utc_now),
+                Ports(
+                    database=self.database,
+                    compose=compose,
+                    metrics=self.metrics,
+                    clock=utc_now,
+                    timer=time.monotonic,
+                    dice=random.random,
+                    watcher=watcher,
+                    wake_courier=wake_courier,
+                    beat=partial(self.pulse.beat, f"poll {name}"),
+                ),
+            )
+            for name, upstream in self.settings.upstreams.items()
+        }

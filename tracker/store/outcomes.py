@@ -210,5 +210,4 @@ _EVENT_OF = {
 
 def _describe(claimed: Delivery, outcome: Outcome) -> str:
     what = f"{claimed.message_type} {claimed.id} to {claimed.endpoint}, attempt {claimed.attempt}"
-    said = f"HTTP {outcome.status_code}" if outcome.status_code else (outcome.error or "no answer")
-    return f"{what}: {said}"
+    return f"{what}: {outcome.said}"

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
-from conftest import FakeClock
+from conftest import START, FakeClock
 from fakes import (
     OWNER,
     FakeSender,
@@ -31,7 +31,7 @@ from tracker.config import CallbackSettings
 from tracker.courier import Courier, Ports
 from tracker.courier.slots import Slots
 from tracker.metrics import Metrics
-from tracker.model import Delivery, Outcome, Status
+from tracker.model import Delivery, MessageType, Outcome, Status
 from tracker.store import access, endpoints
 from tracker.store.database import Work
 from tracker.webhooks.signing import new_secret
@@ -78,6 +78,10 @@ class Post:
     def pending(self, number: int, url: str) -> None:
         names = [f"{url} {each}" for each in range(number)]
         self.world.pending(*(want(name, url=url) for name in names))
+
+    def know(self, endpoint: str, *, seconds: float = 0.1) -> None:
+        """It was called before, and took so long."""
+        self.courier._slots.time(endpoint, timedelta(seconds=seconds))  # noqa: SLF001 - what a first attempt does
 
     def next_attempt_in(self) -> float | None:
         (value,) = self.world.column("SELECT next_attempt_at FROM delivery")
@@ -273,12 +277,27 @@ class TestRoom:
 
     async def test_all_together_get_no_more_than_there_is(self, world: World) -> None:
         post = Post(world, {"max_in_flight": 5})
-        for number in range(4):
+        for number in range(8):
             post.pending(4, f"https://h{number}.example/")
 
-        assert await post.courier.run_once() == 16
+        assert await post.courier.run_once() == 32
 
         assert post.sender.most_at_once == 5
+
+    async def test_one_that_nobody_has_heard_of_gets_a_single_message_first(self, world: World) -> None:
+        post = Post(world)
+        post.pending(20, HOLE)
+        hole = post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            post.pending(9, GOOD)
+            post.courier.wake()
+            await until(lambda: post.sender.sent_to("https://good.example:443") == 9)
+
+            assert post.sender.sent_to(HOLE_ENDPOINT) == 1
+            post.courier.stop()
+            hole.set()
 
     async def test_an_endpoint_is_called_no_faster_than_allowed(self, world: World) -> None:
         post = Post(world, {"max_per_second_per_endpoint": 2})
@@ -297,6 +316,7 @@ class TestRoom:
     async def test_a_rate_is_kept_up_although_answers_are_slow(self, world: World) -> None:
         """Two a second means two a second, also to a receiver that takes five seconds."""
         post = Post(world, {"max_per_second_per_endpoint": 2, "max_in_flight_per_endpoint": 3})
+        post.know(HOLE_ENDPOINT, seconds=5)
         post.pending(5, HOLE)
         hole = post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
 
@@ -338,7 +358,7 @@ class TestRoom:
             group.create_task(post.courier.run())
             await until(lambda: post.sender.sent_to("https://good.example:443") == 1)
 
-            assert post.sender.sent_to(HOLE_ENDPOINT) == 4
+            assert post.sender.sent_to(HOLE_ENDPOINT) == 1
             assert len(post.beats) <= 4, "a bounded number of passes"
             post.courier.stop()
             hole.set()
@@ -439,7 +459,7 @@ class TestHealth:
         assert self.state(post) == "disabled"
         assert "endpoint_disabled" in [line["event"] for line in logs]
 
-    async def test_a_black_hole_with_ten_thousand_messages_costs_a_healthy_claim_two_passes(self, world: World) -> None:
+    async def test_a_black_hole_with_ten_thousand_messages_costs_a_healthy_claim_no_pass(self, world: World) -> None:
         post = Post(world)
         world.pending(want("hole", url=HOLE), want("good", url=GOOD))
         world.sql(COPIES, task="hole", number=10_000)
@@ -448,12 +468,9 @@ class TestHealth:
                WHERE task_key = (SELECT key FROM task WHERE task_id = 'hole')"""
         )
 
-        first = await post.courier._claim()  # noqa: SLF001
-        second = await post.courier._claim()  # noqa: SLF001
+        claimed = await post.courier._claim()  # noqa: SLF001
 
-        assert {entry.delivery.endpoint for entry in first} == {HOLE_ENDPOINT}
-        assert len(first) == 4
-        assert [entry.delivery.url for entry in second] == [GOOD]
+        assert {entry.delivery.endpoint for entry in claimed} == {HOLE_ENDPOINT, "https://good.example:443"}
 
     async def test_once_the_hole_is_paused_its_messages_are_not_even_looked_at(self, world: World) -> None:
         post = Post(world)
@@ -472,12 +489,55 @@ class TestHealth:
         assert early == 1
 
 
+def out_to(endpoint: str, key: int) -> Delivery:
+    return Delivery(
+        key=key,
+        id=f"msg_{key}",
+        task_key=key,
+        callback_key=key,
+        owner=OWNER,
+        message_type=MessageType.SUCCEEDED,
+        url=GOOD,
+        endpoint=endpoint,
+        body="{}",
+        attempt=1,
+        failures=0,
+        created_at=START,
+    )
+
+
 class TestSlots:
     def slots(self, **settings: object) -> Slots:
         return Slots(CallbackSettings(**settings), lambda: 0.0)  # type: ignore[arg-type]
 
+    def test_slow_ones_share_half_of_the_room(self) -> None:
+        slots = self.slots(max_in_flight=8)
+        for number in range(4):
+            slots.time(f"slow {number}", timedelta(seconds=2.1))
+        slots.time("swift", timedelta(seconds=1.9))
+        taken = [out_to(f"slow {number}", number) for number in range(3)]
+
+        for delivery in taken:
+            slots.take(delivery)
+
+        assert [slots.room(f"slow {number}") for number in (0, 3)] == [1, 1]
+        assert slots.room("slow 3", planned=1) == 0
+        assert slots.room("swift") == 4
+        slots.give_back(taken[0])
+        assert slots.room("slow 3") == 2
+
+    def test_one_that_turns_swift_gets_its_whole_share(self) -> None:
+        slots = self.slots()
+
+        assert slots.room("new") == 1
+        slots.time("new", timedelta(seconds=30))
+        slots.time("new", timedelta(seconds=0.1))
+
+        assert slots.room("new") == 4
+
     def test_room_doubles_with_each_round_that_was_delivered(self) -> None:
         slots = self.slots(max_in_flight_per_endpoint=6)
+        slots.time("e", timedelta(seconds=0.1))
         slots.start_slowly("e")
         rooms = []
         for _ in range(8):
@@ -496,6 +556,8 @@ class TestSlots:
 
     def test_whoever_woke_it_it_starts_slowly(self) -> None:
         slots = self.slots()
+        for endpoint in "eg":
+            slots.time(endpoint, timedelta(seconds=0.1))
         slots.see_resting(["e", "f"])
         slots.see_resting(["f"])
 
@@ -548,6 +610,7 @@ class TestOutages:
         assert post.statuses() == ["delivered"]
 
     async def test_who_runs_out_of_time_gives_back_what_is_out(self, post: Post) -> None:
+        post.know(HOLE_ENDPOINT)
         post.pending(2, HOLE)
         post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
         running = asyncio.create_task(post.courier.run())

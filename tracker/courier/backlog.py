@@ -14,6 +14,9 @@ STALE_AFTER = timedelta(seconds=0.5)
 STOCK = 4
 """Deliveries of one endpoint that are enough to go on with: the next look passes over it and sees the others."""
 
+MOST_REMEMBERED = 20_000
+"""Deliveries, a few megabytes; where the oldest so many are all at endpoints without room, the rest has to wait."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
@@ -41,7 +44,7 @@ class Backlog:
         self._due: dict[str, deque[int]] = {}
         self._resting: Sequence[Resting] = ()
         self._seen_at: datetime | None = None
-        self._may_have_more = False
+        self.may_have_more = False
         """Whether another look may show what this one had no room for."""
 
     def stocked(self) -> list[str]:
@@ -54,7 +57,7 @@ class Backlog:
             self._forget()
             return True
         offered = sum(min(slots.room(endpoint), len(keys)) for endpoint, keys in self._due.items())
-        return offered < slots.free // 2 if self._may_have_more else not offered
+        return offered < slots.free // 2 if self.may_have_more else not offered
 
     def _forget(self) -> None:
         self._due.clear()
@@ -65,7 +68,7 @@ class Backlog:
         """Remember what is there; `is_full` where a look showed as much as it could."""
         self._seen_at = self._seen_at or now
         self._resting = waiting.resting
-        self._may_have_more = is_full
+        self.may_have_more = is_full and sum(map(len, self._due.values())) < MOST_REMEMBERED
         known = {key for keys in self._due.values() for key in keys}
         for due in waiting.due:
             if due.key not in known:
@@ -83,12 +86,15 @@ class Backlog:
 
     def _deliveries(self, slots: Slots, most: int) -> list[int]:
         chosen: list[int] = []
+        to_slow = 0
         for endpoint in list(self._due):
             if len(chosen) >= most:
                 break
-            room = min(slots.room(endpoint), most - len(chosen))
-            if room:
-                chosen += self._some_of(endpoint, slots, room)
+            room = min(slots.room(endpoint, to_slow), most - len(chosen))
+            if room > 0:
+                some = self._some_of(endpoint, slots, room)
+                to_slow += len(some) if slots.is_slow(endpoint) else 0
+                chosen += some
         return chosen
 
     def _some_of(self, endpoint: str, slots: Slots, most: int) -> list[int]:
@@ -102,5 +108,5 @@ class Backlog:
         if keys:
             self._due[endpoint] = keys
         else:
-            self._may_have_more = True
+            self.may_have_more = True
         return chosen

@@ -112,8 +112,10 @@ class Courier:
         free = self._slots.free
         if not free:
             return Chosen()
-        if self._backlog.is_short(self._slots, self._ports.clock()):
+        while self._backlog.is_short(self._slots, self._ports.clock()):
             await self._look([*self._slots.saturated(), *self._backlog.stocked()])
+            if not self._backlog.may_have_more:
+                break
         return self._backlog.choose(self._slots, self._ports.clock())
 
     async def _look(self, without: Collection[str]) -> None:
@@ -139,9 +141,11 @@ class Courier:
             self._wake.set()
 
     async def _send(self, entry: Claimed) -> Outcome:
+        started = self._ports.timer()
         try:
             return await self._ports.sender.send(entry.delivery, entry.secrets)
         finally:
+            self._slots.time(entry.delivery.endpoint, timedelta(seconds=self._ports.timer() - started))
             # The receiver is free for the next one while the outcome of this one is written.
             self._slots.give_back(entry.delivery)
             self._wake.set()

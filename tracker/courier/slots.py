@@ -3,9 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tracker.config import CallbackSettings
 from tracker.model import Delivery
+
+SLOW = timedelta(seconds=2)
+"""An endpoint whose last attempt took longer shares half of the slots with all others of its kind."""
 
 
 @dataclass(slots=True)
@@ -28,6 +32,8 @@ class Slots:
         self._next_at: dict[str, float] = {}
         self._recoveries: dict[str, _Recovery] = {}
         self._resting: frozenset[str] = frozenset()
+        self._is_slow: dict[str, bool] = {}
+        """By how long the last attempt took, for each endpoint that was called since we began."""
         self.again_at: float | None = None
         """When the first endpoint that was left out for being called too fast may be called again."""
 
@@ -40,15 +46,33 @@ class Slots:
         """Whether a delivery is in hand."""
         return key in self._in_hand
 
-    def room(self, endpoint: str) -> int:
-        """How many more an endpoint may get now."""
+    def room(self, endpoint: str, planned: int = 0) -> int:
+        """How many more an endpoint may get now, while so many are about to go to slow ones."""
         most = self._settings.max_in_flight_per_endpoint
+        if self.is_slow(endpoint):
+            most = min(most, self._out[endpoint] + self._room_for_slow() - planned)
+        elif endpoint not in self._is_slow:
+            # It may be a black hole: it gets more when it has answered.
+            most = 1
         if recovery := self._recoveries.get(endpoint):
             most = min(recovery.room, most)
         room = max(most - self._out[endpoint], 0)
         if self._settings.max_per_second_per_endpoint is not None:
             return 0 if endpoint in self._next_at else min(room, 1)
         return room
+
+    def _room_for_slow(self) -> int:
+        """Of the half of all slots that slow endpoints share: many of them must not keep the others waiting."""
+        out = sum(number for endpoint, number in self._out.items() if self.is_slow(endpoint))
+        return (self._settings.max_in_flight + 1) // 2 - out
+
+    def is_slow(self, endpoint: str) -> bool:
+        """Whether its last attempt took long."""
+        return self._is_slow.get(endpoint, False)
+
+    def time(self, endpoint: str, duration: timedelta) -> None:
+        """An attempt took so long."""
+        self._is_slow[endpoint] = duration > SLOW
 
     def saturated(self) -> list[str]:
         """The endpoints without room."""

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, fields
 from conftest import FakeClock
+from raw_servers import CERTIFICATES, OK, answering, server_tls, serving, trusting
 from sqlalchemy import text
-from test_http import CERTIFICATES, OK, answering, server_tls, serving, trusting
 from test_sender import answer, receiving
 
 from tracker.guard import Guard

@@ -268,7 +268,7 @@ async def test_a_closed_client_is_our_own_fault() -> None:
     async with open_callback_client(OPEN) as client:
         pass
 
-    outcome = await sender(client).send(delivery("http://127.0.0.1:1/"), [SECRET])
+    outcome = await sender(client).send(delivery("http://127.0.0.1:1024/"), [SECRET])
 
     assert (outcome.error, outcome.spent) == ("internal", False)
 

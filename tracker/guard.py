@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from tracker.errors import InputError
-from tracker.origins import Origin, UnfitError, read_origin
+from tracker.origins import DEFAULT_PORTS, Origin, UnfitError, read_origin
 
 Network = IPv4Network | IPv6Network
 
 _FOREIGN_PORTS = frozenset({22, 25, 53, 110, 143, 389, 3306, 5432, 6379, 9200, 11211, 27017})
 """Services that speak no HTTP but can be made to act on the text of a request."""
+_FIRST_FREE_PORT = 1024
+"""Below it live the services of the system; receivers there are on the two ports of the web."""
 
 _MAY_NOT = "this address may not be called"
 _OPEN_IT = "use a public address, or have its network opened in callbacks.allow_networks"
@@ -118,6 +120,8 @@ class Guard:
             raise UnfitError("the scheme is not https", "callbacks.require_https is set: use an https:// URL")
         if origin.port in _FOREIGN_PORTS:
             raise UnfitError(f"port {origin.port} belongs to a service that is not HTTP", "use another port")
+        if origin.port < _FIRST_FREE_PORT and origin.port not in DEFAULT_PORTS.values():
+            raise UnfitError(f"port {origin.port} is neither 80, 443 nor above 1023", "use another port")
         if origin.address is None:
             name = origin.host.rpartition(".")[2]
             rule = self.judge("127.0.0.1") if name == "localhost" else None

@@ -14,14 +14,15 @@ from tracker.errors import InputError
 
 LONGEST_URL = 2048
 _LONGEST_HOST = 253
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)", re.ASCII | re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>.*))?")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 # An underscore is no letter of a host name, but names of containers have it and resolvers answer to it.
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# What a parser of addresses takes for a number or stumbles over; no top-level domain looks like it.
+_NUMBER = re.compile(r"[0-9]+|0x.*")
 
 
 class UnfitError(Exception):
@@ -75,7 +76,7 @@ def read_origin(url: str) -> Origin:
         raise UnfitError("there is a space, a backslash or a control character in the URL", "percent-encode it")
     parts = _URL.match(url)
     scheme = parts["scheme"].lower() if parts else ""
-    if parts is None or scheme not in _DEFAULT_PORTS:
+    if parts is None or scheme not in DEFAULT_PORTS:
         raise UnfitError("this is no http or https URL", "write it as https://host/path")
     if "@" in parts["authority"]:
         raise UnfitError("there is a user or a password in the URL", "put a secret into the path or the query")
@@ -87,7 +88,7 @@ def read_origin(url: str) -> Origin:
 
 def _port(text: str | None, scheme: str) -> int:
     if text is None:
-        return _DEFAULT_PORTS[scheme]
+        return DEFAULT_PORTS[scheme]
     if not _PORT.fullmatch(text) or int(text) > 65535:  # noqa: PLR2004 - the largest port there is
         raise UnfitError("the port is no number from 1 to 65535", "correct it or leave it out")
     return int(text)

@@ -28,7 +28,13 @@ class Server:
 
     port: int = 0
     connections: int = 0
+    ended: int = 0
     requests: list[bytes] = field(default_factory=list)
+
+    @property
+    def open(self) -> int:
+        """How many connections there are just now."""
+        return self.connections - self.ended
 
     def url(self, host: str = "127.0.0.1", scheme: str = "http") -> str:
         return f"{scheme}://{host}:{self.port}/hook"
@@ -40,6 +46,10 @@ class Requests:
     def __init__(self, reader: asyncio.StreamReader, server: Server) -> None:
         self._reader = reader
         self._server = server
+
+    async def more(self) -> bytes:
+        """Whatever comes next, below HTTP; empty at the end."""
+        return await self._reader.read(65_536)
 
     async def request(self) -> bytes:
         """One whole request: headers and as much body as they promise."""
@@ -58,7 +68,10 @@ Script = Callable[[Requests, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(
-    script: Script, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    script: Script,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Server]:
     server = Server()
     tasks: set[asyncio.Task[None]] = set()
@@ -72,6 +85,7 @@ async def serving(
             if tls:
                 await writer.start_tls(tls)
             await script(Requests(reader, server), writer)
+        server.ended += 1
         writer.close()
 
     listener = await asyncio.start_server(serve, host, port)
@@ -95,13 +109,13 @@ def answering(*answers: bytes) -> Script:
     return script
 
 
-def dripping(start: bytes, drop: bytes) -> Script:
+def dripping(start: bytes, drop: bytes, every: float = 0.02) -> Script:
     async def script(reader: Requests, writer: asyncio.StreamWriter) -> None:
         await reader.request()
         writer.write(start)
         while True:
             await writer.drain()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(every)
             writer.write(drop)
 
     return script
@@ -161,3 +175,10 @@ async def fault_of(client: Client, url: str, **changes: object) -> ExchangeError
 
 
 SHORT = timedelta(milliseconds=300)
+
+
+async def until(true: Callable[[], bool], within: float = 5) -> None:
+    """Return once it is true."""
+    async with asyncio.timeout(within):
+        while not true():
+            await asyncio.sleep(0.001)

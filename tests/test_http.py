@@ -54,7 +54,7 @@ async def test_a_connection_is_kept_for_the_next_request_to_the_same_host() -> N
     [
         (silent, Phase.HEADERS),
         (dripping(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"), Phase.HEADERS),
-        (dripping(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), Phase.HEADERS),
+        (dripping(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", every=0.05), Phase.HEADERS),
         (dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"x"), Phase.BODY),
     ],
     ids=["silent", "headers dripped", "103 flood", "body dripped"],

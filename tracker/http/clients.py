@@ -10,6 +10,7 @@ import httpx
 from tracker.errors import InputError
 from tracker.guard import Guard
 from tracker.http import phases
+from tracker.http.connections import Connector
 from tracker.http.dialing import Lookup, Resolver, blocked, guarded_socket, system_lookup
 from tracker.http.transport import SessionTransport
 
@@ -33,7 +34,7 @@ def open_upstream_client(
     lookup: Lookup = system_lookup,
 ) -> Client:
     """A client for addresses that the operator configured; call it in a running loop."""
-    connector = aiohttp.TCPConnector(
+    connector = Connector(
         limit=max_connections,
         limit_per_host=max_per_endpoint,
         keepalive_timeout=_UPSTREAM_KEEPALIVE_SECONDS,
@@ -57,7 +58,7 @@ def open_callback_client(
 
     Without `reuse` every request makes a connection of its own, and so finds out all that there is to find out.
     """
-    connector = aiohttp.TCPConnector(
+    connector = Connector(
         limit=max_connections,
         limit_per_host=max_per_endpoint,
         keepalive_timeout=_CALLBACK_KEEPALIVE_SECONDS if reuse else None,
@@ -123,7 +124,7 @@ def _check(guard: Guard, url: str) -> None:
     guard.check_url(url)
 
 
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+def _session(connector: Connector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

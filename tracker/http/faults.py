@@ -70,7 +70,7 @@ def explain(fault: BaseException, mark: Mark) -> ExchangeError:
     """Name what broke the exchange that `mark` belongs to."""
     word = "blocked" if mark.blocked else word_for(fault, mark.phase)
     if word == "timeout":
-        return ExchangeError(mark.phase, word, _TIMEOUT_LINES[mark.phase])
+        return ExchangeError(mark.reached, word, _TIMEOUT_LINES[mark.reached])
     reason = _certificate_problem(fault) if word == "tls" else None
     return ExchangeError(mark.phase, word, f"{_LINES[word]}: {reason}" if reason else _LINES[word])
 

@@ -1,5 +1,6 @@
 """How far an exchange has come, as the client's own tracing tells it: never read from the text of an error."""
 
+from asyncio import WriteTransport
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,6 +24,14 @@ class Mark:
     """Whether the guard refused the URL, the name or an address."""
     handshake: SSLObject | None = None
     """The TLS session that this exchange began; None on a connection that was there already."""
+    transport: WriteTransport | None = None
+    """What the request is written to."""
+
+    @property
+    def reached(self) -> Phase:
+        """The phase; what waits to be taken from us is not sent, though the client has let go of it."""
+        is_waiting = self.transport is not None and self.transport.get_write_buffer_size() > 0
+        return Phase.SEND if self.phase is Phase.HEADERS and is_waiting else self.phase
 
 
 _mark: ContextVar[Mark | None] = ContextVar("mark", default=None)
@@ -50,6 +59,12 @@ def note_handshake(session: SSLObject) -> None:
     if mark := _mark.get():
         mark.phase = Phase.TLS
         mark.handshake = session
+
+
+def note_transport(transport: WriteTransport | None) -> None:
+    """Note what the request of the exchange in hand is written to."""
+    if mark := _mark.get():
+        mark.transport = transport
 
 
 def note_blocked() -> None:

@@ -1,0 +1,85 @@
+"""Connections that take one answer for each request, and a pool that keeps only as many of them as may be in use.
+
+The client's own take whatever a server says while they are idle, hold any amount of it, and count it as the answer
+to the next request; and any number of them may be idle.
+"""
+
+import functools
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.http import RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
+
+from tracker.http import phases
+
+MOST_EARLY_WORDS = 16
+"""Answers like 103 that may come before the one that counts; each costs time, and nothing else bounds them."""
+GOODBYE_SECONDS = 1.0
+"""For the end of a connection: unsent bytes would keep it for ever, TLS for half a minute."""
+
+_SWITCHING = 101
+_FIRST_FINAL = 200
+
+
+class Connection(ResponseHandler):
+    """Hangs up on a server that says anything beyond the one answer it was asked for."""
+
+    _early_words = 0
+    _is_answered = False
+
+    def set_response_params(self, **parameters: Any) -> None:  # noqa: ANN401 - the client's own, passed on
+        """Begin to wait for the answer to a request."""
+        self._early_words = 0
+        self._is_answered = False
+        phases.note_transport(self.transport)
+        super().set_response_params(**parameters)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take a status line with its headers."""
+        message, _ = data
+        is_final = message.code == _SWITCHING or message.code >= _FIRST_FINAL
+        self._early_words += not is_final
+        if self._is_answered:
+            self._hang_up()
+        elif self._early_words > MOST_EARLY_WORDS:
+            self._hang_up()
+            self.set_exception(HttpProcessingError(message="too many answers before the one that counts"))
+        else:
+            self._is_answered = is_final
+            super().feed_data(data, size)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, unless the answer is complete already."""
+        is_idle = self._is_answered and (self._payload is None or self._payload.is_eof())
+        if data and is_idle:
+            self._hang_up()
+        else:
+            super().data_received(data)
+
+    def close(self) -> None:
+        """End it, whether or not the server takes part."""
+        transport = self.transport
+        super().close()
+        if transport is not None:
+            self._loop.call_later(GOODBYE_SECONDS, transport.abort)
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool of such connections."""
+
+    def __init__(self, **parameters: Any) -> None:  # noqa: ANN401 - the client's own, passed on
+        super().__init__(**parameters)
+        # A partial of a subclass is no partial of its base to the type checker.
+        self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment]
+
+    def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        idle = sum(map(len, self._conns.values()))
+        super()._release(key, protocol, should_close=should_close or idle >= self.limit)

@@ -5,17 +5,19 @@ import ipaddress
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohappyeyeballs import AddrInfoType
 
 from tracker.guard import Guard
 from tracker.http import Answer, Client, ExchangeError, Lookup, exchange, tls_context
+from tracker.http.dialing import guarded_socket
 
 CERTIFICATES = Path(__file__).parent / "data" / "tls"
 LOOPBACK_OPEN = Guard(allow_networks=(ipaddress.ip_network("127.0.0.0/8"),))
@@ -182,3 +184,18 @@ async def until(true: Callable[[], bool], within: float = 5) -> None:
     async with asyncio.timeout(within):
         while not true():
             await asyncio.sleep(0.001)
+
+
+@contextmanager
+def recorded_dials(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The addresses that callback clients, opened from here on, make sockets for."""
+    dials: list[str] = []
+
+    def recorded(guard: Guard, target: AddrInfoType) -> socket.socket:
+        made = guarded_socket(guard, target)
+        dials.append(str(target[4][0]))
+        return made
+
+    with monkeypatch.context() as patching:
+        patching.setattr("tracker.http.clients.guarded_socket", recorded)
+        yield dials

@@ -1,87 +1,25 @@
-"""From a name to a socket: what is looked up, how often, and that nothing forbidden is ever dialled."""
+"""The guard at the moment of dialling: whatever a URL says and a name stands for, nothing forbidden is ever called.
+
+Listeners wait where an attack would lead to; each counts its connections, and each has to count none.
+"""
 
 import asyncio
 import ipaddress
 import socket
-import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
-from raw_servers import LOOPBACK_OPEN, OK, SHORT, answering, ask, fault_of, serving, to
+from raw_servers import LOOPBACK_OPEN, OK, Requests, Server, answering, ask, fault_of, recorded_dials, serving, to
+from structlog.testing import capture_logs
 
 from tracker.guard import Guard
-from tracker.http import Lookup, open_callback_client, open_upstream_client, system_lookup
-from tracker.http.dialing import BlockedError, guarded_socket, is_this_machine
+from tracker.http import open_callback_client, open_upstream_client
+from tracker.http.dialing import BlockedError, guarded_socket, is_this_machine, rule_against
 from tracker.model import Phase
 
 pytestmark = pytest.mark.anyio
-
-# Names
-
-
-def failing(fault: Exception) -> Lookup:
-    def lookup(_host: str) -> Sequence[str]:
-        raise fault
-
-    return lookup
-
-
-@pytest.mark.parametrize("lookup", [failing(socket.gaierror(-2, "no such name")), to()], ids=["unknown", "empty"])
-async def test_a_name_without_an_address_is_a_dns_fault(lookup: Lookup) -> None:
-    async with open_callback_client(LOOPBACK_OPEN, lookup=lookup) as client:
-        fault = await fault_of(client, "http://a.test/")
-
-    assert (fault.error, fault.phase) == ("dns", Phase.DNS)
-
-
-async def test_attempts_that_wait_for_a_hanging_name_take_one_thread_and_end_in_time() -> None:
-    release = threading.Event()
-    calls: list[str] = []
-
-    def hanging(host: str) -> Sequence[str]:
-        calls.append(host)
-        release.wait(10)
-        return ["127.0.0.1"]
-
-    async with open_upstream_client(lookup=hanging) as client:
-        faults = await asyncio.gather(*(fault_of(client, "http://a.test/", deadline=SHORT) for _ in range(5)))
-        release.set()
-
-    assert {(fault.error, fault.phase) for fault in faults} == {("timeout", Phase.DNS)}
-    assert calls == ["a.test"]
-
-
-async def test_a_name_that_finds_no_lookup_free_is_a_local_fault() -> None:
-    release = threading.Event()
-
-    def hanging(host: str) -> Sequence[str]:
-        if host != "good.test":
-            release.wait(20)
-        return ["127.0.0.1"]
-
-    async with serving(answering(OK)) as server, open_upstream_client(lookup=hanging) as client:
-        hung = [asyncio.create_task(fault_of(client, f"http://hangs-{n}.test/", deadline=SHORT)) for n in range(16)]
-        await asyncio.sleep(0.05)
-        waiting = await fault_of(client, server.url("good.test"))
-        faults = await asyncio.gather(*hung)
-        release.set()
-        after = await ask(client, server.url("good.test"))
-
-    assert (waiting.error, waiting.phase) == ("local", Phase.DNS)
-    assert {(fault.error, fault.phase) for fault in faults} == {("timeout", Phase.DNS)}
-    assert after.status == 200
-
-
-def test_names_that_cannot_be_encoded_are_unknown_names() -> None:
-    with pytest.raises(socket.gaierror):
-        system_lookup("a" * 300)
-
-
-def test_localhost_is_found() -> None:
-    assert {"127.0.0.1", "::1"} & set(system_lookup("localhost"))
-
-
-# The guard at the moment of dialling
 
 
 class Lenient(Guard):
@@ -91,78 +29,161 @@ class Lenient(Guard):
         return f"{field}: {url}"
 
 
+GUARDS = pytest.mark.parametrize("guard", [Guard(), Lenient()], ids=["url and address", "address alone"])
+
+
+@pytest.fixture
+def dials(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    with recorded_dials(monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+async def loopback() -> AsyncIterator[tuple[Server, Server]]:
+    """A listener on each loopback address, at the same port."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serving(answering(OK)))
+        twin = await stack.enter_async_context(serving(answering(OK), host="::1", port=server.port))
+        yield server, twin
+
+
 FORMS = [
     "127.0.0.1",
     "127.1",
     "127.0.1",
     "0x7f.1",
+    "0X7F.1",
     "0x7f000001",
     "2130706433",
     "017700000001",
     "0177.1",
+    "00000177.0.0.1",
     "127.0.0.01",
     "0x7f.0.0.0x1",
-    "0",
-    "localhost",
+    "①②⑦.⓪.⓪.①",
+    "\uff11\uff12\uff17.\uff10.\uff10.\uff11",
+    "127\u30020\u30020\u30021",
+    "127\uff0e0\uff0e0\uff0e1",
+    "127.0.0.1\x00.example.com",
+    "127.0.0.1%00.example.com",
     "127.0.0.1.",
+    "127.2.3.4",
+    "0",
+    "0.0.0.0",  # noqa: S104 - not bound to, but called
+    "localhost",
+    "LOCALHOST.",
+    "x.localhost",
     "[::1]",
+    "[::1%1]",
+    "[::1%25lo]",
+    "[::]",
+    "[::127.0.0.1]",
     "[::ffff:127.0.0.1]",
     "[::ffff:7f00:1]",
     "[0:0:0:0:0:0:0:1]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::1]",
+    "169.254.169.254",
+    "169.254.43518",
+    "0xa9fea9fe",
+    "2852039166",
+    "[fd00:ec2::254]",
+    "192.168.1.1",
+    "3232235777",
+    "192.168.257",
 ]
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("guard", [Guard(), Lenient()], ids=["url and address", "address alone"])
-async def test_no_spelling_of_loopback_is_dialled(guard: Guard, form: str) -> None:
-    async with serving(answering(OK)) as server, open_callback_client(guard) as client:
-        fault = await fault_of(client, server.url(form))
+@pytest.mark.parametrize("form", FORMS, ids=ascii)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@GUARDS
+async def test_no_spelling_of_a_forbidden_address_is_dialled(
+    guard: Guard, scheme: str, form: str, loopback: tuple[Server, Server], dials: list[str]
+) -> None:
+    async with open_callback_client(guard) as client:
+        fault = await fault_of(client, loopback[0].url(form, scheme))
 
     assert fault.error in {"blocked", "dns"}
-    assert "127" not in fault.detail
-    assert server.connections == 0
+    assert not any(part in fault.detail for part in ("127", "169", "192", "::", "loopback", "link-local"))
+    assert dials == []
+    assert [server.connections for server in loopback] == [0, 0]
 
 
 @pytest.mark.parametrize(
     "addresses",
-    [("127.0.0.1",), ("93.184.215.14", "127.0.0.1"), ("93.184.215.14", "::1"), ("::ffff:127.0.0.1", "93.184.215.14")],
+    [
+        ("127.0.0.1",),
+        ("93.184.215.14", "127.0.0.1"),
+        ("127.0.0.1", "93.184.215.14"),
+        ("93.184.215.14", "::1"),
+        ("2606:4700::1", "93.184.215.14", "10.0.0.1"),
+        ("::ffff:127.0.0.1", "93.184.215.14"),
+        ("::ffff:7f00:1",),
+        ("64:ff9b::7f00:1", "93.184.215.14"),
+        ("93.184.215.14", "fe80::1%lo"),
+        ("93.184.215.14", "not an address"),
+    ],
+    ids=" ".join,
 )
-async def test_a_name_with_one_bad_address_is_not_dialled_at_all(addresses: tuple[str, ...]) -> None:
-    async with serving(answering(OK)) as server, open_callback_client(Guard(), lookup=to(*addresses)) as client:
-        fault = await fault_of(client, server.url("a.test"))
+async def test_a_name_with_one_bad_address_is_not_dialled_at_all(
+    addresses: Sequence[str], loopback: tuple[Server, Server], dials: list[str]
+) -> None:
+    async with open_callback_client(Guard(), lookup=to(*addresses)) as client:
+        fault = await fault_of(client, loopback[0].url("a.test"))
 
     assert (fault.error, fault.phase) == ("blocked", Phase.DNS)
     assert not any(address in str(fault) for address in addresses)
-    assert server.connections == 0
+    assert dials == []
+    assert [server.connections for server in loopback] == [0, 0]
 
 
-async def test_a_name_with_hundreds_of_addresses_is_not_dialled() -> None:
-    many = to(*(f"8.8.{number // 250}.{number % 250}" for number in range(300)))
-    async with open_callback_client(Guard(), lookup=many) as client:
-        fault = await fault_of(client, "http://a.test/")
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("metadata.google.internal", "169.254.169.254"),
+        ("metadata.google.internal", "fd20:ce::254"),
+        ("instance-data.ec2.internal", "fd00:ec2::254"),
+        ("metadata.tencentyun.com", "169.254.0.23"),
+        ("metadata.azure.internal", "168.63.129.16"),
+        ("metadata.alibaba.example", "100.100.100.200"),
+        ("metadata.oracle.example", "192.0.0.192"),
+        ("tasks.ecs.example", "169.254.170.2"),
+    ],
+)
+async def test_the_metadata_services_of_clouds_are_not_dialled_by_name(
+    name: str, address: str, dials: list[str]
+) -> None:
+    async with open_callback_client(Guard(), lookup=to(address)) as client:
+        fault = await fault_of(client, f"http://{name}/latest/meta-data")
 
-    assert (fault.error, fault.phase) == ("blocked", Phase.DNS)
-
-
-async def test_a_name_that_changes_to_a_bad_address_is_not_followed() -> None:
-    """Rebinding: the first look-up is fine and is the only one of its connection, the second one is not."""
-    guard = Guard(allow_networks=(ipaddress.ip_network("127.0.0.1/32"),))
-    answers = [["127.0.0.1"], ["127.0.0.2"]]
-    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    async with (
-        serving(answering(closing)) as good,
-        serving(answering(OK), host="127.0.0.2", port=good.port) as bad,
-        open_callback_client(guard, lookup=lambda _host: answers.pop(0)) as client,
-    ):
-        first = await ask(client, good.url("a.test"))
-        left = len(answers)
-        fault = await fault_of(client, good.url("a.test"))
-
-    assert (first.status, left, fault.error) == (200, 1, "blocked")
-    assert (good.connections, bad.connections) == (1, 0)
+    assert (fault.error, dials) == ("blocked", [])
 
 
-async def test_what_resolver_and_url_let_slip_is_stopped_at_the_socket() -> None:
+async def test_an_ordinary_receiver_is_let_through_to_its_socket(
+    dials: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is wrong with it until the network is asked; here, where nothing leaves this machine, that is the end."""
+
+    class Offline(socket.socket):
+        def connect(self, _address: object) -> None:
+            raise ConnectionRefusedError
+
+    monkeypatch.setattr("tracker.http.dialing.is_this_machine", lambda _address: False)
+    monkeypatch.setattr("tracker.http.dialing.socket.socket", Offline)
+    async with open_callback_client(Guard(), lookup=to("93.184.215.14", "2606:4700::1")) as client:
+        faults = [await fault_of(client, f"{scheme}://shop.example/hook") for scheme in ("http", "https")]
+        faults += [
+            await fault_of(client, "https://93.184.215.14:8443/"),
+            await fault_of(client, "http://[2606:4700::1]/"),
+        ]
+
+    assert [fault.error for fault in faults] == ["refused"] * 4
+    assert set(dials) == {"93.184.215.14", "2606:4700::1"}
+
+
+async def test_what_resolver_and_url_let_slip_is_stopped_at_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.http.dialing.is_this_machine", lambda _address: False)
+
     class Fickle(Lenient):
         verdicts: list[str | None] = [None]  # noqa: RUF012 - the first judgement is good, every later one is not
 
@@ -183,6 +204,20 @@ async def test_an_opened_network_is_reached() -> None:
     assert statuses == [200, 200]
 
 
+async def test_opening_a_network_opens_no_other(dials: list[str]) -> None:
+    guard = Guard(allow_networks=(ipaddress.ip_network("127.0.0.1/32"),))
+    async with (
+        serving(answering(OK)) as good,
+        serving(answering(OK), host="127.0.0.2", port=good.port) as bad,
+        open_callback_client(guard, lookup=to("127.0.0.1", "127.0.0.2")) as client,
+    ):
+        faults = [await fault_of(client, good.url(host)) for host in ("127.0.0.2", "a.test", "[::ffff:127.0.0.2]")]
+        answer = await ask(client, good.url())
+
+    assert [fault.error for fault in faults] == ["blocked"] * 3
+    assert (answer.status, good.connections, bad.connections, dials) == (200, 1, 0, ["127.0.0.1"])
+
+
 async def test_urls_are_checked_again_when_they_are_called() -> None:
     guard = Guard(allow_networks=LOOPBACK_OPEN.allow_networks, require_https=True)
     async with serving(answering(OK)) as server, open_callback_client(guard) as client:
@@ -190,10 +225,83 @@ async def test_urls_are_checked_again_when_they_are_called() -> None:
             await fault_of(client, server.url()),
             await fault_of(client, "https://user@127.0.0.1/"),
             await fault_of(client, "https://127.0.0.1:6379/"),
+            await fault_of(client, "https://127.0.0.1:81/"),
         ]
 
-    assert [fault.error for fault in faults] == ["blocked"] * 3
+    assert [fault.error for fault in faults] == ["blocked"] * 4
     assert server.connections == 0
+
+
+async def test_the_log_tells_the_operator_which_rule_it_was_and_the_caller_only_that_there_was_one() -> None:
+    async with open_callback_client(Guard(), lookup=to("10.1.2.3")) as client:
+        with capture_logs() as logs:
+            fault = await fault_of(client, "http://a.test/")
+
+    assert [(line["event"], line["host"], line["rule"]) for line in logs] == [("call_blocked", "a.test", "private")]
+    assert "private network must be opened" in fault.detail
+    assert "10.1.2.3" not in str(fault)
+
+
+# Other ways out
+
+
+@pytest.mark.parametrize(
+    "shape", ["http+unix://{}/", "unix://{}", "unix:{}", "file://{}", "http://unix:{}:/", "http://[{}]/"]
+)
+@GUARDS
+async def test_no_url_leads_to_a_unix_socket(guard: Guard, shape: str, tmp_path: Path) -> None:
+    connections = 0
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.close()
+
+    path = tmp_path / "s"
+    async with await asyncio.start_unix_server(serve, path), open_callback_client(guard) as client:
+        faults = [await fault_of(client, shape.format(where)) for where in (str(path), str(path).replace("/", "%2F"))]
+
+    assert {fault.error for fault in faults} <= {"blocked", "dns"}
+    assert connections == 0
+
+
+PROXIES = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "WS_PROXY", "FTP_PROXY"]
+
+
+async def no_tls(_reader: Requests, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    await writer.drain()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_proxies_of_the_environment_are_not_used(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = answering(OK) if scheme == "http" else no_tls
+    async with serving(answering(OK, OK)) as proxy, serving(script) as server:
+        for name in PROXIES:
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with open_upstream_client() as upstreams, open_callback_client(LOOPBACK_OPEN) as callbacks:
+            for client in (upstreams, callbacks):
+                if scheme == "http":
+                    await ask(client, server.url())
+                else:
+                    assert (await fault_of(client, server.url(scheme="https"))).error == "tls"
+
+    assert proxy.connections == 0
+    assert server.connections == 2
+
+
+async def test_passwords_of_the_environment_are_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("default login joe password hush\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with serving(answering(OK)) as server, open_callback_client(LOOPBACK_OPEN) as client:
+        await ask(client, server.url())
+
+    assert b"authorization" not in server.requests[0].lower()
+
+
+# Our own addresses
 
 
 def test_a_socket_is_made_only_for_a_good_address() -> None:
@@ -206,13 +314,44 @@ def test_a_socket_is_made_only_for_a_good_address() -> None:
         guarded_socket(Guard(), (socket.AF_INET6, *kind, ("::1", 80, 0, 0)))
 
 
-def test_this_machine_knows_its_own_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A public address of our own would lead to whatever listens here behind the firewall."""
-    assert is_this_machine("127.0.0.1")
-    assert not is_this_machine("192.0.2.1")
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::ffff:7f00:1", "::FFFF:127.0.0.1"]
+)
+def test_this_machine_knows_its_own_addresses_however_they_are_written(address: str) -> None:
+    assert is_this_machine(address)
 
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"])
+def test_this_machine_knows_what_is_not_its_own(address: str) -> None:
+    assert not is_this_machine(address)
+
+
+def test_a_public_address_of_our_own_is_called_only_where_it_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would lead to whatever listens here behind the firewall, our own API first of all."""
     monkeypatch.setattr("tracker.http.dialing.is_this_machine", lambda address: address == "192.0.3.1")
     target = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.3.1", 80))
+
+    assert rule_against(Guard(), "192.0.3.1") == "this machine"
+    assert rule_against(Guard(), "192.0.3.2") is None
     with pytest.raises(BlockedError):
         guarded_socket(Guard(), target)
     guarded_socket(Guard(allow_networks=(ipaddress.ip_network("192.0.3.1/32"),)), target).close()
+
+
+@pytest.mark.parametrize("host", ["192.0.3.1", "[::ffff:192.0.3.1]", "[::ffff:c000:301]", "a.test"])
+async def test_our_own_service_is_not_called_by_a_public_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test machine has a public address, so the kernel's answer is made up: it talks to 192.0.3.1 from there."""
+
+    class Local(socket.socket):
+        def connect(self, _address: object) -> None:
+            pass
+
+        def getsockname(self) -> tuple[str, int]:
+            return ("192.0.3.1" if self.family == socket.AF_INET else "::ffff:192.0.3.1", 1)
+
+    monkeypatch.setattr("tracker.http.dialing.socket.socket", Local)
+    async with open_callback_client(Guard(), lookup=to("192.0.3.1")) as client:
+        fault = await fault_of(client, f"http://{host}:8640/v1/tasks")
+
+    assert fault.error == "blocked"
+    assert "192" not in str(fault)

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 from raw_servers import (
-    LOOPBACK_OPEN,
     OK,
     SHORT,
     Requests,
@@ -22,7 +21,7 @@ from raw_servers import (
     silent,
 )
 
-from tracker.http import open_callback_client, open_upstream_client
+from tracker.http import open_upstream_client
 from tracker.model import Phase
 
 pytestmark = pytest.mark.anyio
@@ -241,17 +240,6 @@ async def test_cookies_are_neither_kept_nor_sent_back() -> None:
 
     assert len(server.requests) == 2
     assert not any(b"cookie" in request.lower() for request in server.requests)
-
-
-async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(answering(OK)) as proxy, serving(answering(OK, OK)) as server:
-        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"):
-            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        async with open_upstream_client() as upstreams, open_callback_client(LOOPBACK_OPEN) as callbacks:
-            await ask(upstreams, server.url())
-            await ask(callbacks, server.url())
-
-    assert (proxy.connections, server.connections) == (0, 2)
 
 
 async def test_a_request_that_meets_the_end_of_an_idle_connection_is_sent_again() -> None:

@@ -96,17 +96,17 @@ class Guard:
             return "not an address"
         if isinstance(parsed, IPv6Address) and parsed.scope_id:
             return "zone"
-        plain = _unwrapped(parsed)
+        plain = unwrapped(parsed)
         return None if self._is_opened(plain) else _rule_against(plain)
 
     def allows(self, address: str) -> bool:
         """Whether the operator has opened a network with this address by name."""
-        return self._is_opened(_unwrapped(ipaddress.ip_address(address)))
+        return self._is_opened(unwrapped(ipaddress.ip_address(address)))
 
     def opening(self, address: str) -> str | None:
         """The entry of callbacks.allow_networks that opens this address and no other; None where none can."""
         try:
-            return str(ipaddress.ip_network(_unwrapped(ipaddress.ip_address(address))))
+            return str(ipaddress.ip_network(unwrapped(ipaddress.ip_address(address))))
         except ValueError:
             return None
 
@@ -131,7 +131,8 @@ class Guard:
             raise UnfitError(f"{_MAY_NOT} ({rule})", _OPEN_IT)
 
 
-def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+def unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """An address as it is dialled: IPv4 that is written as IPv6 (`::ffff:…`) is IPv4."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 

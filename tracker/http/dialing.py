@@ -7,6 +7,7 @@ judged once more in the call that makes its socket, so that nothing can change i
 import asyncio
 import errno
 import functools
+import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ import structlog
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from tracker.guard import Guard
+from tracker.guard import Guard, unwrapped
 from tracker.http import phases
 
 Lookup = Callable[[str], Sequence[str]]
@@ -27,6 +28,9 @@ LONGEST_LOOKUP_SECONDS = 5.0
 _LONGEST_WAIT_SECONDS = 2.0
 """For a free thread; leaves the lookup itself time enough to be judged by."""
 MOST_ADDRESSES = 64
+MOST_DIALLED = 4
+"""Of a name's addresses. The client tries all of them, then all but the first, and so on: a name with 64 would get its
+owner, or anybody it names, two thousand connections for one message."""
 _MOST_LOOKUPS = 16
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +75,7 @@ class Resolver(AbstractResolver):
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
         if self._guard:
             _check_all(self._guard, host, addresses)
-        found = [_result(host, address, port) for address in addresses[:MOST_ADDRESSES]]
+        found = [_result(host, address, port) for address in _few_of_each_kind(addresses)]
         return [result for result in found if family in (socket.AF_UNSPEC, result["family"])]
 
     async def close(self) -> None:
@@ -138,8 +142,18 @@ def _check_all(guard: Guard, host: str, addresses: Sequence[str]) -> None:
     if len(addresses) > MOST_ADDRESSES:
         raise blocked(host, "too many addresses")
     for address in addresses:
-        if rule := guard.judge(address):
+        if rule := rule_against(guard, address):
             raise blocked(host, rule)
+
+
+def _few_of_each_kind(addresses: Sequence[str]) -> list[str]:
+    """In their order; where one kind has few, the other gets the rest."""
+    different = list(dict.fromkeys(addresses))
+    ipv6 = [address for address in different if ":" in address]
+    ipv4 = [address for address in different if ":" not in address]
+    half = MOST_DIALLED // 2
+    chosen = {*ipv6[: max(half, MOST_DIALLED - len(ipv4))], *ipv4[: max(half, MOST_DIALLED - len(ipv6))]}
+    return [address for address in different if address in chosen]
 
 
 def _result(host: str, address: str, port: int) -> ResolveResult:
@@ -172,10 +186,11 @@ def guarded_socket(guard: Guard, target: AddrInfoType) -> socket.socket:
 
 def is_this_machine(address: str) -> bool:
     """Whether an address is one of our own: the kernel then talks to it from itself. Nothing is sent."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    meant = unwrapped(ipaddress.ip_address(address))
+    family = socket.AF_INET6 if meant.version == 6 else socket.AF_INET  # noqa: PLR2004 - the version
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((address, 9))
+            probe.connect((str(meant), 9))
         except OSError:
             return False
-        return bool(probe.getsockname()[0] == address)
+        return ipaddress.ip_address(probe.getsockname()[0]) == meant

@@ -145,14 +145,16 @@ async def resetting(reader: Requests, writer: asyncio.StreamWriter) -> None:
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_zero)
 
 
-def server_tls() -> ssl.SSLContext:
+def server_tls(certificate: str = "certificate") -> ssl.SSLContext:
+    """For a server that shows one of our certificates: `certificate`, `expired`, `early`; all are for a.test."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATES / "certificate.pem", CERTIFICATES / "key.pem")
+    context.load_cert_chain(CERTIFICATES / f"{certificate}.pem", CERTIFICATES / "key.pem")
     return context
 
 
-def trusting() -> ssl.SSLContext:
-    return tls_context(str(CERTIFICATES / "certificate.pem"))
+def trusting(certificate: str = "certificate") -> ssl.SSLContext:
+    """For a client that trusts one of our certificates."""
+    return tls_context(str(CERTIFICATES / f"{certificate}.pem"))
 
 
 def to(*addresses: str) -> Lookup:

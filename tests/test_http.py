@@ -16,7 +16,6 @@ from raw_servers import (
     dripping,
     fault_of,
     flooding,
-    resetting,
     serving,
     silent,
 )
@@ -154,48 +153,6 @@ async def test_a_content_encoding_that_cannot_be_undone_is_a_failure_unless_bodi
     assert (fault.error, fault.phase) == ("protocol", Phase.BODY)
     assert (noted.status, noted.headers["retry-after"], noted.body_error) == (429, "7", "protocol")
     assert (noted.body, noted.truncated) == (b"", True)
-
-
-@pytest.mark.parametrize(
-    ("script", "error"),
-    [
-        (answering(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000 + b"\r\n\r\n"), "protocol"),
-        (answering(b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 100_000 + b"\r\n"), "protocol"),
-        (flooding(b"HTTP/1.1 200 OK\r\n", b"X: a\r\n" * 1000), "protocol"),
-        (answering(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "protocol"),
-        (answering(b"\0\xff\xfe garbage"), "protocol"),
-        (answering(b"HTTP/1.1 abc OK\r\n\r\n"), "protocol"),
-        (answering(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), "protocol"),
-        (answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "protocol"),
-        (answering(b""), "reset"),
-        (resetting, "reset"),
-    ],
-    ids=[
-        "long header",
-        "many headers",
-        "endless headers",
-        "ssh",
-        "garbage",
-        "bad status",
-        "bad length",
-        "bad chunk",
-        "eof",
-        "rst",
-    ],
-)
-async def test_what_is_no_answer_is_named_and_ends_at_once(script: Script, error: str) -> None:
-    async with serving(script) as server, open_upstream_client() as client:
-        fault = await fault_of(client, server.url(), deadline=timedelta(seconds=30))
-
-    assert (fault.error, fault.phase) == (error, Phase.HEADERS)
-
-
-async def test_an_upgrade_that_nobody_asked_for_ends_with_its_status() -> None:
-    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
-    async with serving(answering(upgrade, OK)) as server, open_upstream_client() as client:
-        answer = await ask(client, server.url(), body_grace=SHORT)
-
-    assert answer.status == 101
 
 
 async def test_a_closed_port_is_refused_while_connecting() -> None:

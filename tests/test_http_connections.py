@@ -1,7 +1,6 @@
 """Connections: kept for the next request, few of them, and none takes what nobody asked for."""
 
 import asyncio
-import socket
 import ssl
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -9,11 +8,9 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
-from aiohappyeyeballs import AddrInfoType
 from raw_servers import (
     LOOPBACK_OPEN,
     OK,
-    SHORT,
     Requests,
     answering,
     ask,
@@ -25,9 +22,7 @@ from raw_servers import (
     until,
 )
 
-from tracker.guard import Guard
 from tracker.http import open_callback_client
-from tracker.http.dialing import guarded_socket
 from tracker.model import Phase
 
 pytestmark = pytest.mark.anyio
@@ -136,49 +131,6 @@ async def test_a_flood_of_early_words_is_no_answer(word: bytes) -> None:
         fault = await fault_of(client, server.url(), deadline=LONG)
 
     assert (fault.error, fault.phase) == ("protocol", Phase.HEADERS)
-
-
-# Giving up
-
-
-async def test_a_request_that_nobody_takes_is_a_timeout_while_sending(monkeypatch: pytest.MonkeyPatch) -> None:
-    def small(guard: Guard, target: AddrInfoType) -> socket.socket:
-        made = guarded_socket(guard, target)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # or the system would take all of it
-        return made
-
-    monkeypatch.setattr("tracker.http.clients.guarded_socket", small)
-    monkeypatch.setattr("tracker.http.connections.GOODBYE_SECONDS", 0.05)
-    taken = 0
-    given_up = asyncio.Event()
-
-    async def deaf(reader: Requests, writer: asyncio.StreamWriter) -> None:
-        nonlocal taken
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await given_up.wait()
-        writer.transport.resume_reading()  # type: ignore[attr-defined]
-        while chunk := await reader.more():
-            taken += len(chunk)
-
-    async with serving(deaf) as server, open_callback_client(LOOPBACK_OPEN) as client:
-        fault = await fault_of(client, server.url(), content=b"x" * 900_000, deadline=SHORT)
-        await asyncio.sleep(0.1)
-        given_up.set()
-        await until(lambda: server.ended == 1, within=2)
-
-    assert (fault.error, fault.phase) == ("timeout", Phase.SEND)
-    assert taken < 900_000, "nothing more is sent once it was given up"
-
-
-async def test_a_request_that_was_taken_and_not_answered_is_a_timeout_in_the_headers() -> None:
-    async def mute(reader: Requests, _writer: asyncio.StreamWriter) -> None:
-        await reader.request()
-        await asyncio.Event().wait()
-
-    async with serving(mute) as server, open_callback_client(LOOPBACK_OPEN) as client:
-        fault = await fault_of(client, server.url(), content=b"x" * 1_000_000, deadline=SHORT)
-
-    assert (fault.error, fault.phase) == ("timeout", Phase.HEADERS)
 
 
 async def test_a_server_that_never_says_goodbye_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

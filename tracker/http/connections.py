@@ -4,6 +4,7 @@ The client's own take whatever a server says while they are idle, hold any amoun
 to the next request; and any number of them may be idle.
 """
 
+import asyncio
 import functools
 from typing import Any
 
@@ -30,6 +31,7 @@ class Connection(ResponseHandler):
 
     _early_words = 0
     _is_answered = False
+    _goodbye: asyncio.TimerHandle | None = None
 
     def set_response_params(self, **parameters: Any) -> None:  # noqa: ANN401 - the client's own, passed on
         """Begin to wait for the answer to a request."""
@@ -65,11 +67,17 @@ class Connection(ResponseHandler):
         transport = self.transport
         super().close()
         if transport is not None:
-            self._loop.call_later(GOODBYE_SECONDS, transport.abort)
+            self._goodbye = self._loop.call_later(GOODBYE_SECONDS, transport.abort)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note that it has ended: a transport that has must not be ended again."""
+        if self._goodbye is not None:
+            self._goodbye.cancel()
+        super().connection_lost(exc)
 
     def _hang_up(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
+        self.force_close()
+        self.close()
 
 
 class Connector(aiohttp.TCPConnector):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from tracker.http.dates import parse_http_date
 
 LONGEST = timedelta(hours=24)
-_SECONDS = re.compile(r"[0-9]{1,32}(\.[0-9]{1,32})?")
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:

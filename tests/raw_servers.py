@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -201,3 +202,8 @@ def recorded_dials(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     with monkeypatch.context() as patching:
         patching.setattr("tracker.http.clients.guarded_socket", recorded)
         yield dials
+
+
+def replace_sockets(patch: pytest.MonkeyPatch, made: Callable[..., socket.socket]) -> None:
+    """Let callback clients make their sockets by this; everybody else goes on making real ones."""
+    patch.setattr("tracker.http.dialing.socket", SimpleNamespace(**{**vars(socket), "socket": made}))

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from raw_servers import LOOPBACK_OPEN, OK, Requests, answering, ask, fault_of, serving, to
+from raw_servers import LOOPBACK_OPEN, OK, Requests, answering, ask, fault_of, replace_sockets, serving, to
 from test_guard_dialling import GUARDS
 
 from tracker.guard import Guard
@@ -120,7 +120,7 @@ async def test_our_own_service_is_not_called_by_a_public_address(host: str, monk
         def getsockname(self) -> tuple[str, int]:
             return ("192.0.3.1" if self.family == socket.AF_INET else "::ffff:192.0.3.1", 1)
 
-    monkeypatch.setattr("tracker.http.dialing.socket.socket", Local)
+    replace_sockets(monkeypatch, Local)
     async with open_callback_client(Guard(), lookup=to("192.0.3.1")) as client:
         fault = await fault_of(client, f"http://{host}:8640/v1/tasks")
 

@@ -9,7 +9,18 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
-from raw_servers import LOOPBACK_OPEN, OK, Server, answering, ask, fault_of, recorded_dials, serving, to
+from raw_servers import (
+    LOOPBACK_OPEN,
+    OK,
+    Server,
+    answering,
+    ask,
+    fault_of,
+    recorded_dials,
+    replace_sockets,
+    serving,
+    to,
+)
 from structlog.testing import capture_logs
 
 from tracker.guard import Guard
@@ -166,7 +177,7 @@ async def test_an_ordinary_receiver_is_let_through_to_its_socket(
             raise ConnectionRefusedError
 
     monkeypatch.setattr("tracker.http.dialing.is_this_machine", lambda _address: False)
-    monkeypatch.setattr("tracker.http.dialing.socket.socket", Offline)
+    replace_sockets(monkeypatch, Offline)
     async with open_callback_client(Guard(), lookup=to("93.184.215.14", "2606:4700::1")) as client:
         faults = [await fault_of(client, f"{scheme}://shop.example/hook") for scheme in ("http", "https")]
         faults += [

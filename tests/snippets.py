@@ -33,17 +33,38 @@ class Message:
         return json.dumps({"secret": self.secret, "headers": self.headers, "body": body})
 
 
+PLAIN = '{"type":"task.succeeded","data":{"text":"pig","url":"https://a.example/b"}}'
+WIDE = '{"type":"task.succeeded","data":{"text":"猪 é 🐖 \u2028","escaped":"\\u732a","url":"https://a.example/b"}}'
+
+
 def signed(*, seconds_ago: int = 0, secret: str | None = None) -> Message:
-    """A message that we signed, with an old secret beside the new one."""
-    secret = secret or new_secret()
+    """A message that we signed, with a new secret beside the one that the receiver knows."""
+    return signed_by(new_secret(), secret or new_secret(), seconds_ago=seconds_ago)
+
+
+def signed_by(*secrets: str, body: str = WIDE, seconds_ago: int = 0) -> Message:
+    """A message that was signed with these; the receiver knows the last."""
     timestamp = int(utc_now().timestamp()) - seconds_ago
-    body = '{"type":"task.succeeded","data":{"text":"猪 é","url":"https://a.example/b"}}'.encode()
+    content = body.encode()
     headers = {
         "webhook-id": "msg_1",
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign([new_secret(), secret], "msg_1", timestamp, body),
+        "webhook-signature": sign(secrets, "msg_1", timestamp, content),
     }
-    return Message(secret=secret, headers=headers, body=body)
+    return Message(secret=secrets[-1], headers=headers, body=content)
+
+
+def genuine() -> dict[str, Message]:
+    """Messages that have to be taken, by what is special about them."""
+    old, new = new_secret(), new_secret()
+    return {
+        "the current secret": signed_by(new, body=PLAIN),
+        "the new secret while two sign": replace(signed_by(new, old, body=PLAIN), secret=new),
+        "the old secret while two sign": signed_by(new, old, body=PLAIN),
+        "text beyond ASCII": signed_by(new),
+        "text beyond ASCII while two sign": replace(signed_by(new, old), secret=new),
+        "four minutes ago": signed(seconds_ago=240),
+    }
 
 
 def forged() -> dict[str, Message]:
@@ -52,12 +73,18 @@ def forged() -> dict[str, Message]:
     earlier = str(int(good.headers["webhook-timestamp"]) - 9)
     return {
         "a changed body": replace(good, body=good.body.replace(b"succeeded", b"cancelled")),
+        "a changed letter beyond ASCII": replace(good, body=good.body.replace("猪".encode(), "豬".encode())),
         "another secret": replace(good, secret=new_secret()),
+        "a secret whose day is over": replace(signed_by(new_secret()), secret=good.secret),
         "another id": replace(good, headers=good.headers | {"webhook-id": "msg_2"}),
         "another timestamp": replace(good, headers=good.headers | {"webhook-timestamp": earlier}),
         "no signature": replace(good, headers=good.headers | {"webhook-signature": "v1,"}),
         "no headers": replace(good, headers={}),
+        "a signature of another version": replace(
+            good, headers=good.headers | {"webhook-signature": good.headers["webhook-signature"].replace("v1,", "v2,")}
+        ),
         "an hour ago": signed(seconds_ago=3600),
+        "in an hour": signed(seconds_ago=-3600),
     }
 
 

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from snippets import DOCUMENT, PROGRAMS, forged, runs, signed
+from snippets import DOCUMENT, PROGRAMS, forged, genuine, runs
 
 from tracker.config import Settings
 from tracker.config.durations import parse_duration
@@ -24,12 +24,13 @@ def test_python_is_among_the_languages_that_are_run() -> None:
 
 
 @pytest.mark.parametrize("program", FOUND, indirect=True)
-def test_a_documented_receiver_takes_a_message_that_we_signed(program: list[str]) -> None:
-    assert runs(program, signed())
+@pytest.mark.parametrize("how", genuine())
+def test_a_documented_receiver_takes_a_message_that_we_signed(program: list[str], how: str) -> None:
+    assert runs(program, genuine()[how])
 
 
 @pytest.mark.parametrize("program", FOUND, indirect=True)
-@pytest.mark.parametrize("how", forged().keys())
+@pytest.mark.parametrize("how", forged())
 def test_a_documented_receiver_refuses_a_message_that_is_not_genuine(program: list[str], how: str) -> None:
     assert not runs(program, forged()[how])
 

@@ -134,6 +134,12 @@ def test_a_malformed_or_foreign_url_is_refused(guard: Guard, url: str) -> None:
     assert refused.value.fix
 
 
+@pytest.mark.parametrize("authority", ["user@", "user:word@", ":@", "@", "a@b@", "a%40b@", "good.example:80@"])
+def test_who_writes_a_user_into_a_url_is_told_so(authority: str) -> None:
+    with pytest.raises(InputError, match="user or a password"):
+        GUARD.check_url(f"https://{authority}example.com/")
+
+
 ODD_FORMS = [
     "127.1",
     "127.0.1",

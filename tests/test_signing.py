@@ -64,6 +64,14 @@ def test_new_secrets_have_32_bytes_and_differ() -> None:
     assert all(secret.startswith("whsec_") and len(decode_secret(secret)) == 32 for secret in secrets)
 
 
+@pytest.mark.parametrize("size", [24, 25, 32, 63, 64])
+@pytest.mark.parametrize("prefix", ["", "whsec_"])
+def test_a_key_of_24_to_64_bytes_is_taken_with_and_without_padding(prefix: str, size: int) -> None:
+    padded = base64.b64encode(b"k" * size).decode()
+
+    assert decode_secret(prefix + padded) == decode_secret(prefix + padded.rstrip("=")) == b"k" * size
+
+
 @pytest.mark.parametrize("size", [0, 1, 23, 65, 100])
 def test_a_key_of_the_wrong_length_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="24 to 64"):

@@ -43,16 +43,13 @@ class Connection(ResponseHandler):
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take a status line with its headers."""
         message, _ = data
-        is_final = message.code == _SWITCHING or message.code >= _FIRST_FINAL
-        self._early_words += not is_final
-        if self._is_answered:
-            self._hang_up()
-        elif self._early_words > MOST_EARLY_WORDS:
+        self._is_answered |= message.code == _SWITCHING or message.code >= _FIRST_FINAL
+        self._early_words += not self._is_answered
+        if self._early_words <= MOST_EARLY_WORDS:
+            super().feed_data(data, size)
+        else:
             self._hang_up()
             self.set_exception(HttpProcessingError(message="too many answers before the one that counts"))
-        else:
-            self._is_answered = is_final
-            super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, unless the answer is complete already."""
@@ -89,5 +86,5 @@ class Connector(aiohttp.TCPConnector):
         self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment]
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        idle = sum(map(len, self._conns.values()))
-        super()._release(key, protocol, should_close=should_close or idle >= self.limit)
+        is_full = sum(map(len, self._conns.values())) >= self.limit
+        super()._release(key, protocol, should_close=should_close or is_full)

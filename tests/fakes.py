@@ -168,7 +168,7 @@ class World:
     def settle(self, claimed: Delivery, outcome: Outcome, again_after: float | None = None) -> bool:
         again = None if again_after is None else self.clock() + timedelta(seconds=again_after)
         settlement = Settlement(delivery=claimed, outcome=outcome, now=self.clock(), next_attempt_at=again)
-        return self.write(partial(outcomes.settle, settlements=[settlement]))[0]
+        return self.write(partial(outcomes.settle, settlements=[settlement]))[0] is not None
 
     def history(self, task_id: str = "1") -> list[str]:
         return self.column("SELECT event FROM task_history WHERE task_id = :id ORDER BY sequence", id=task_id)

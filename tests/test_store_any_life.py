@@ -3,11 +3,12 @@
 import shutil
 import tempfile
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import hypothesis.strategies as st
 from conftest import FakeClock
-from fakes import ME, UPSTREAM, World, delivered, failed, miss, our_fault, snap, want
+from fakes import ME, UPSTREAM, World, delivered, failed, miss, moment_of, our_fault, snap, want
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -26,6 +27,7 @@ SEEN: tuple[Seen, ...] = (
     snap(progress=10),
     snap(progress=60),
     snap(Status.NEEDS_INPUT),
+    snap(Status.NEEDS_INPUT, 70),
     snap(None),
     miss(MissKind.UNKNOWN),
     snap(Status.SUCCEEDED, 100),
@@ -134,8 +136,8 @@ class AnyLife(RuleBasedStateMachine):
         self.claimed.clear()
         self.world.clock.advance(60)
 
-    @rule(seconds=st.sampled_from([0, 5, 60]))
-    def wait(self, seconds: int) -> None:
+    @rule(seconds=st.sampled_from([0, 0.3, 0.5, 5, 60]))
+    def wait(self, seconds: float) -> None:
         self.world.clock.advance(seconds)
 
     @precondition(lambda self: self.claimed)
@@ -215,6 +217,37 @@ class AnyLife(RuleBasedStateMachine):
                 assert self.settled.setdefault(row["key"], row["status"]) == row["status"]
             else:
                 assert row["key"] not in self.settled
+
+    @invariant()
+    def progress_is_told_one_at_a_time_and_not_too_fast(self) -> None:
+        rows = self.world.rows(
+            """SELECT d.callback_key, a.attempted_at, a.outcome, d.next_attempt_at FROM attempt a
+               JOIN delivery d ON d.key = a.delivery_key
+               WHERE d.message_type IN ('task.progress', 'task.needs_input') ORDER BY d.callback_key, a.key"""
+        )
+        for before, after in pairwise(rows):
+            if before["callback_key"] == after["callback_key"]:
+                gap = moment_of(after["attempted_at"]) - moment_of(before["attempted_at"])
+                assert gap.total_seconds() >= 0.5
+        now = self.world.clock()
+        out = [
+            row["callback_key"]
+            for row in rows
+            if row["outcome"] == "sending" and row["next_attempt_at"] and moment_of(row["next_attempt_at"]) > now
+        ]
+        assert len(out) == len(set(out))
+
+    @invariant()
+    def of_what_waits_only_the_newest_and_a_question_are_kept(self) -> None:
+        rows = self.world.rows(
+            """SELECT d.callback_key, d.message_type, t.status FROM delivery d JOIN task t ON t.key = d.task_key
+               LEFT JOIN attempt a ON a.delivery_key = d.key AND a.attempt = d.attempt AND a.outcome = 'sending'
+               WHERE d.status = 'pending' AND a.key IS NULL
+               AND d.message_type IN ('task.progress', 'task.needs_input')"""
+        )
+        waiting = [(row["callback_key"], row["message_type"]) for row in rows]
+        assert len(waiting) == len(set(waiting))
+        assert all(row["status"] == "needs_input" for row in rows if row["message_type"] == "task.needs_input")
 
     @invariant()
     def watched_tasks_have_a_living_watcher(self) -> None:

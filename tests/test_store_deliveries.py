@@ -254,8 +254,8 @@ class TestGone:
     def test_410_ends_the_callback_and_what_waits_for_it(self, world: World) -> None:
         key = world.watched(want(events=("progress", "ended")), want(url="https://b.example/"))
         world.record({key: snap(progress=5)})
+        (first,) = world.claim()
         world.record({key: snap(progress=50)})
-        first, _ = world.claim()
 
         assert world.settle(first, failed(410))
 

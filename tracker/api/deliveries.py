@@ -81,7 +81,8 @@ async def redeliver_one(id_: Annotated[DeliveryId, Path(alias="id")], ports: Por
 async def redeliver_all(request: Request, ports: Ports, caller: Writer) -> Response:
     """Messages for the caller's callbacks, dead ones unless it says otherwise.
 
-    Those whose body was tidied away, or whose callback is gone, are left out.
+    Those whose body was tidied away, or whose callback is gone, are left out, and so is progress that a later message
+    has overtaken.
     """
     wanted = read_redelivery(await read_json(request))
     owner, key = caller.only_owner, None

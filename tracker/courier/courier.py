@@ -163,9 +163,9 @@ class Courier:
         now, dice = self._ports.clock(), self._ports.dice()
         verdict = settling.judge(entry, outcome, settings=self._settings, now=now, dice=dice)
         settled = await self._write(entry, verdict)
-        if settled.is_ours:
+        if settled.status is not None:
             self._learn(entry.delivery, settled, outcome)
-            tell_attempt(self._ports.metrics, entry.delivery, verdict)
+            tell_attempt(self._ports.metrics, entry.delivery, verdict, settled.status)
             tell_turn(self._ports.metrics, entry.delivery.endpoint, settled.turn)
 
     async def _write(self, entry: Claimed, verdict: Verdict) -> Settled:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from tracker.cadence import retry_delay
 from tracker.config import CallbackSettings
 from tracker.courier.claims import Claimed
-from tracker.model import Outcome
+from tracker.model import DeliveryStatus, Outcome
+from tracker.pacing import retry_delay
 from tracker.store import endpoints, outcomes
 from tracker.store.database import Connection
 from tracker.store.endpoints import Lesson, Turn
@@ -32,8 +32,8 @@ class Verdict:
 class Settled:
     """What was written."""
 
-    is_ours: bool
-    """False when it was written before, or the delivery has gone on without us."""
+    status: DeliveryStatus | None
+    """Where the delivery stands now; None when it was written before, or has gone on without us."""
     turn: Turn | None
     """What became of the endpoint, where that is news."""
 
@@ -68,7 +68,11 @@ def _next_attempt_at(
         times = delivery.attempt - delivery.failures - 1
         return now + min(_AFTER_OUR_OWN_FAULT * (1 << min(times, 10)), _LONGEST_AFTER_OUR_OWN_FAULT)
     delay = retry_delay(
-        delivery.failures + 1, schedule=settings.retry_schedule, retry_after=outcome.retry_after, dice=dice
+        delivery.message_type,
+        delivery.failures + 1,
+        schedule=settings.retry_schedule,
+        retry_after=outcome.retry_after,
+        dice=dice,
     )
     return None if delay is None else now + delay
 
@@ -76,9 +80,9 @@ def _next_attempt_at(
 def settle(connection: Connection, closings: Sequence[Closing]) -> list[Settled]:
     """Write them, all in one go: a probe that fails costs the endpoint, not the delivery."""
     written = outcomes.settle(connection, [_settlement(closing) for closing in closings])
-    ours = [closing for closing, is_ours in zip(closings, written, strict=True) if is_ours]
+    ours = [closing for closing, status in zip(closings, written, strict=True) if status]
     turns = iter(endpoints.learn_all(connection, [_lesson(closing) for closing in ours]))
-    return [Settled(is_ours=is_ours, turn=next(turns) if is_ours else None) for is_ours in written]
+    return [Settled(status=status, turn=next(turns) if status else None) for status in written]
 
 
 def _settlement(closing: Closing) -> Settlement:

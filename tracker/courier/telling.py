@@ -4,16 +4,16 @@ import structlog
 
 from tracker.courier.settling import Verdict
 from tracker.metrics import Metrics
-from tracker.model import Delivery, EndpointState
+from tracker.model import Delivery, DeliveryStatus, EndpointState, MessageType
 from tracker.store.endpoints import Turn
 
 log = structlog.get_logger()
 
 
-def tell_attempt(metrics: Metrics, delivery: Delivery, verdict: Verdict) -> None:
-    """An attempt is over."""
-    outcome, next_attempt_at = verdict.outcome, verdict.next_attempt_at
-    result = "delivered" if outcome.delivered else ("failed" if next_attempt_at else "dead")
+def tell_attempt(metrics: Metrics, delivery: Delivery, verdict: Verdict, status: DeliveryStatus) -> None:
+    """An attempt is over; `status` is where that left the delivery."""
+    outcome, is_dead = verdict.outcome, status is DeliveryStatus.DEAD
+    result = "delivered" if outcome.delivered else ("dead" if is_dead else "failed")
     metrics.delivery_outcomes.labels(result).inc()
     metrics.attempt_duration.observe(outcome.duration.total_seconds())
     who = {"delivery": delivery.id, "endpoint": delivery.endpoint, "attempt": delivery.attempt}
@@ -23,10 +23,17 @@ def tell_attempt(metrics: Metrics, delivery: Delivery, verdict: Verdict) -> None
         metrics.events.labels("delivered").inc()
         log.info("delivered", **who, type=str(delivery.message_type), status_code=outcome.status_code)
         return
-    say = log.warning if next_attempt_at else log.error
-    event = "delivery_failed" if next_attempt_at else "delivery_dead"
-    metrics.events.labels(event).inc()
-    say(event, **who, error=outcome.error, status_code=outcome.status_code, next_attempt_at=next_attempt_at)
+    metrics.events.labels("delivery_dead" if is_dead else "delivery_failed").inc()
+    said = {"error": outcome.error, "status_code": outcome.status_code}
+    match status:
+        case DeliveryStatus.SUPERSEDED:
+            log.info("delivery_superseded", **who, **said)
+        case DeliveryStatus.DEAD:
+            # Nobody has to look after progress that was not taken: the next message says more.
+            say = log.warning if delivery.message_type is MessageType.PROGRESS else log.error
+            say("delivery_dead", **who, **said)
+        case _:
+            log.warning("delivery_failed", **who, **said, next_attempt_at=verdict.next_attempt_at)
 
 
 def tell_turn(metrics: Metrics, endpoint: str, turn: Turn | None) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, insert, literal, select, update
 
-from tracker.model import Callback, Change, DeliveryStatus, Event, MessageType, Outgoing, Task
+from tracker.model import Callback, Change, Event, EventKind, Outgoing, Status, Task
 from tracker.observe import message_for
+from tracker.store import pacing
 from tracker.store.dialect import insert_into
 from tracker.store.moments import UtcDateTime
 from tracker.store.outbox import Compose, enqueue
@@ -21,11 +22,10 @@ from tracker.store.rows import (
     load_json,
     task_of,
 )
-from tracker.store.schema import callback, delivery, event, snapshot, task
+from tracker.store.schema import callback, event, snapshot, task
 from tracker.store.watching import is_alive
 
 Decide = Callable[[Task], Change]
-PROGRESS_TYPES = (str(MessageType.PROGRESS), str(MessageType.NEEDS_INPUT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,20 +128,16 @@ def _keep_objects(connection: Connection, changes: Iterable[Change], now: dateti
 
 
 def _supersede(connection: Connection, changes: Iterable[Change], now: datetime) -> None:
-    """Once an end exists, what was still to be said about progress is not worth sending."""
-    ended = [change.task.key for change in changes if change.event is not None and _ends(change.event)]
-    if not ended:
-        return
-    stale = update(delivery).where(
-        delivery.c.task_key.in_(ended),
-        delivery.c.status == DeliveryStatus.PENDING,
-        delivery.c.message_type.in_(PROGRESS_TYPES),
-    )
-    connection.execute(stale.values(status=str(DeliveryStatus.SUPERSEDED), next_attempt_at=None, settled_at=now))
-
-
-def _ends(told: Event) -> bool:
-    return told.kind == "status" and told.to_status is not None and told.to_status.is_end
+    """What these changes leave nothing to say about; what newer messages replace is seen to where they are written."""
+    turns = [
+        (change.task, change.event) for change in changes if change.event and change.event.kind is EventKind.STATUS
+    ]
+    if ended := [task.key for task, _ in turns if task.status.is_end]:
+        pacing.supersede_all(connection, ended, now=now)
+    if answered := [
+        task.key for task, told in turns if told.from_status is Status.NEEDS_INPUT and not task.status.is_end
+    ]:
+        pacing.supersede_questions(connection, answered, now=now)
 
 
 def _outgoing(connection: Connection, changes: Sequence[Change]) -> list[Outgoing]:

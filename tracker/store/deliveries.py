@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, bindparam, case, exists, insert, select, text, update
 
 from tracker.model import Delivery, EndpointState, MessageType
+from tracker.store import pacing
 from tracker.store.given import given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import attempt, callback, delivery, endpoint, task
@@ -35,27 +36,32 @@ _DUE = (
     select(delivery.c.key, endpoint.c.origin)
     .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
     .where(PENDING, delivery.c.next_attempt_at <= bindparam("now"), endpoint.c.state == str(EndpointState.ACTIVE))
+    .where(pacing.IN_TURN)
     .order_by(delivery.c.next_attempt_at)
     .limit(bindparam("most"))
 )
 
 
 def due(connection: Connection, *, now: datetime, without: Collection[str], limit: int) -> list[Due]:
-    """What is due, longest first, leaving out endpoints (`scheme://host:port`) that have no room or are at rest."""
+    """What is due, longest first, leaving out endpoints (`scheme://host:port`) that have no room or are at rest.
+
+    Messages whose callback is being told another just now are left out too, so that they hold up nobody else.
+    """
     query = _DUE.where(endpoint.c.origin.not_in(without)) if without else _DUE
-    rows = connection.execute(query, {"now": now, "most": limit})
+    rows = connection.execute(query, {**pacing.moments(now), "most": limit})
     return [Due(key=row.key, endpoint=row.origin) for row in rows]
 
 
 def claim(connection: Connection, keys: Collection[int], *, now: datetime, until: datetime) -> list[Delivery]:
     """Make these deliveries ours by moving their due time beyond the attempt's deadline.
 
-    Those that somebody else was faster with are missing from the answer. Each claim starts an attempt;
-    one that a crash left open is closed as `interrupted`: its message may have arrived.
+    Those that somebody else was faster with are missing from the answer, and those whose callback is being told
+    another message by now. Each claim starts an attempt; one that a crash left open is closed as `interrupted`: its
+    message may have arrived.
     """
     dialect = connection.dialect.name
     wanted = rows(connection, [{"key": key} for key in keys])
-    taken = connection.execute(_taking(dialect), {"given": wanted, "now": now, "until": until}).all()
+    taken = connection.execute(_taking(dialect), {"given": wanted, "until": until, **pacing.moments(now)}).all()
     if not taken:
         return []
     ours = {"given": rows(connection, [{"key": row.key} for row in taken]), "now": now}
@@ -72,7 +78,8 @@ def _taking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
         delivery.c.key.in_(select(wanted.c.key)), PENDING, delivery.c.next_attempt_at <= bindparam("now", type_=_MOMENT)
     )
     ours = free.order_by(delivery.c.key).with_for_update(skip_locked=True, of=delivery)
-    taken = update(delivery).where(delivery.c.key.in_(ours))
+    # Out here, so that it is asked of these alone.
+    taken = update(delivery).where(delivery.c.key.in_(ours), pacing.IN_TURN)
     until = bindparam("until", type_=_MOMENT)
     return taken.values(attempt=delivery.c.attempt + 1, next_attempt_at=until).returning(
         delivery.c.key, delivery.c.attempt

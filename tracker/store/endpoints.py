@@ -15,7 +15,7 @@ from tracker import endpoints
 from tracker.errors import InputError
 from tracker.model import Delivery, EndpointHealth, EndpointState, Outcome
 from tracker.origins import origin_of
-from tracker.store import notices
+from tracker.store import notices, pacing
 from tracker.store.deliveries import IS_OUT, PENDING
 from tracker.store.schema import callback, delivery, endpoint, task
 
@@ -98,8 +98,8 @@ def resting(connection: Connection) -> list[Resting]:
 def take_probe(connection: Connection, key: int, *, now: datetime, until: datetime) -> int | None:
     """Win the right to probe an endpoint until a moment; the answer is its oldest delivery, made due, or None."""
     free = (delivery.c.endpoint_key == key, PENDING, (~IS_OUT) | (delivery.c.next_attempt_at <= now))
-    oldest = select(delivery.c.key).where(*free).order_by(delivery.c.key).limit(1)
-    chosen = connection.scalar(oldest.with_for_update(skip_locked=True))
+    oldest = select(delivery.c.key).where(*free, pacing.IN_TURN).order_by(delivery.c.key).limit(1)
+    chosen = connection.scalar(oldest.with_for_update(skip_locked=True), pacing.moments(now))
     if chosen is None:
         return None
     ours = update(endpoint).where(

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select, tuple_
 
 from tracker.model import DeliveryStatus
+from tracker.store import pacing
 from tracker.store.schema import attempt, callback, delivery, endpoint, task
 
 
@@ -54,6 +55,10 @@ class DeliveryLine:
     failing_since: datetime | None
     """The endpoint's, as are the fields around it."""
     paused_until: datetime | None
+    waits_for: str | None = None
+    """The message about the same task that has to go first, of one that is pending."""
+    superseded_by: str | None = None
+    """The type of the newest message that was there when it was superseded; None where the callback wanted none."""
     body: str | None = None
     """Only where one delivery was asked for: a page of them would be megabytes."""
 
@@ -80,6 +85,8 @@ _LINE = select(
     endpoint.c.reason.label("endpoint_reason"),
     endpoint.c.failing_since,
     endpoint.c.paused_until,
+    pacing.WAITS_FOR.label("waits_for"),
+    pacing.SUPERSEDED_BY.label("superseded_by"),
 ).select_from(
     delivery.join(task, task.c.key == delivery.c.task_key)
     .join(callback, callback.c.key == delivery.c.callback_key)

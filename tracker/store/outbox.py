@@ -7,6 +7,7 @@ from typing import Protocol
 from sqlalchemy import Connection, select
 
 from tracker.model import Outgoing
+from tracker.store import pacing
 from tracker.store.dialect import insert_into
 from tracker.store.endpoints import first_due
 from tracker.store.rows import new_id
@@ -35,11 +36,12 @@ class Compose(Protocol):
 def enqueue(connection: Connection, outgoing: Sequence[Outgoing], *, now: datetime, compose: Compose) -> dict[int, int]:
     """Write one delivery for each message that its callback wants, held where its endpoint rests.
 
-    Returns how many by task key.
+    Older ones that they leave nothing to say are superseded. Returns how many by task key.
     """
     wanted = [entry for entry in outgoing if entry.callback.wants(entry.message_type)]
     if not wanted:
         return {}
+    starts = pacing.make_way(connection, wanted, now=now)
     origins = {entry.callback.url: compose.endpoint(entry.callback.url) for entry in wanted}
     keys = _endpoint_keys(connection, set(origins.values()), now)
     due = first_due(connection, list(keys.values()), now=now + compose.first_wait)
@@ -52,7 +54,7 @@ def enqueue(connection: Connection, outgoing: Sequence[Outgoing], *, now: dateti
             "sequence": entry.sequence,
             "message_type": str(entry.message_type),
             "body": compose.body(entry),
-            "next_attempt_at": due[keys[origins[entry.callback.url]]],
+            "next_attempt_at": max(due[keys[origins[entry.callback.url]]], starts.get(entry.callback.key, now)),
             "created_at": now,
         }
         for entry in wanted

@@ -1,7 +1,7 @@
 """Writing down what came of attempts, many in one go: the deliveries, their attempts, the lines in the histories."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, FromClause, Integer, Text, insert, select, text, update
 
 from tracker.model import Delivery, DeliveryStatus, EventKind, Outcome
+from tracker.store import pacing
 from tracker.store.deliveries import IS_OUT, PENDING
 from tracker.store.given import given, rows
 from tracker.store.moments import UtcDateTime
@@ -28,20 +29,33 @@ class Settlement:
     next_attempt_at: datetime | None
     """None where there will be none: a delivery that was not delivered is dead then, kept, counted, replayable."""
     now: datetime
+    is_outdated: bool = False
+    """Whether a newer message says more, so that there is no other attempt."""
 
     @property
     def status(self) -> DeliveryStatus:
         """What the delivery is from now on."""
         if self.outcome.delivered:
             return DeliveryStatus.DELIVERED
+        if self.is_outdated and not self.outcome.gone:
+            return DeliveryStatus.SUPERSEDED
         return DeliveryStatus.DEAD if self.next_attempt_at is None else DeliveryStatus.PENDING
 
+    @property
+    def due(self) -> datetime | None:
+        """When it is tried again, if it is."""
+        return self.next_attempt_at if self.status is DeliveryStatus.PENDING else None
 
-def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[bool]:
-    """Write them all; False, in the order given, where it was written before or the delivery has gone on without us."""
+
+def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[DeliveryStatus | None]:
+    """Write them all; returns where each delivery stands now.
+
+    None, in the order given, where it was written before or the delivery has gone on without us.
+    """
     # The tasks first, then their messages, as everybody who needs both: in another order two daemons lock each
     # other out.
     sequences = _lock_tasks(connection, settlements)
+    settlements = _compared(connection, settlements)
     once = {_attempt_of(settlement): settlement for settlement in reversed(settlements)}
     ours = _settle_deliveries(connection, once.values())
     _close_attempts(connection, once, ours)
@@ -49,7 +63,17 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[bo
     for settlement in once.values():
         if settlement.outcome.gone:
             _end_callback(connection, settlement)
-    return [_attempt_of(one) in ours and once[_attempt_of(one)] is one for one in settlements]
+    first = [_attempt_of(one) in ours and once[_attempt_of(one)] is one for one in settlements]
+    return [one.status if is_ours else None for one, is_ours in zip(settlements, first, strict=True)]
+
+
+def _compared(connection: Connection, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """The same, with what has become of their tasks meanwhile; under the locks, so that nothing newer comes between."""
+    failed = [settlement.delivery for settlement in settlements if not settlement.outcome.delivered]
+    outdated = pacing.outdated(connection, failed)
+    if not outdated:
+        return settlements
+    return [replace(one, is_outdated=one.delivery.key in outdated) for one in settlements]
 
 
 def _attempt_of(settlement: Settlement) -> tuple[int, int]:
@@ -79,7 +103,7 @@ def _settle_deliveries(connection: Connection, settlements: Iterable[Settlement]
             "number": settlement.delivery.attempt,
             "status": str(settlement.status),
             "failed": int(not settlement.outcome.delivered and settlement.outcome.spent),
-            "due": settlement.next_attempt_at if settlement.status is DeliveryStatus.PENDING else None,
+            "due": settlement.due,
             "settled": None if settlement.status is DeliveryStatus.PENDING else settlement.now,
         }
         for settlement in settlements
@@ -128,7 +152,7 @@ def _close_attempts(
             "error": settlement.outcome.error,
             "detail": settlement.outcome.detail,
             "response": settlement.outcome.response,
-            "next_attempt_at": settlement.next_attempt_at if name in ours else None,
+            "next_attempt_at": settlement.due if name in ours else None,
         }
         for name, settlement in settlements.items()
     ]
@@ -205,6 +229,7 @@ _EVENT_OF = {
     DeliveryStatus.DELIVERED: EventKind.DELIVERED,
     DeliveryStatus.PENDING: EventKind.DELIVERY_FAILED,
     DeliveryStatus.DEAD: EventKind.DELIVERY_DEAD,
+    DeliveryStatus.SUPERSEDED: EventKind.DELIVERY_FAILED,
 }
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select, update
 
 from tracker.errors import ConflictError, NotFoundError
 from tracker.model import DeliveryStatus
+from tracker.store import pacing
 from tracker.store.endpoints import first_due
 from tracker.store.schema import callback, delivery
 
@@ -55,12 +56,15 @@ def redeliver(connection: Connection, id_: str, *, owner: str | None, now: datet
 def redeliver_matching(
     connection: Connection, matching: Matching, *, owner: str | None, now: datetime, after: int = 0
 ) -> Step:
-    """Make the next messages that match due again; those without a body, or whose callback is gone, are left out."""
+    """Make the next messages that match due again.
+
+    Left out are those without a body, those whose callback is gone, and progress that a later message has overtaken.
+    """
     query = (
         select(delivery.c.key, delivery.c.endpoint_key)
         .join(callback, callback.c.key == delivery.c.callback_key)
         .where(delivery.c.status == str(matching.status), delivery.c.key > after)
-        .where(delivery.c.body.is_not(None), callback.c.gone_at.is_(None))
+        .where(delivery.c.body.is_not(None), callback.c.gone_at.is_(None), pacing.IS_NEWEST)
     )
     if matching.endpoint_key is not None:
         query = query.where(delivery.c.endpoint_key == matching.endpoint_key)

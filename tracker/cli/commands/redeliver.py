@@ -24,7 +24,8 @@ def command(
     """Send messages again that were delivered or given up.
 
     One by its msg_…, or all that match, of which a pipe gets the number. The receiver gets the same id and the same
-    body; the schedule of attempts begins anew. The exit code is 1 where nothing matched, or where the body is gone.
+    body; the schedule of attempts begins anew. Of all that match, progress that a later message has overtaken is left
+    out. The exit code is 1 where nothing matched, or where the body is gone.
     """
     from tracker.cli.opening import open_tracker
 

@@ -32,6 +32,7 @@ LINE = DeliveryLine(
     failing_since=None,
     paused_until=None,
 )
+PROGRESS = replace(LINE, message_type="task.progress")
 TRIED = replace(LINE, attempt=2, failures=2)
 FAILED = AttemptLine(
     attempt=2,
@@ -94,9 +95,25 @@ AT, THEN = "2026-11-22T08:00:00.000Z", "2026-11-22T08:05:00.000Z"
             f"dead: its callback is gone since {AT} (HTTP 410, or withdrawn); tracker redeliver msg_1",
         ),
         (
-            replace(TRIED, status="superseded", settled_at=NOW),
+            replace(PROGRESS, status="superseded", settled_at=NOW, superseded_by="task.failed"),
             FAILED,
             f"superseded at {AT}: its task has ended, and the end is told instead",
+        ),
+        (
+            replace(PROGRESS, status="superseded", settled_at=NOW, superseded_by="task.needs_input"),
+            FAILED,
+            f"superseded at {AT}: there is a newer message about its task",
+        ),
+        (replace(PROGRESS, status="superseded", settled_at=NOW), None, f"superseded at {AT}: its task has moved on"),
+        (
+            replace(PROGRESS, waits_for="msg_0"),
+            None,
+            "waiting for its turn: msg_0 about the same task goes first",
+        ),
+        (
+            replace(PROGRESS, status="dead", failures=3, settled_at=NOW),
+            FAILED,
+            "dead: such news is soon old, and given up early after HTTP 500; tracker redeliver msg_1",
         ),
     ],
 )

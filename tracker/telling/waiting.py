@@ -4,6 +4,7 @@ from datetime import datetime
 
 from tracker.model import DeliveryStatus, EndpointState
 from tracker.moments import rfc3339
+from tracker.pacing import PROGRESS_TYPES
 from tracker.store.messages import AttemptLine, DeliveryLine
 
 
@@ -13,17 +14,27 @@ def why(line: DeliveryLine, last: AttemptLine | None) -> str:
         case DeliveryStatus.DELIVERED:
             return f"delivered at {_at(line.settled_at)}"
         case DeliveryStatus.SUPERSEDED:
-            return f"superseded at {_at(line.settled_at)}: its task has ended, and the end is told instead"
+            return f"superseded at {_at(line.settled_at)}: {_why_superseded(line)}"
         case DeliveryStatus.DEAD:
             return _why_dead(line, last)
         case DeliveryStatus.PENDING:
             return _why_pending(line, last)
 
 
+def _why_superseded(line: DeliveryLine) -> str:
+    if line.superseded_by in PROGRESS_TYPES:
+        return "there is a newer message about its task"
+    if line.superseded_by is not None:
+        return "its task has ended, and the end is told instead"
+    return "its task has moved on"
+
+
 def _why_dead(line: DeliveryLine, last: AttemptLine | None) -> str:
     again = f"tracker redeliver {line.id}"
     if line.callback_gone_at is not None:
         return f"dead: its callback is gone since {_at(line.callback_gone_at)} (HTTP 410, or withdrawn); {again}"
+    if line.message_type in PROGRESS_TYPES:
+        return f"dead: such news is soon old, and given up early{_after(last)}; {again}"
     return f"dead: the schedule of {line.failures} attempts is used up{_after(last)}; {again}"
 
 
@@ -33,6 +44,8 @@ def _why_pending(line: DeliveryLine, last: AttemptLine | None) -> str:
         return f"{began}; left without an outcome, it is repeated at {_at(line.next_attempt_at)}"
     if line.endpoint_state != EndpointState.ACTIVE:
         return _why_held(line)
+    if line.waits_for is not None:
+        return f"waiting for its turn: {line.waits_for} about the same task goes first"
     return f"waiting for attempt {line.attempt + 1} at {_at(line.next_attempt_at)}{_after(last)}"
 
 

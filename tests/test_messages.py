@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tracker.model import Callback, MessageType, Status, Task
 from tracker.moments import rfc3339
+from tracker.vocabulary import parse_status
 from tracker.webhooks import compose, new_message_id
 from tracker.webhooks.messages import LARGEST
 
@@ -34,15 +35,22 @@ TASK = Task(
 CALLBACK = Callback(key=1, task_key=1, owner="admin", url="https://example.com", metadata={"order": 17})
 
 
+BARE = replace(CALLBACK, format="upstream")
+STATUS_OF = {
+    kind: Status.RUNNING if kind is MessageType.PROGRESS else Status(kind.removeprefix("task."))
+    for kind in MessageType
+    if kind is not MessageType.TEST
+}
+
+
 def composed(
     upstream_object: dict[str, object],
     task: Task = TASK,
     callback: Callback = CALLBACK,
     status: Status = Status.SUCCEEDED,
+    message_type: MessageType = MessageType.SUCCEEDED,
 ) -> str:
-    return compose(
-        MessageType.SUCCEEDED, task, sequence=6, at=AT, status=status, object=upstream_object, callback=callback
-    )
+    return compose(message_type, task, sequence=6, at=AT, status=status, object=upstream_object, callback=callback)
 
 
 def test_the_body_is_the_one_that_is_promised() -> None:
@@ -78,16 +86,85 @@ def test_what_is_not_known_is_null() -> None:
     assert (data["status"], data["upstream_status"], data["task"]) == ("expired", "", {})
 
 
-def test_the_upstream_format_is_the_bare_object() -> None:
-    assert json.loads(composed(SAMPLE, callback=replace(CALLBACK, format="upstream"))) == SAMPLE
+@pytest.mark.parametrize(("kind", "status"), STATUS_OF.items())
+def test_every_type_says_what_it_is(kind: MessageType, status: Status) -> None:
+    body = json.loads(composed(SAMPLE, replace(TASK, status=status), status=status, message_type=kind))
+
+    assert (body["type"], body["data"]["status"], body["data"]["task"]) == (str(kind), str(status), SAMPLE)
 
 
-def test_the_upstream_format_names_the_task_that_the_upstream_never_showed() -> None:
-    lost = replace(TASK, upstream_status="NOT_START")
+class TestUpstreamFormat:
+    def bare(self, kind: MessageType, upstream_object: dict[str, object], task: Task = TASK) -> dict[str, object]:
+        body = composed(upstream_object, task, BARE, STATUS_OF[kind], kind)
+        return json.loads(body)  # type: ignore[no-any-return]
 
-    body = json.loads(composed({}, lost, replace(CALLBACK, format="upstream")))
+    @pytest.mark.parametrize(
+        ("kind", "word"),
+        [
+            (MessageType.SUCCEEDED, "SUCCESS"),
+            (MessageType.SUCCEEDED, "completed"),
+            (MessageType.FAILED, "FAILURE"),
+            (MessageType.CANCELLED, "CANCEL"),
+            (MessageType.PROGRESS, "IN_PROGRESS"),
+            (MessageType.PROGRESS, "SUBMITTED"),
+            (MessageType.PROGRESS, ""),
+            (MessageType.PROGRESS, "a word that nobody knows"),
+            (MessageType.NEEDS_INPUT, "MODAL"),
+        ],
+    )
+    def test_what_the_upstream_said_is_the_whole_body(self, kind: MessageType, word: str) -> None:
+        said = SAMPLE | {"status": word}
 
-    assert body == {"id": "1730621826053455", "status": "NOT_START"}
+        assert self.bare(kind, said) == said
+
+    @pytest.mark.parametrize(("kind", "word"), [(MessageType.LOST, "lost"), (MessageType.EXPIRED, "expired")])
+    def test_an_end_that_the_upstream_did_not_tell_is_a_failure_with_its_reason(
+        self, kind: MessageType, word: str
+    ) -> None:
+        """Its last words are that the task is running: whoever reads them would wait for ever."""
+        said = SAMPLE | {"status": "IN_PROGRESS", "progress": "31%", "failReason": ""}
+
+        body = self.bare(kind, said)
+
+        assert body["status"] == "FAILURE"
+        assert str(body["failReason"]).startswith(f"{word}: ")
+        assert body == said | {"status": "FAILURE", "failReason": body["failReason"]}
+
+    def test_a_failure_that_the_upstream_only_implied_is_told_with_its_own_reason(self) -> None:
+        said = SAMPLE | {"status": "IN_PROGRESS", "progress": "100%", "failReason": "banned prompt"}
+
+        assert self.bare(MessageType.FAILED, said) == said | {"status": "FAILURE"}
+
+    def test_a_task_that_the_upstream_never_showed_is_named(self) -> None:
+        unseen = Task(key=1, id="tsk_1", upstream="default", task_id="1730621826053455", registered_at=AT)
+
+        body = self.bare(MessageType.LOST, {}, unseen)
+
+        assert (body["id"], body["status"]) == ("1730621826053455", "FAILURE")
+        assert set(body) == {"id", "status", "failReason"}
+
+    def test_where_the_object_was_tidied_away_it_is_made_of_what_is_known(self) -> None:
+        """A callback that comes long after the end is told what matters all the same."""
+        assert self.bare(MessageType.SUCCEEDED, {}, replace(TASK, action="IMAGINE")) == {
+            "id": "1730621826053455",
+            "action": "IMAGINE",
+            "status": "SUCCESS",
+            "progress": "100%",
+            "submitTime": 1795334400123,
+            "startTime": 1795334401123,
+            "finishTime": 1795334402123,
+            "imageUrl": "https://cdn.example/pig.png",
+        }
+
+    @pytest.mark.parametrize(("kind", "word"), [(MessageType.SUCCEEDED, "SUCCESS"), (MessageType.CANCELLED, "CANCEL")])
+    def test_an_end_is_never_told_without_its_word(self, kind: MessageType, word: str) -> None:
+        assert self.bare(kind, {"prompt": "cat"})["status"] == word
+
+    def test_an_object_that_does_not_say_which_task_it_is_is_given_the_id(self) -> None:
+        assert self.bare(MessageType.PROGRESS, {"status": "IN_PROGRESS", "progress": "3%"})["id"] == TASK.task_id
+
+    def test_metadata_has_no_place_in_it(self) -> None:
+        assert '"order"' not in composed(SAMPLE, callback=BARE)
 
 
 def test_text_is_sent_as_utf_8_and_never_breaks_it() -> None:
@@ -177,6 +254,7 @@ METADATA = ANY_JSON.filter(lambda value: len(json.dumps(value).encode()) <= 4096
     image_url=st.none() | LONG,
     upstream_status=LONG,
     callback_format=st.sampled_from(["standard", "upstream"]),
+    kind=st.sampled_from(sorted(STATUS_OF)),
 )
 def test_every_message_is_json_below_the_limit(
     *,
@@ -186,11 +264,12 @@ def test_every_message_is_json_below_the_limit(
     image_url: str | None,
     upstream_status: str,
     callback_format: str,
+    kind: MessageType,
 ) -> None:
     task = replace(TASK, fail_reason=fail_reason, image_url=image_url, upstream_status=upstream_status)
     callback = replace(CALLBACK, metadata=metadata, format=callback_format)
 
-    body = composed(upstream_object, task, callback)
+    body = composed(upstream_object, task, callback, STATUS_OF[kind], kind)
 
     assert len(body.encode()) < LARGEST
     parsed = json.loads(body, parse_constant=pytest.fail)
@@ -200,6 +279,9 @@ def test_every_message_is_json_below_the_limit(
             parsed["data"]["metadata"] is not None
             or json.loads(json.dumps(metadata), parse_constant=lambda _: None) is None
         )
+    elif STATUS_OF[kind].is_end:
+        told = parse_status(parsed["status"])
+        assert told is (STATUS_OF[kind] if kind not in (MessageType.LOST, MessageType.EXPIRED) else Status.FAILED)
 
 
 def test_ids_are_new_and_without_a_dot() -> None:

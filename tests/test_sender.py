@@ -119,6 +119,16 @@ async def test_an_attempt_is_signed_and_sent_byte_for_byte() -> None:
     assert timedelta(0) < outcome.duration < TIMEOUT
 
 
+async def test_a_bare_object_is_signed_all_the_same() -> None:
+    body = '{"id":"1730621826053455","status":"SUCCESS"}'
+    async with receiving(answer(200)) as receiver, open_callback_client(OPEN) as client:
+        await sender(client).send(delivery(receiver.url, body), [SECRET])
+
+    ((headers, sent),) = receiver.requests
+    assert (sent, headers["content-type"]) == (body.encode(), "application/json")
+    assert Webhook(SECRET).verify(sent, headers) == {"id": "1730621826053455", "status": "SUCCESS"}
+
+
 async def test_every_attempt_has_its_own_timestamp_and_the_same_id() -> None:
     moments = [datetime(2026, 11, 22, 8, 0, second, 999_000, tzinfo=UTC) for second in (1, 1, 2, 2)]
     async with receiving(answer(500), answer(500)) as receiver, open_callback_client(OPEN) as client:

@@ -223,6 +223,19 @@ class TestCallbacks:
             told.setdefault(row["url"][8], []).append(row["message_type"])
         assert told == {"a": ["task.progress", "task.progress"], "c": ["task.needs_input", "task.succeeded"]}
 
+    def test_one_that_wants_the_bare_object_gets_it_with_every_kind_of_news(self, world: World) -> None:
+        key = world.watched(want(events=EVERYTHING, format="upstream"))
+        since = world.clock() - FAR
+        lost = world.seeing(miss(MissKind.UNKNOWN), Streak(kind="unknown", count=9, since=since), Rules())
+
+        for seen in snap(progress=3), snap(Status.NEEDS_INPUT), lost:
+            world.record({key: seen})
+
+        bodies = [json.loads(body) for body in world.column("SELECT body FROM delivery ORDER BY key")]
+        assert [body["status"] for body in bodies] == ["IN_PROGRESS", "NEEDS_INPUT", "FAILURE"]
+        assert {body["id"] for body in bodies} == {"1"}
+        assert [body["failReason"][:5] for body in bodies if "failReason" in body] == ["lost:"]
+
     def test_one_that_is_gone_gets_nothing(self, world: World) -> None:
         key = world.watched(want(events=EVERYTHING), want(url="https://b.example/"))
         world.record({key: snap(progress=5)})

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from tracker.model import Callback, MessageType, Status, Task
 from tracker.moments import rfc3339
+from tracker.vocabulary import parse_status
 
 LARGEST = 20_000
 """Bytes that a body stays under: what receivers of Standard Webhooks must be able to take."""
@@ -32,6 +33,13 @@ _ESSENTIAL = frozenset(
     {"id", "action", "status", "progress", "submitTime", "startTime", "finishTime", "imageUrl", "failReason"}
 )
 
+# The upstream has no words for an end that it does not know of, and its hooks' receivers know none.
+_WORDS = {Status.SUCCEEDED: "SUCCESS", Status.CANCELLED: "CANCEL"}
+_REASONS = {
+    Status.LOST: "lost: the gateway does not know the task any more",
+    Status.EXPIRED: "expired: the task had no end within its deadline",
+}
+
 Body = dict[str, object]
 
 
@@ -52,10 +60,11 @@ def compose(
 ) -> str:
     """The body of a message, always JSON and under 20,000 bytes of UTF-8.
 
-    `object` is the upstream's own. One that is too large loses parts and says `"truncated": true`.
+    `object` is the upstream's own, and the whole body in the format `upstream`. One that is too large loses parts
+    and says `"truncated": true`.
     """
     if callback.format == "upstream":
-        return _first_that_fits(_sizes_of(dict(object) or {"id": task.task_id, "status": task.upstream_status}))
+        return _first_that_fits(_sizes_of(_bare(task, status, dict(object))))
     data: Body = {
         "id": task.id,
         "task_id": task.task_id,
@@ -73,6 +82,34 @@ def compose(
     }
     envelope: Body = {"type": str(message_type), "timestamp": rfc3339(at)}
     return _first_that_fits({**envelope, "data": body} for body in _sizes_of_data(data, dict(object)))
+
+
+def _bare(task: Task, status: Status, upstream_object: Body) -> Body:
+    """What the upstream's own hook would send: its object; an end that it did not tell, in the words that it has."""
+    bare = {"id": task.task_id, **(upstream_object or _remembered(task))}
+    if not status.is_end or parse_status(bare.get("status")) is status:
+        return bare
+    reason = bare.get("failReason") or _REASONS.get(status)
+    return bare | {"status": _WORDS.get(status, "FAILURE")} | ({"failReason": reason} if reason else {})
+
+
+def _remembered(task: Task) -> Body:
+    """Its object, from what is known of a task that the upstream never showed, or showed long ago."""
+    remembered: Body = {
+        "action": task.action,
+        "status": task.upstream_status,
+        "progress": None if task.progress is None else f"{task.progress}%",
+        "submitTime": _milliseconds(task.submitted_at),
+        "startTime": _milliseconds(task.started_at),
+        "finishTime": _milliseconds(task.finished_at),
+        "imageUrl": task.image_url,
+        "failReason": task.fail_reason,
+    }
+    return {key: value for key, value in remembered.items() if value is not None}
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)
 
 
 def _sizes_of_data(data: Body, upstream_object: Body) -> Iterator[Body]:

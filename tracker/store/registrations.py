@@ -42,6 +42,8 @@ class Registered:
     task: Task
     created: bool
     """False when the owner (an admin: anybody) had registered the task before."""
+    adds_live: bool
+    """Whether the owner has one live task more by it."""
 
 
 def register(
@@ -61,6 +63,7 @@ def register(
         # An old task was being forgotten: it was there for the insert, and is not for the lock.
         fresh |= _insert_tasks(connection, wanted, now)
         tasks = _lock_tasks(connection, wanted)
+    dropped = {found.key for found in tasks.values() if found.status is Status.DROPPED}
     tasks = _revive(connection, tasks, owner, now=now, compose=compose)
     known = _known(connection, tasks.values(), owner)
     _insert_registrations(connection, tasks.values(), owner, now)
@@ -70,8 +73,10 @@ def register(
     for want in wanted:
         found = tasks[want.upstream, want.task_id]
         is_new = found.id in fresh if sees_all else found.key not in known
-        answers.append(Registered(task=found, created=is_new))
+        adds_live = not found.status.is_end and (found.key not in known or found.key in dropped)
+        answers.append(Registered(task=found, created=is_new, adds_live=adds_live))
         fresh.discard(found.id)
+        dropped.discard(found.key)
         known.add(found.key)
     return answers
 

@@ -26,6 +26,16 @@ def count_live(connection: Connection, owner: str, *, most: int) -> int:
     return connection.scalar(select(func.count()).select_from(found)) or 0
 
 
+def live_by_upstream(connection: Connection, owner: str) -> dict[str, int]:
+    """How many live tasks an owner has registered at each upstream, counted the same way."""
+    oldest = _oldest_live(connection)
+    if oldest is None:
+        return {}
+    mine = (registration.c.owner == owner, registration.c.task_key >= oldest, task.c.ended_at.is_(None))
+    query = select(task.c.upstream, func.count()).join(registration, registration.c.task_key == task.c.key)
+    return {row[0]: row[1] for row in connection.execute(query.where(*mine).group_by(task.c.upstream))}
+
+
 def _oldest_live(connection: Connection) -> int | None:
     """The key of the first task without an end; asked by status, each of which the index has in order."""
     firsts = []

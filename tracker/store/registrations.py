@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, tuple_, update
 
 from tracker.errors import InputError
 from tracker.model import Callback, EventKind, MessageType, Outgoing, Status, Task
+from tracker.model.notes import REGISTERED_AGAIN_BY, signed_note
 from tracker.observe import revive
 from tracker.store import changes
 from tracker.store.dialect import insert_into
@@ -115,7 +116,7 @@ def _revive(
     dropped = [found for found in tasks.values() if found.status is Status.DROPPED]
     if not dropped:
         return tasks
-    decide = partial(revive, now=now, note=f"registered again by {owner}")
+    decide = partial(revive, now=now, note=signed_note(REGISTERED_AGAIN_BY, owner))
     written = changes.record(
         connection, {found.key: decide for found in dropped}, watcher=None, now=now, compose=compose
     )

@@ -159,7 +159,9 @@ class TestLayers:
         with pytest.raises(ConfigError, match=r"TRACKER_UPSTREAMS__A_B_C__TOKEN: may mean each of .* a-b_c, a_b-c"):
             read(tmp_path, {"TRACKER_UPSTREAMS__A_B_C__TOKEN": "x"})
 
-    @pytest.mark.parametrize("name", ["TRACKER_TOKEN", "TRACKER_URL", "TRACKER_TEST_POSTGRES", "tracker_url", "OTHER"])
+    @pytest.mark.parametrize(
+        "name", ["TRACKER_TOKEN", "TRACKER_URL", "TRACKER_SECRET", "TRACKER_TEST_POSTGRES", "tracker_url", "OTHER"]
+    )
     def test_some_variables_are_no_settings(self, tmp_path: Path, name: str) -> None:
         assert read(tmp_path, {name: "x"}) == read(tmp_path)
 

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from tracker.intake import SCOPES
 from tracker.store import access
-from tracker.store.database import Database
+from tracker.store.database import Connection, Database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 
@@ -46,7 +46,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/v1/deliveries"): READ(),
     ("GET", "/v1/deliveries/{id}"): READ(names="delivery"),
     ("POST", "/v1/deliveries/{id}/redeliver"): WRITE(names="delivery", status=202),
-    ("POST", "/v1/deliveries/redeliver"): WRITE(body={}),
+    ("POST", "/v1/deliveries/redeliver"): WRITE(body={"status": "delivered"}),
     ("GET", "/v1/endpoints"): READ(),
     # Receivers are shared: whoever closes one closes it for all.
     ("POST", "/v1/endpoints/{id}/enable"): ADMIN(names="endpoint"),
@@ -107,6 +107,17 @@ class World:
     def headers(self, caller: str) -> dict[str, str]:
         return {"authorization": f"Bearer {self.tokens[caller]}"} if caller in self.tokens else {}
 
+    def rows(self) -> set[tuple[object, ...]]:
+        """Everything that is stored, but for who called when."""
+        tables = ("task", "registration", "event", "callback", "delivery", "endpoint", "attempt")
+
+        def work(connection: Connection) -> set[tuple[object, ...]]:
+            return {
+                (table, *row) for table in tables for row in connection.exec_driver_sql(f"SELECT * FROM {table}").all()
+            }
+
+        return self.api.database.read_now(work)
+
     async def call(self, method: str, path: str, caller: str, id_: str | None = None) -> httpx.Response:
         rule = RULES[method, path]
         place = path.format(id=id_ or self.ids.get(rule.names or ""))
@@ -139,10 +150,16 @@ def test_every_call_has_a_decision(database: Database, clock: FakeClock) -> None
 @pytest.mark.parametrize(("method", "path"), CALLS)
 async def test_every_caller_gets_what_is_decided(world: World, method: str, path: str, caller: str) -> None:
     rule = RULES[method, path]
+    before = world.rows()
 
     answer = await world.call(method, path, caller)
 
     assert answer.status_code == expected(rule, CALLERS[caller]), answer.text
+    after = world.rows()
+    if answer.is_client_error or rule.scope == "read":
+        assert after == before
+    if caller == "another owner":
+        assert after >= before
     if answer.status_code == 401:
         assert answer.headers["www-authenticate"] == "Bearer"
     if answer.status_code == 403:

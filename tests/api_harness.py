@@ -57,6 +57,7 @@ class Api:
     woken: list[str] = field(default_factory=list)
     sender: Attempting = field(default_factory=Accepting)
     guard: Guard = field(default_factory=Guard)
+    settings: Settings = SETTINGS
     pulse: Pulse = field(init=False)
     app: FastAPI = field(init=False)
     client: httpx.AsyncClient = field(init=False)
@@ -67,8 +68,8 @@ class Api:
         self.app = create_app(
             ApiPorts(
                 database=self.database,
-                intake=Intake(SETTINGS, self.guard, Composer(), self.clock),
-                settings=SETTINGS,
+                intake=Intake(self.settings, self.guard, Composer(), self.clock),
+                settings=self.settings,
                 metrics=metrics,
                 pulse=self.pulse,
                 sender=self.sender,
@@ -124,9 +125,9 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(database: Database, clock: FakeClock) -> AsyncIterator[Api]:
-    """An API that can be called, at first by nobody in particular."""
-    api = Api(database, clock)
+async def serving(database: Database, clock: FakeClock, **settings: object) -> AsyncIterator[Api]:
+    """An API with these sections of settings that can be called, at first by nobody in particular."""
+    api = Api(database, clock, settings=Settings.model_validate({**dict(SETTINGS), **settings}))
     transport = httpx.ASGITransport(api.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://tracker.test") as client:
         api.client = client

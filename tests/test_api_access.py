@@ -100,6 +100,52 @@ async def test_another_owner_sees_nothing_and_can_do_nothing(api: Api) -> None:
         assert answer.json()["detail"] == f"there is no task {task['id']!r}"
 
 
+async def test_who_else_registered_or_dropped_a_task_is_not_told(api: Api) -> None:
+    """Owners may be each other's competitors: their names are as little known as their receivers."""
+    ann, bob, root = api.shows("ann"), api.shows("bob"), api.shows("root", "admin")
+    task = await api.register(headers=ann)
+    await api.register(headers=bob)
+    path = f"/v1/tasks/{task['id']}"
+    for headers in (root, bob):
+        await api.client.delete(path, headers=root)
+        await api.register(headers=headers)
+
+    notes = {
+        name: [line["note"] for line in (await api.client.get(f"{path}/history", headers=who)).json()["events"]]
+        for name, who in (("ann", ann), ("bob", bob), ("root", root))
+    }
+    feed = (await api.client.get("/v1/events", headers=ann)).json()["events"]
+
+    gone, back = "dropped by another owner", "registered again by another owner"
+    assert notes == {
+        "ann": [None, gone, back, gone, back],
+        "bob": [None, gone, back, gone, "registered again by bob"],
+        "root": [None, *["dropped by root", "registered again by root", "dropped by root", "registered again by bob"]],
+    }
+    assert [line["note"] for line in feed] == notes["ann"]
+
+
+async def test_how_much_others_have_at_an_upstream_is_not_told(api: Api) -> None:
+    for owner, task_ids in (("ann", "12"), ("bob", "234")):
+        for task_id in task_ids:
+            await api.register(task_id, headers=api.shows(owner))
+    await api.register("5", upstream="spare", headers=api.shows("bob"))
+    api.database.write_now(lambda connection: connection.exec_driver_sql(_AT_AN_OLD_UPSTREAM).close())
+    api.see("2")
+
+    async def live(owner: str, scope: str) -> dict[str, int]:
+        answer = await api.client.get("/v1/upstreams", headers=api.shows(owner, scope))
+        return {told["name"]: told["live_tasks"] for told in answer.json()["upstreams"]}
+
+    assert await live("ann", "read") == {"default": 1, "spare": 0}
+    assert await live("bob", "write") == {"default": 1, "spare": 1, "old": 1}
+    assert await live("carl", "read") == {"default": 0, "spare": 0}
+    assert await live("root", "admin") == {"default": 2, "spare": 1, "old": 1}
+
+
+_AT_AN_OLD_UPSTREAM = "UPDATE task SET upstream = 'old' WHERE task_id = '4'"
+
+
 async def test_an_admin_sees_what_everybody_registered(api: Api) -> None:
     api.use("ann")
     task = await api.register(callback_url=HOOK)

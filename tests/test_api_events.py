@@ -13,6 +13,8 @@ from conftest import FakeClock
 from streams import WITHIN, Stream, listening
 
 from tracker.api import streams
+from tracker.api.auth import REMEMBERED_SECONDS
+from tracker.api.news import LOOK_EVERY_SECONDS
 from tracker.model import Status
 from tracker.store import access
 from tracker.store.database import Database
@@ -257,6 +259,23 @@ class TestStreams:
             await api.register("after")
 
             assert await stream.next() is None
+
+    @ON_ONE_DATABASE
+    async def test_it_ends_within_a_second_or_so_where_nothing_happens_either(
+        self, api: Api, listen: Listen, token: str
+    ) -> None:
+        """Nobody rings: the token was revoked by another process, as `tracker token revoke` is one."""
+        async with listen() as stream:
+            await stream.next()
+            line = api.database.read_now(partial(access.check_token, presented=token))
+            assert line is not None
+            api.database.write_now(partial(access.revoke_token, id_=line.id, now=api.clock()))
+            api.clock.advance(REMEMBERED_SECONDS)
+
+            async with asyncio.timeout(2 * LOOK_EVERY_SECONDS):
+                assert await stream.next() is None
+
+        assert LOOK_EVERY_SECONDS + REMEMBERED_SECONDS < 1.5
 
     @ON_ONE_DATABASE
     async def test_so_many_streams_and_no_more(self, listen: Listen) -> None:

@@ -8,6 +8,7 @@ from api_harness import ON_ONE_DATABASE, Api, serving
 from conftest import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
+from tracker.intake import SCOPES
 from tracker.store.database import Database
 
 
@@ -51,3 +52,29 @@ async def test_the_metrics_are_in_prometheus_format(api: Api) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert "tracker_tasks" in names
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize("scope", ["read", "write", "admin"])
+async def test_the_metrics_can_be_told_to_need_a_token(database: Database, clock: FakeClock, scope: str) -> None:
+    async with serving(database, clock, metrics={"scope": scope}) as api:
+        without = await api.client.get("/metrics")
+        wrong = await api.client.get("/metrics", headers={"authorization": "Bearer trk_unheard-of"})
+        shown = {
+            given: (await api.client.get("/metrics", headers=api.shows("prometheus", given))).status_code
+            for given in SCOPES
+        }
+
+    for refused in (without, wrong):
+        assert (refused.status_code, refused.headers.get("www-authenticate")) == (401, "Bearer")
+        assert "tracker_" not in refused.text
+    enough = SCOPES.index(scope)
+    assert shown == {given: 200 if SCOPES.index(given) >= enough else 403 for given in SCOPES}
+
+
+@ON_ONE_DATABASE
+async def test_health_needs_no_token_whatever_the_metrics_need(database: Database, clock: FakeClock) -> None:
+    async with serving(database, clock, metrics={"scope": "admin"}) as api:
+        answers = [await api.client.get(path) for path in ("/healthz", "/readyz")]
+
+    assert [answer.status_code for answer in answers] == [200, 200]

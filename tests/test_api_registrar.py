@@ -9,7 +9,9 @@ import pytest
 from api_harness import HOOK, SETTINGS
 from conftest import FakeClock
 
+from tracker.api.limits import Limits
 from tracker.api.registrar import LARGEST_GROUP, Registrar
+from tracker.config import LimitSettings
 from tracker.errors import UnavailableError
 from tracker.guard import Guard
 from tracker.intake import Caller, Intake
@@ -66,7 +68,11 @@ def counting(database_url: str) -> Iterator[Counting]:
 
 @pytest.fixture
 def registrar(counting: Counting, clock: FakeClock) -> Registrar:
-    return Registrar(counting, Poisoned(SETTINGS, Guard(), Composer(), clock))
+    return Registrar(counting, Poisoned(SETTINGS, Guard(), Composer(), clock), unlimited(counting, clock))
+
+
+def unlimited(database: Database, clock: FakeClock) -> Limits:
+    return Limits(LimitSettings(), database, clock.timer)
 
 
 def want(task_id: str) -> Wanted:
@@ -81,7 +87,9 @@ async def test_what_arrives_while_the_writer_is_busy_is_one_write(registrar: Reg
 
     answers = await asked
 
-    assert [(is_new, task["task_id"]) for is_new, task in answers] == [(True, str(number)) for number in range(50)]
+    assert [(answer.is_new, answer.task["task_id"]) for answer in answers] == [
+        (True, str(number)) for number in range(50)
+    ]
     assert counting.writes == 1
 
 
@@ -93,8 +101,8 @@ async def test_the_same_task_twice_in_one_write_is_new_once(registrar: Registrar
 
     answers = await asked
 
-    assert [is_new for is_new, _ in answers] == [True, False, False]
-    assert len({task["id"] for _, task in answers}) == 1
+    assert [answer.is_new for answer in answers] == [True, False, False]
+    assert len({answer.task["id"] for answer in answers}) == 1
 
 
 async def test_owners_are_not_mixed(registrar: Registrar, counting: Counting) -> None:
@@ -105,8 +113,8 @@ async def test_owners_are_not_mixed(registrar: Registrar, counting: Counting) ->
 
     answers = await asked
 
-    assert [is_new for is_new, _ in answers] == [True, True, False, False]
-    assert [len(task["callbacks"]) for _, task in answers] == [1, 1, 1, 1]
+    assert [answer.is_new for answer in answers] == [True, True, False, False]
+    assert [len(answer.task["callbacks"]) for answer in answers] == [1, 1, 1, 1]
     assert counting.writes == 2
 
 
@@ -118,7 +126,7 @@ async def test_a_group_has_a_largest_size(registrar: Registrar, counting: Counti
 
     answers = await asked
 
-    assert all(is_new for is_new, _ in answers)
+    assert all(answer.is_new for answer in answers)
     assert counting.writes == 2
 
 
@@ -134,7 +142,7 @@ async def test_a_bad_registration_fails_alone(registrar: Registrar, counting: Co
     assert isinstance(bad, ZeroDivisionError)
     assert not isinstance(first, BaseException)
     assert not isinstance(second, BaseException)
-    assert (first[0], second[0]) == (True, True)
+    assert (first.is_new, second.is_new) == (True, True)
 
 
 async def test_a_lone_bad_registration_is_tried_once(registrar: Registrar, counting: Counting) -> None:
@@ -151,4 +159,4 @@ async def test_a_database_that_was_away_is_asked_anew(registrar: Registrar, coun
 
     counting.is_away = False
 
-    assert (await registrar.register(want("1"), ANN))[0] is True
+    assert (await registrar.register(want("1"), ANN)).is_new

@@ -110,6 +110,20 @@ def test_json_tells_every_byte_and_header(run: CommandLine) -> None:
     assert (told["verdict"], told["path"], told["problem"]) == ("genuine", "/hook", None)
 
 
+def test_a_secret_need_not_stand_where_every_process_can_read_it(run: CommandLine) -> None:
+    message = signed()
+    run.settings["TRACKER_SECRET"] = message.secret
+    with listening(run) as listener:
+        answer = listener.post(message)
+        shown = listener.line()
+        words = Path(f"/proc/{listener.process.pid}/cmdline").read_text()
+
+    assert answer.status_code == 204
+    assert message.secret not in words
+    assert message.secret not in shown
+    assert run("config", "check").exit_code == 0
+
+
 def test_an_owners_secrets_come_from_the_database_and_are_followed(run: CommandLine) -> None:
     run("db", "upgrade")
     secrets = [run("secret", "--owner", "shop").stdout.strip()]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 import pytest
-from api_harness import HOOK, Api
+from api_harness import HOOK, SETTINGS, Api
 from click.testing import Result
 from command_line import UPSTREAMS, CommandLine
 from conftest import FakeClock
@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tracker.config import Settings
 from tracker.simulate import serve_app
 from tracker.store.database import Database
 
@@ -49,12 +50,13 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 @asynccontextmanager
-async def both_sides(folder: Path, scope: str = "admin") -> AsyncIterator[Both]:
+async def both_sides(folder: Path, scope: str = "admin", **limits: int) -> AsyncIterator[Both]:
     local = CommandLine(folder)
     await in_thread(lambda: local("db", "upgrade"))
     database = Database(f"sqlite:///{local.database_path}")
     try:
-        api = Api(database, FakeClock(now=datetime.now(UTC)))
+        settings = Settings.model_validate({**dict(SETTINGS), "limits": limits})
+        api = Api(database, FakeClock(now=datetime.now(UTC)), settings=settings)
         async with serve_app(api.app) as url:
             daemon = {"TRACKER_URL": url, "TRACKER_TOKEN": api.token("admin", scope)}
             yield Both(api=api, local=local, remote=CommandLine(folder, settings=daemon))
@@ -174,6 +176,32 @@ async def test_what_the_api_refuses_is_told_by_line(tmp_path: Path) -> None:
     assert late.stderr.startswith("tracker: line 1001, upstream: ")
     assert "the first 1000 are registered" in late.stderr
     assert alone.stderr.startswith("tracker: callback_url: ")
+
+
+async def test_a_limit_of_the_daemon_is_told_and_the_operator_has_none(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"task_id": str(number)}) + "\n" for number in range(10))
+    async with both_sides(tmp_path, live_tasks_per_owner=1, registrations_per_minute_per_owner=5) as both:
+        taken = await both.far("add", "a")
+        full = await both.far("add", "b")
+        too_many = await both.far("add", "-", stdin=lines)
+        near = await in_thread(lambda: both.local("add", "-", stdin=lines))
+
+    assert (taken.exit_code, full.exit_code, too_many.exit_code, near.exit_code) == (0, 69, 2, 0)
+    assert full.stderr.startswith("tracker: an owner's live tasks are limited to 1 (limits.live_tasks_per_owner)")
+    assert "at most 5 a minute (limits.registrations_per_minute_per_owner); send at most 5 at a time" in too_many.stderr
+    assert len(near.stdout.splitlines()) == 10
+
+
+async def test_what_was_registered_before_a_limit_was_met_is_told(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"task_id": str(number)}) + "\n" for number in range(1100))
+    async with both_sides(tmp_path, registrations_per_minute_per_owner=1000) as both:
+        stopped = await both.far("add", "-", stdin=lines)
+        listed = await both.far("list", "--limit", "2000")
+
+    assert (stopped.exit_code, stopped.stdout) == (69, "")
+    assert "at most 1000 registrations a minute (limits.registrations_per_minute_per_owner)" in stopped.stderr
+    assert "(the first 1000 are registered; once more does no harm)" in stopped.stderr
+    assert len(listed.stdout.splitlines()) == 1000
 
 
 async def test_a_malformed_line_is_refused_before_anything_is_sent(tmp_path: Path) -> None:

@@ -159,7 +159,9 @@ class TestLayers:
         with pytest.raises(ConfigError, match=r"TRACKER_UPSTREAMS__A_B_C__TOKEN: may mean each of .* a-b_c, a_b-c"):
             read(tmp_path, {"TRACKER_UPSTREAMS__A_B_C__TOKEN": "x"})
 
-    @pytest.mark.parametrize("name", ["TRACKER_TOKEN", "TRACKER_URL", "TRACKER_TEST_POSTGRES", "tracker_url", "OTHER"])
+    @pytest.mark.parametrize(
+        "name", ["TRACKER_TOKEN", "TRACKER_URL", "TRACKER_SECRET", "TRACKER_TEST_POSTGRES", "tracker_url", "OTHER"]
+    )
     def test_some_variables_are_no_settings(self, tmp_path: Path, name: str) -> None:
         assert read(tmp_path, {name: "x"}) == read(tmp_path)
 
@@ -213,6 +215,8 @@ class TestValues:
             "TRACKER_CALLBACKS__REQUIRE_HTTPS": "yes",
             "TRACKER_LOG__LEVEL": "DEBUG",
             "TRACKER_CALLBACKS__MAX_PER_SECOND_PER_ENDPOINT": "0.5",
+            "TRACKER_LIMITS__LIVE_TASKS_PER_OWNER": "5000",
+            "TRACKER_METRICS__SCOPE": "Admin",
         }
 
         settings = read(tmp_path, variables).settings
@@ -222,6 +226,8 @@ class TestValues:
         assert settings.callbacks.require_https is True
         assert settings.callbacks.max_per_second_per_endpoint == 0.5
         assert settings.log.level == "debug"
+        assert settings.limits.live_tasks_per_owner == 5000
+        assert settings.metrics.scope == "admin"
 
     @pytest.mark.parametrize(
         ("names", "named", "default"),
@@ -342,6 +348,11 @@ BAD = [
     ("log.levle", "info", "is not a setting; did you mean log.level?"),
     ("upstream.default.base_url", GATEWAY, "is not a setting; did you mean upstreams.default.base_url?"),
     ("poll_interval", "5s", "is not a setting; did you mean upstreams.<name>.poll_interval?"),
+    ("limits.live_tasks_per_owner", 0, "0 is out of range; write a whole number from 1 to 10000000"),
+    ("limits.live_tasks_per_owner", "none", '"none" is not a whole number; write one from 1 to 10000000'),
+    ("limits.registrations_per_minute_per_owner", 0.5, "0.5 is not a whole number"),
+    ("limits.registrations_per_minute_per_owner", -1, "-1 is out of range"),
+    ("metrics.scope", True, 'this value is not possible here; write "read", "write" or "admin"'),
     ("retention.zzz", "5s", "remove it, or write one of retention.tasks, retention.attempts, retention.bodies"),
 ]
 
@@ -464,6 +475,15 @@ class TestSample:
         assert written.callbacks.model_copy(update={"max_per_second_per_endpoint": None}) == bare.callbacks
         assert (written.retention, written.log) == (bare.retention, bare.log)
 
+    def test_shows_what_a_limit_looks_like_and_that_there_is_none(self) -> None:
+        bare = Settings()
+
+        assert set(bare.limits.model_dump().values()) == {None}
+        assert bare.metrics.scope is None
+        for line in ("live_tasks_per_owner = 10000", "registrations_per_minute_per_owner = 600", 'scope = "read"'):
+            above = example().split(f"\n#{line}\n")[0].splitlines()[-1]
+            assert above.endswith("Not set by default.")
+
     def test_is_a_configuration_as_it_stands_and_uncommented(self, tmp_path: Path) -> None:
         file = tmp_path / "tracker.toml"
         file.write_text(example())
@@ -498,6 +518,7 @@ def test_what_is_in_force_is_shown_with_its_origin_and_without_secrets(tmp_path:
     assert shown["callbacks.retry_schedule"] == ("0s,5s,5m,30m,2h,5h,10h,14h,20h,24h", "default")
     assert shown["callbacks.allow_networks"] == ("none", "default")
     assert shown["callbacks.require_https"] == ("false", "default")
+    assert shown["limits.live_tasks_per_owner"] == ("none", "default")
     assert shown["log.level"] == ("error", "command line")
     assert "hush" not in repr(rows)
 

@@ -122,6 +122,19 @@ async def test_every_error_of_every_call_is_a_problem(document: dict[str, Any]) 
         assert answer["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
+async def test_calls_that_are_limited_say_so(document: dict[str, Any]) -> None:
+    limited = {
+        (method, path): call["responses"]["429"]["headers"].keys()
+        for path, calls in document["paths"].items()
+        for method, call in calls.items()
+        if "429" in call["responses"]
+    }
+
+    assert limited == {
+        ("post", path): {"Retry-After"} for path in ("/v1/tasks", "/v1/tasks/batch", "/v1/callbacks/test")
+    }
+
+
 async def test_real_answers_have_the_shape_that_is_told(api: Api, document: dict[str, Any]) -> None:
     schema = schemathesis.openapi.from_dict(document)
     task = await api.register(callback_url=HOOK, metadata={"a": [1]})

@@ -8,6 +8,7 @@ from tracker.api.allowance import Allowance
 from tracker.api.answer import Answer
 from tracker.api.auth import Reader, TokenBook
 from tracker.api.fence import Fence
+from tracker.api.limits import Limits
 from tracker.api.news import News
 from tracker.api.openapi import DESCRIPTION, SCHEMAS, operation_id
 from tracker.api.ports import ApiPorts
@@ -42,8 +43,9 @@ def create_app(ports: ApiPorts) -> FastAPI:
     )
     app.state.ports = ports
     app.state.tokens = TokenBook(ports.database, ports.clock, ports.timer)
-    app.state.allowance = Allowance(ports.timer)
-    app.state.registrar = Registrar(ports.database, ports.intake)
+    app.state.trials = Allowance(trials.MOST_A_MINUTE, "tests a minute", ports.timer)
+    limits = Limits(ports.settings.limits, ports.database, ports.timer)
+    app.state.registrar = Registrar(ports.database, ports.intake, limits)
     app.state.news = News(ports.database, ports.stopping)
     problems.install(app)
     app.add_middleware(Fence)

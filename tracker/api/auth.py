@@ -89,7 +89,10 @@ _bearer = HTTPBearer(
 )
 
 
-async def _caller(request: Request, shown: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> Caller:
+async def caller_of(
+    request: Request, shown: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+) -> Caller:
+    """Who makes a request; raises RefusedError without a good token."""
     if shown is None:
         raise RefusedError("a token is needed: send the header Authorization: Bearer trk_…", http_status=401)
     book = cast("TokenBook", request.app.state.tokens)  # the framework's state has no types
@@ -99,6 +102,11 @@ async def _caller(request: Request, shown: Annotated[HTTPAuthorizationCredential
     return found
 
 
+async def must_be(request: Request, scope: str) -> None:
+    """Raise RefusedError unless the request's token allows this, for calls that need one only where configured."""
+    (await caller_of(request, await _bearer(request))).must_be(scope)
+
+
 async def is_still(request: Request, caller: Caller) -> bool:
     """Whether the token that a request came with still says the same of its caller."""
     book = cast("TokenBook", request.app.state.tokens)  # the framework's state has no types
@@ -106,7 +114,7 @@ async def is_still(request: Request, caller: Caller) -> bool:
     return await book.caller(shown) == caller
 
 
-_AnyCaller = Annotated[Caller, Depends(_caller)]
+_AnyCaller = Annotated[Caller, Depends(caller_of)]
 
 
 async def _reader(caller: _AnyCaller) -> Caller:

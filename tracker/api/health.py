@@ -1,11 +1,12 @@
-"""Whether the daemon lives, whether it is ready, and its numbers: for machines, without a token."""
+"""Whether the daemon lives, whether it is ready, and its numbers: for machines, mostly without a token."""
 
 import asyncio
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import PlainTextResponse
 
 from tracker.api.answer import Answer
+from tracker.api.auth import must_be
 from tracker.api.openapi import problems
 from tracker.api.ports import ApiPorts, Ports
 from tracker.api.problems import problem
@@ -47,8 +48,15 @@ def _late(ports: ApiPorts) -> Response | None:
     return problem(503, f"late: {loops}")
 
 
-@router.get("/metrics", summary="Show the metrics to Prometheus", response_class=PlainTextResponse)
-async def metrics(ports: Ports) -> Response:
-    """Prometheus' text format."""
+@router.get(
+    "/metrics",
+    summary="Show the metrics to Prometheus",
+    response_class=PlainTextResponse,
+    responses=problems(401, 403, 503),
+)
+async def metrics(request: Request, ports: Ports) -> Response:
+    """Prometheus' text format. Needs a token where the operator says so (`metrics.scope`)."""
+    if (scope := ports.settings.metrics.scope) is not None:
+        await must_be(request, scope)
     content, content_type = ports.metrics.exposition()
     return Response(content, media_type=content_type)

@@ -34,6 +34,7 @@ def _schemas() -> dict[str, Any]:
 
 
 SCHEMAS = _schemas()
+_RETRY_AFTER = {"Retry-After": {"description": "In how many seconds to try again.", "schema": {"type": "integer"}}}
 _REGISTRATION = {"$ref": _PLACE.format(model="RegistrationRequest")}
 _REGISTRATIONS = {"type": "array", "items": _REGISTRATION, "minItems": 1, "maxItems": LARGEST_BATCH}
 
@@ -63,7 +64,10 @@ def answer_in(shape: Any, description: str, *, headers: dict[str, Any] | None = 
 def problems(*statuses: int) -> Responses:
     """Answers in the shape of a problem."""
     content = {"application/problem+json": {"schema": {"$ref": _PLACE.format(model="Problem")}}}
-    return {status: {"description": title_of(status), "content": content} for status in sorted(statuses)}
+    told: Responses = {status: {"description": title_of(status), "content": content} for status in sorted(statuses)}
+    if 429 in told:  # noqa: PLR2004 - HTTP
+        told[429]["headers"] = _RETRY_AFTER
+    return told
 
 
 def _body(schema: dict[str, Any]) -> dict[str, Any]:

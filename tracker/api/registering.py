@@ -30,7 +30,7 @@ _LOCATION = {"Location": {"description": "The task's own address.", "schema": {"
     status_code=201,
     openapi_extra=ONE_REGISTRATION,
     responses={
-        **answers(TaskAnswer, 201, description="New, and on disk.", headers=_LOCATION, fails=(413, 422)),
+        **answers(TaskAnswer, 201, description="New, and on disk.", headers=_LOCATION, fails=(413, 422, 429)),
         200: answer_in(TaskAnswer, "Known already; what was given anew is updated.", headers=_LOCATION),
     },
 )
@@ -39,7 +39,7 @@ async def register_task(request: Request, ports: Ports, caller: Writer) -> Respo
     checked = _check(ports.intake, [await read_json(request)], is_batch=False)
     if checked.errors:
         return unusable(checked.errors)
-    is_new, told = await _registrar(request).register(checked.wanted[0], caller)
+    is_new, told, _ = await _registrar(request).register(checked.wanted[0], caller)
     _wake(ports, [told])
     ports.metrics.events.labels("registered").inc(is_new)
     return Answer(told, status_code=201 if is_new else 200, headers={"Location": f"/v1/tasks/{told['id']}"})
@@ -49,7 +49,7 @@ async def register_task(request: Request, ports: Ports, caller: Writer) -> Respo
     "/v1/tasks/batch",
     summary=f"Register up to {LARGEST_BATCH} tasks, all or none",
     openapi_extra=MANY_REGISTRATIONS,
-    responses=answers(Batch, description="All of them are on disk.", fails=(413, 422)),
+    responses=answers(Batch, description="All of them are on disk.", fails=(413, 422, 429)),
 )
 async def register_tasks(request: Request, ports: Ports, caller: Writer) -> Response:
     """Takes a list of registrations, bare or as `tasks`. If one of them is bad, nothing is written."""
@@ -57,9 +57,9 @@ async def register_tasks(request: Request, ports: Ports, caller: Writer) -> Resp
     if checked.errors:
         return unusable(checked.errors)
     written = await _registrar(request).register_all(checked.wanted, caller)
-    _wake(ports, [told for _, told in written])
-    rows: list[RegisteredTask] = [{"created": is_new, **told} for is_new, told in written]
-    answer: Batch = {"tasks": rows, "created": sum(is_new for is_new, _ in written)}
+    _wake(ports, [entry.task for entry in written])
+    rows: list[RegisteredTask] = [{"created": entry.is_new, **entry.task} for entry in written]
+    answer: Batch = {"tasks": rows, "created": sum(entry.is_new for entry in written)}
     ports.metrics.events.labels("registered").inc(answer["created"])
     return Answer(answer)
 

@@ -18,13 +18,18 @@ from tracker.store import access
 from tracker.telling import TrialAnswer, tell_trial
 from tracker.webhooks import new_secret, try_url
 
+MOST_A_MINUTE = 10
+
 router = APIRouter(tags=["callbacks"], default_response_class=Answer)
 _ANSWERS = answers(TrialAnswer, description="It was tried; whether it worked is in the answer.", fails=(413, 422, 429))
 
 
 @router.post("/v1/callbacks/test", summary="Send a test to a URL now", openapi_extra=ONE_TRIAL, responses=_ANSWERS)
 async def test_callback(request: Request, ports: Ports, caller: Writer) -> Response:
-    """Signs `callback.test` with the caller's secret and sends it once; at most ten a minute, and none is kept."""
+    """Signs `callback.test` with the caller's secret and sends it once. Ten at once, then one in six seconds.
+
+    None is kept.
+    """
     try:
         wanted = TrialRequest.model_validate(await read_json(request))
     except ValidationError as error:
@@ -37,4 +42,4 @@ async def test_callback(request: Request, ports: Ports, caller: Writer) -> Respo
 
 
 def _allowance(request: Request) -> Allowance:
-    return cast("Allowance", request.app.state.allowance)  # the framework's state has no types
+    return cast("Allowance", request.app.state.trials)  # the framework's state has no types

@@ -14,13 +14,13 @@ router = APIRouter(prefix="/v1/upstreams", tags=["upstreams"], default_response_
 
 
 @router.get("", summary="List the upstreams", responses=answers(Upstreams))
-async def list_upstreams(ports: Ports, _caller: Reader) -> Response:
-    """Health, pace, pause and its reason, last error.
+async def list_upstreams(ports: Ports, caller: Reader) -> Response:
+    """Health, pace, pause and its reason, last error; `live_tasks` counts those that the caller may see.
 
     `unknown` is one that nobody has asked yet, `not_configured` one that only live tasks name.
     """
 
     def work(connection: Connection) -> Upstreams:
-        return {"upstreams": told_upstreams(connection, ports.settings.upstreams)}
+        return {"upstreams": told_upstreams(connection, ports.settings.upstreams, owner=caller.only_owner)}
 
     return Answer(await ports.database.ask(work))

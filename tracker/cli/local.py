@@ -182,7 +182,7 @@ class LocalTracker:
 
     def upstreams(self) -> list[Document]:
         """How each upstream is doing, and those that tasks name but nobody configured."""
-        told = partial(told_upstreams, configured=self._settings.upstreams)
+        told = partial(told_upstreams, configured=self._settings.upstreams, owner=LOCAL.only_owner)
         return _documents(self._database.read_now(told))
 
 

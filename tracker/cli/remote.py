@@ -43,6 +43,8 @@ class RemoteTracker:
                 answers += _rows(self._call("POST", "/v1/tasks/batch", document=batch), "tasks")
             except InputError as error:
                 raise _placed(error, entries, registered=len(answers)) from None
+            except UnavailableError as error:
+                raise UnavailableError(f"{error}{_so_far(len(answers))}") from None
         return answers
 
     def tasks(self, wanted: Selection) -> list[Document]:
@@ -208,9 +210,13 @@ def _placed(error: InputError, entries: Sequence[Entry], *, registered: int) -> 
     place = _BATCH_PLACE.match(error.field)
     if place is None or registered + int(place[1]) >= len(entries):
         return error
-    fix = f"{error.fix} (the first {registered} are registered; once more does no harm)" if registered else error.fix
+    fix = f"{error.fix}{_so_far(registered)}"
     field = error.field[place.end() :] or "task"
     return at(entries[registered + int(place[1])].where, InputError(field, error.problem, fix))
+
+
+def _so_far(registered: int) -> str:
+    return f" (the first {registered} are registered; once more does no harm)" if registered else ""
 
 
 def _explained(status: int, problem: Document) -> TrackerError:

@@ -2,10 +2,18 @@
 
 from tracker.config.layers import Loaded, load
 from tracker.config.notation import example, show
-from tracker.config.settings import CallbackSettings, LogSettings, RetentionSettings, Settings, UpstreamSettings
+from tracker.config.settings import (
+    CallbackSettings,
+    LimitSettings,
+    LogSettings,
+    RetentionSettings,
+    Settings,
+    UpstreamSettings,
+)
 
 __all__ = [
     "CallbackSettings",
+    "LimitSettings",
     "Loaded",
     "LogSettings",
     "RetentionSettings",

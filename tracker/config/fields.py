@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
@@ -118,17 +119,22 @@ _DECIMAL = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 def whole(low: int, high: int) -> BeforeValidator:
     """Reads a whole number from `low` to `high`, both included."""
+    return BeforeValidator(partial(_read_whole, low=low, high=high))
 
-    def read(value: object) -> int:
-        if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise refusal(f"{quote(value)} is not a whole number", f"write one from {low} to {high}")
-        if not low <= value <= high:
-            raise refusal(f"{quote(value)} is out of range", f"write a whole number from {low} to {high}")
-        return value
 
-    return BeforeValidator(read)
+def whole_or_none(low: int, high: int) -> BeforeValidator:
+    """Reads the same where there is one."""
+    return BeforeValidator(_optional(partial(_read_whole, low=low, high=high)))
+
+
+def _read_whole(value: object, low: int, high: int) -> int:
+    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refusal(f"{quote(value)} is not a whole number", f"write one from {low} to {high}")
+    if not low <= value <= high:
+        raise refusal(f"{quote(value)} is out of range", f"write a whole number from {low} to {high}")
+    return value
 
 
 _HIGHEST_RATE = 100_000

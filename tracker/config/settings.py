@@ -22,11 +22,13 @@ from tracker.config.fields import (
     quote,
     refusal,
     whole,
+    whole_or_none,
 )
 from tracker.errors import ConfigError
 
 Count = Annotated[int, whole(1, 10_000)]
 BatchSize = Annotated[int, whole(1, 1_000)]
+Cap = Annotated[int | None, whole_or_none(1, 10_000_000)]
 DIALECTS = ("midjourney",)
 """What a configuration may name. Who speaks them is a floor above: the providers, which nothing here may import."""
 
@@ -129,6 +131,31 @@ class RetentionSettings(Section):
     )
 
 
+class LimitSettings(Section):
+    """How much of the tracker one owner may take, so that none of them starves the others."""
+
+    live_tasks_per_owner: Cap = Field(
+        default=None,
+        description="Most live tasks of an owner: with so many the API takes no new ones. Without it no limit.",
+        examples=[10_000],
+    )
+    registrations_per_minute_per_owner: Cap = Field(
+        default=None,
+        description="Most registrations of an owner by the API in a minute, spread or at once. Without it no limit.",
+        examples=[600],
+    )
+
+
+class MetricsSettings(Section):
+    """Who may see the metrics."""
+
+    scope: Annotated[Literal["read", "write", "admin"] | None, FOLDED] = Field(
+        default=None,
+        description="What a token must allow to see /metrics: read, write or admin; without it no token is needed.",
+        examples=["read"],
+    )
+
+
 class LogSettings(Section):
     """What is logged, and how it looks."""
 
@@ -171,6 +198,8 @@ class Settings(Section):
     )
     callbacks: CallbackSettings = CallbackSettings()
     retention: RetentionSettings = RetentionSettings()
+    limits: LimitSettings = LimitSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("default_upstream")

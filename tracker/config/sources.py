@@ -9,8 +9,8 @@ from tracker.config.keys import PREFIX, UPSTREAMS, KeyPath, find_key, is_section
 from tracker.config.problems import not_a_table, unknown_key, unknown_variable
 from tracker.errors import ConfigError
 
-_NOT_SETTINGS = frozenset({"config", "token", "url"})
-"""`TRACKER_CONFIG` names the file; the other two belong to the command line when it speaks to a daemon."""
+_NOT_SETTINGS = frozenset({"config", "secret", "token", "url"})
+"""`TRACKER_CONFIG` names the file; the others belong to the command line: to `listen`, and to speak to a daemon."""
 _TESTS = "test_"
 
 

@@ -11,6 +11,7 @@ from tracker.guard import Guard
 from tracker.intake.callers import Caller
 from tracker.intake.requests import RegistrationRequest, TrialRequest
 from tracker.model import Task
+from tracker.model.notes import DROPPED_BY, signed_note
 from tracker.observe import drop
 from tracker.store import changes, registrations, tasks
 from tracker.store.database import Connection, Work
@@ -102,7 +103,7 @@ class Intake:
             if not caller.sees_all and tasks.others_registered(connection, task.key, caller.owner):
                 tasks.withdraw(connection, task.key, caller.owner, now=now)
                 return Dropped(task=task, stopped=False, withdrawn=True)
-            decide = partial(drop, now=now, note=f"dropped by {caller.owner}")
+            decide = partial(drop, now=now, note=signed_note(DROPPED_BY, caller.owner))
             recorded = changes.record(connection, {task.key: decide}, watcher=None, now=now, compose=self._compose)
             written = recorded[task.key]
             return Dropped(task=written.task, stopped=written.event is not None)

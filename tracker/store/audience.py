@@ -1,11 +1,16 @@
-"""Whose business a line of a history is: what became of a message concerns only whoever it was for."""
+"""Whose business a line of a history is: what became of a message concerns only whoever it was for.
+
+Nor does anybody learn who else has registered a task.
+"""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
 
-from tracker.model import EventKind
+from tracker.model import EventKind, Status
+from tracker.model.notes import as_read_by
 from tracker.store.schema import callback, delivery
 from tracker.store.tasks import HistoryLine
 
@@ -14,12 +19,22 @@ _OF_DELIVERIES = (EventKind.DELIVERED, EventKind.DELIVERY_FAILED, EventKind.DELI
 
 
 def concerning(connection: Connection, lines: Sequence[Line], *, owner: str | None) -> list[Line]:
-    """Those of these lines that an owner may read: others' receivers are left out. No owner: all."""
+    """Those of these lines that an owner may read: others' receivers and names are left out. No owner: all."""
     if owner is None:
         return list(lines)
     named = {word for line in lines if line.event in _OF_DELIVERIES for word in _messages(line)}
     own = _own(connection, named, owner) if named else set()
-    return [line for line in lines if line.event not in _OF_DELIVERIES or not own.isdisjoint(_messages(line))]
+    mine = (line for line in lines if line.event not in _OF_DELIVERIES or not own.isdisjoint(_messages(line)))
+    return [_nameless(line, owner) if _is_wish(line) else line for line in mine]
+
+
+def _is_wish(line: HistoryLine) -> bool:
+    """Whether somebody wished it: to stop watching, or to watch again."""
+    return line.event is EventKind.STATUS and Status.DROPPED in (line.from_status, line.to_status)
+
+
+def _nameless(line: Line, owner: str) -> Line:
+    return replace(line, note=as_read_by(owner, line.note))
 
 
 def _messages(line: HistoryLine) -> list[str]:

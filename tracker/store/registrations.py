@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, tuple_, update
 
 from tracker.errors import InputError
 from tracker.model import Callback, EventKind, MessageType, Outgoing, Status, Task
+from tracker.model.notes import REGISTERED_AGAIN_BY, signed_note
 from tracker.observe import revive
 from tracker.store import changes
 from tracker.store.dialect import insert_into
@@ -42,6 +43,8 @@ class Registered:
     task: Task
     created: bool
     """False when the owner (an admin: anybody) had registered the task before."""
+    adds_live: bool
+    """Whether the owner has one live task more by it."""
 
 
 def register(
@@ -61,6 +64,7 @@ def register(
         # An old task was being forgotten: it was there for the insert, and is not for the lock.
         fresh |= _insert_tasks(connection, wanted, now)
         tasks = _lock_tasks(connection, wanted)
+    dropped = {found.key for found in tasks.values() if found.status is Status.DROPPED}
     tasks = _revive(connection, tasks, owner, now=now, compose=compose)
     known = _known(connection, tasks.values(), owner)
     _insert_registrations(connection, tasks.values(), owner, now)
@@ -70,8 +74,10 @@ def register(
     for want in wanted:
         found = tasks[want.upstream, want.task_id]
         is_new = found.id in fresh if sees_all else found.key not in known
-        answers.append(Registered(task=found, created=is_new))
+        adds_live = not found.status.is_end and (found.key not in known or found.key in dropped)
+        answers.append(Registered(task=found, created=is_new, adds_live=adds_live))
         fresh.discard(found.id)
+        dropped.discard(found.key)
         known.add(found.key)
     return answers
 
@@ -110,7 +116,7 @@ def _revive(
     dropped = [found for found in tasks.values() if found.status is Status.DROPPED]
     if not dropped:
         return tasks
-    decide = partial(revive, now=now, note=f"registered again by {owner}")
+    decide = partial(revive, now=now, note=signed_note(REGISTERED_AGAIN_BY, owner))
     written = changes.record(
         connection, {found.key: decide for found in dropped}, watcher=None, now=now, compose=compose
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tracker.config import UpstreamSettings
 from tracker.model import Task
-from tracker.store import messages, tasks, upstreams
+from tracker.store import messages, owners, tasks, upstreams
 from tracker.store.database import Connection
 from tracker.store.messages import DeliveryLine
 from tracker.telling.shapes import DeliveryAnswer, DeliveryWithAttempts, TaskAnswer, UpstreamAnswer
@@ -34,8 +34,14 @@ def _with_attempts(line: DeliveryLine, attempts: Sequence[messages.AttemptLine])
     return {**tell_delivery(line, last), "attempts": [tell_attempt(one) for one in attempts]}
 
 
-def told_upstreams(connection: Connection, configured: Mapping[str, UpstreamSettings]) -> list[UpstreamAnswer]:
-    """The configured upstreams as they are configured, then those that only live tasks name."""
-    known, live = upstreams.read(connection), upstreams.live_tasks(connection)
+def told_upstreams(
+    connection: Connection, configured: Mapping[str, UpstreamSettings], *, owner: str | None
+) -> list[UpstreamAnswer]:
+    """The configured upstreams as they are configured, then those that only live tasks name.
+
+    With an owner, only that owner's tasks are counted.
+    """
+    known = upstreams.read(connection)
+    live = upstreams.live_tasks(connection) if owner is None else owners.live_by_upstream(connection, owner)
     ours = [tell_upstream(name, settings, known.get(name), live.get(name, 0)) for name, settings in configured.items()]
     return ours + [tell_orphan(name, live[name]) for name in sorted(live.keys() - configured.keys())]

@@ -142,7 +142,7 @@ class UpstreamAnswer(TypedDict):
     last_error_at: Moment | None
     last_ok_at: Moment | None
     look_size: Annotated[int | None, Field(description="How many tasks one request asks for.")]
-    live_tasks: Annotated[int, Field(description="How many have not ended.")]
+    live_tasks: Annotated[int, Field(description="How many of those that the caller may see have not ended.")]
     poll_interval_seconds: float | None
 
 

@@ -12,7 +12,13 @@ from tracker.cli.verbs import Verb
 
 @click.command("listen", cls=Verb, epilog=documented(COLUMNS))
 @click.option("--listen", default="127.0.0.1:8643", show_default=True, metavar="HOST:PORT", help="Where; port 0: any.")
-@click.option("--secret", metavar="whsec_…", help="What messages must be signed with.")
+@click.option(
+    "--secret",
+    metavar="whsec_…",
+    envvar="TRACKER_SECRET",
+    show_envvar=True,
+    help="What messages must be signed with; on a command line every user of the machine can read it.",
+)
 @click.option("--owner", metavar="NAME", help="Whose secrets they must be signed with.  [default: admin]")
 @click.option("--forward-to", metavar="URL", help="Hand genuine messages on to this URL, and its answer back.")
 @click.option("--status", type=click.IntRange(200, 599), default=204, show_default=True, help="What to answer.")
@@ -30,7 +36,7 @@ def command(listen: str, secret: str | None, owner: str | None, forward_to: str 
 
     host, port = _place(listen)
     if secret is not None and owner is not None:
-        raise click.UsageError("--secret and --owner exclude each other")
+        raise click.UsageError("--secret (or TRACKER_SECRET) and --owner exclude each other")
     invocation = Invocation.current()
     with ExitStack() as stack:
         if secret is not None:

@@ -11,7 +11,7 @@ from fakes import OWNER, HeldOpen, Thread, World, delivered, failed, moment_of, 
 from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import Delivery, Outcome
-from tracker.store import endpoints, receivers
+from tracker.store import endpoints, learning, receivers
 from tracker.store.database import Connection, Database
 from tracker.store.endpoints import HELD_FOR, Turn
 
@@ -29,7 +29,7 @@ class Receivers:
         return self.world.write(partial(self.learning, claimed=claimed, outcome=outcome))
 
     def learning(self, connection: Connection, claimed: Delivery, outcome: Outcome) -> Turn | None:
-        return endpoints.learn(connection, claimed, outcome, now=self.world.clock(), dice=0.5)
+        return learning.learn(connection, claimed, outcome, now=self.world.clock(), dice=0.5)
 
     def fail(self, times: int, every: float = 15, outcome: Outcome | None = None) -> None:
         """So many attempts that fail, at intervals, each of whatever is due first."""

@@ -14,7 +14,7 @@ from lending import KINDS, lent_database, lent_worlds
 
 from tracker import notices as rules
 from tracker.model import Notice, Outcome
-from tracker.store import endpoints, notices, retention
+from tracker.store import endpoints, learning, notices, retention
 from tracker.store.database import Database
 
 DAY = 86_400.0
@@ -41,7 +41,7 @@ class Notices:
 
     def learn(self, claimed: Any, outcome: Outcome) -> None:  # noqa: ANN401 - what `claim` gave
         self.world.settle(claimed, outcome, None if outcome.delivered or outcome.gone else 5)
-        self.world.write(partial(endpoints.learn, claimed=claimed, outcome=outcome, now=self.world.clock(), dice=0.5))
+        self.world.write(partial(learning.learn, claimed=claimed, outcome=outcome, now=self.world.clock(), dice=0.5))
 
     def key(self) -> int:
         return int(self.world.column("SELECT key FROM endpoint")[0])

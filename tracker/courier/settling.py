@@ -8,9 +8,10 @@ from tracker.config import CallbackSettings
 from tracker.courier.claims import Claimed
 from tracker.model import DeliveryStatus, Outcome
 from tracker.pacing import retry_delay
-from tracker.store import endpoints, outcomes
+from tracker.store import learning, outcomes
 from tracker.store.database import Connection
-from tracker.store.endpoints import Lesson, Turn
+from tracker.store.endpoints import Turn
+from tracker.store.learning import Lesson
 from tracker.store.outcomes import Settlement
 
 _AFTER_OUR_OWN_FAULT = timedelta(seconds=30)
@@ -81,7 +82,7 @@ def settle(connection: Connection, closings: Sequence[Closing]) -> list[Settled]
     """Write them, all in one go: a probe that fails costs the endpoint, not the delivery."""
     written = outcomes.settle(connection, [_settlement(closing) for closing in closings])
     ours = [closing for closing, status in zip(closings, written, strict=True) if status]
-    turns = iter(endpoints.learn_all(connection, [_lesson(closing) for closing in ours]))
+    turns = iter(learning.learn_all(connection, [_lesson(closing) for closing in ours]))
     return [Settled(status=status, turn=next(turns) if status else None) for status in written]
 
 

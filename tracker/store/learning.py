@@ -1,0 +1,137 @@
+"""What the outcomes of attempts say about their endpoints, written with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, bindparam, exists, or_, select, text, update
+
+from tracker import endpoints as rules
+from tracker.errors import InputError
+from tracker.model import Delivery, EndpointHealth, EndpointState, Outcome
+from tracker.origins import origin_of
+from tracker.store import endpoints
+from tracker.store.deliveries import PENDING
+from tracker.store.endpoints import HELD_FOR, Turn
+from tracker.store.schema import callback, delivery, endpoint, task
+
+SUCCESS_NOTED_EVERY = timedelta(minutes=1)
+
+_NOT_FINE = select(endpoint.c.origin).where(
+    endpoint.c.origin.in_(bindparam("origins", expanding=True)),
+    or_(
+        endpoint.c.state != str(EndpointState.ACTIVE),
+        endpoint.c.failures > 0,
+        endpoint.c.last_success_at.is_(None),
+        endpoint.c.last_success_at <= bindparam("since"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """One outcome, written just now, and the dice that was thrown for it."""
+
+    delivery: Delivery
+    outcome: Outcome
+    now: datetime
+    dice: float
+
+
+def learn_all(connection: Connection, lessons: Sequence[Lesson]) -> list[Turn | None]:
+    """`learn` for many, looking only once at endpoints about which there is nothing new."""
+    turns: list[Turn | None] = [None] * len(lessons)
+    seen = endpoints.read_all(connection, _in_question(connection, lessons))
+    told = [place for place, lesson in enumerate(lessons) if lesson.delivery.endpoint in seen]
+    # In the order of their keys, in which everybody locks them.
+    for place in sorted(told, key=lambda place: seen[lessons[place].delivery.endpoint][0]):
+        lesson = lessons[place]
+        key, health = seen[lesson.delivery.endpoint]
+        if _is_old_news(health, lesson.outcome, lesson.now):
+            continue
+        turn = learn(connection, lesson.delivery, lesson.outcome, now=lesson.now, dice=lesson.dice)
+        turns[place] = turn
+        if turn:
+            seen[lesson.delivery.endpoint] = (key, turn.after)
+    return turns
+
+
+def _in_question(connection: Connection, lessons: Sequence[Lesson]) -> set[str]:
+    """The endpoints that something may be learned about: where an attempt failed, and where success is news."""
+    failing = {lesson.delivery.endpoint for lesson in lessons if not lesson.outcome.delivered}
+    fine = {lesson.delivery.endpoint for lesson in lessons} - failing
+    if not fine:
+        return failing
+    since = min(lesson.now for lesson in lessons) - SUCCESS_NOTED_EVERY
+    return failing | set(connection.scalars(_NOT_FINE, {"origins": list(fine), "since": since}))
+
+
+def learn(connection: Connection, claimed: Delivery, outcome: Outcome, *, now: datetime, dice: float) -> Turn | None:
+    """What an outcome, which was written just now, says about the endpoint; None where it says nothing new.
+
+    A delivery that waits on is held where its endpoint rests by now. Faults of our own say nothing.
+    """
+    key, seen = endpoints.read_all(connection, [claimed.endpoint])[claimed.endpoint]
+    if _is_old_news(seen, outcome, now):
+        return None
+    before = endpoints.lock(connection, key)
+    after = _judge(connection, key, claimed, before, outcome, now=now, dice=dice)
+    turn = endpoints.change(connection, key, before, after, now)
+    if after.state is not EndpointState.ACTIVE:
+        mine = update(delivery).where(delivery.c.key == claimed.key, PENDING)
+        connection.execute(mine.values(next_attempt_at=now + HELD_FOR))
+    return turn
+
+
+def _is_old_news(seen: EndpointHealth, outcome: Outcome, now: datetime) -> bool:
+    if seen.state is not EndpointState.ACTIVE or outcome.gone:
+        return False
+    if not outcome.delivered:
+        return not outcome.spent
+    noted = seen.last_success_at
+    return not seen.failures and noted is not None and now - noted < SUCCESS_NOTED_EVERY
+
+
+def _judge(
+    connection: Connection,
+    key: int,
+    claimed: Delivery,
+    health: EndpointHealth,
+    outcome: Outcome,
+    *,
+    now: datetime,
+    dice: float,
+) -> EndpointHealth:
+    if outcome.delivered:
+        return rules.succeeded(health, now)
+    if outcome.gone:
+        # An answer about the callback: the receiver itself is well.
+        if health.state is EndpointState.DISABLED or _has_callbacks(connection, key, claimed.endpoint):
+            return health
+        return rules.disabled(health, "its last callback is gone (HTTP 410)")
+    if not outcome.spent:
+        return health
+    return rules.failed(health, outcome.said, now, dice=dice)
+
+
+def _has_callbacks(connection: Connection, key: int, origin: str) -> bool:
+    """Whether any callback of an endpoint wants to be told: one with deliveries there, or one of a live task.
+
+    A callback names no endpoint: until it has a delivery, its URL is all there is to go by. The host narrows
+    them down in SQL, the rest is the same reading of URLs that made the endpoint.
+    """
+    told = exists().where(delivery.c.callback_key == callback.c.key, delivery.c.endpoint_key == key)
+    known = select(callback.c.key).where(callback.c.gone_at.is_(None), told)
+    if connection.execute(known.limit(1)).one_or_none() is not None:
+        return True
+    host = origin.partition("://")[2].rpartition(":")[0]
+    live = select(callback.c.url).join(task, task.c.key == callback.c.task_key)
+    live = live.where(callback.c.gone_at.is_(None), text("task.ended_at IS NULL"))
+    return any(_is_at(url, origin) for url in connection.scalars(live.where(callback.c.url.icontains(host))))
+
+
+def _is_at(url: str, origin: str) -> bool:
+    try:
+        return origin_of(url) == origin
+    except InputError:
+        return False

@@ -29,7 +29,7 @@ from structlog.testing import capture_logs
 
 from tracker.config import CallbackSettings
 from tracker.courier import Courier, Ports
-from tracker.courier.slots import Slots
+from tracker.courier.slots import Pace, Slots
 from tracker.metrics import Metrics
 from tracker.model import Delivery, MessageType, Outcome, Status
 from tracker.store import access, endpoints
@@ -40,6 +40,7 @@ pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
 GOOD = "https://good.example/hook"
+GOOD_ENDPOINT = "https://good.example:443"
 HOLE = "https://hole.example/hook"
 HOLE_ENDPOINT = "https://hole.example:443"
 COPIES = """INSERT INTO delivery (id, task_key, callback_key, endpoint_key, sequence, message_type, body,
@@ -278,6 +279,7 @@ class TestRoom:
     async def test_all_together_get_no_more_than_there_is(self, world: World) -> None:
         post = Post(world, {"max_in_flight": 5})
         for number in range(8):
+            post.know(f"https://h{number}.example:443")
             post.pending(4, f"https://h{number}.example/")
 
         assert await post.courier.run_once() == 32
@@ -293,11 +295,63 @@ class TestRoom:
             group.create_task(post.courier.run())
             post.pending(9, GOOD)
             post.courier.wake()
-            await until(lambda: post.sender.sent_to("https://good.example:443") == 9)
+            await until(lambda: post.sender.sent_to(GOOD_ENDPOINT) == 9)
 
             assert post.sender.sent_to(HOLE_ENDPOINT) == 1
             post.courier.stop()
             hole.set()
+
+    async def test_many_slow_ones_leave_room_for_the_others(self, world: World) -> None:
+        """Even when there are more of them than a look shows, each with a single message."""
+        post = Post(world)
+        holes = [f"https://hole{number}.example" for number in range(300)]
+        for hole in holes:
+            post.sender.holes[f"{hole}:443"] = asyncio.Event()
+            post.know(f"{hole}:443", seconds=30)
+        post.know(GOOD_ENDPOINT)
+        world.pending(*(want(hole, url=hole) for hole in holes))
+        post.pending(5, GOOD)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: post.sender.sent_to(GOOD_ENDPOINT) == 5)
+
+            assert len(post.sender.sent) == 32 + 5
+            post.courier.stop()
+            for hole in post.sender.holes.values():
+                hole.set()
+
+    async def test_new_names_without_end_leave_room_for_those_that_answered_before(self, world: World) -> None:
+        post = Post(world)
+        holes = [f"https://hole{number}.example" for number in range(300)]
+        for hole in holes:
+            post.sender.holes[f"{hole}:443"] = asyncio.Event()
+        post.know(GOOD_ENDPOINT)
+        world.pending(*(want(hole, url=hole) for hole in holes))
+        post.pending(5, GOOD)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: post.sender.sent_to(GOOD_ENDPOINT) == 5)
+
+            assert len(post.sender.sent) == 16 + 5
+            post.courier.stop()
+            for hole in post.sender.holes.values():
+                hole.set()
+
+    async def test_where_looking_takes_long_everything_is_delivered_all_the_same(self, world: World) -> None:
+        post = Post(world)
+        for number in range(3):
+            post.pending(200, f"https://h{number}.example/")
+        read = world.database.read
+
+        async def slowly(work: Work[T]) -> T:
+            world.clock.advance(1.0)
+            return await read(work)
+
+        world.database.read = slowly  # type: ignore[method-assign]
+
+        assert await post.courier.run_once() == 600
 
     async def test_an_endpoint_is_called_no_faster_than_allowed(self, world: World) -> None:
         post = Post(world, {"max_per_second_per_endpoint": 2})
@@ -356,7 +410,7 @@ class TestRoom:
 
         async with asyncio.TaskGroup() as group:
             group.create_task(post.courier.run())
-            await until(lambda: post.sender.sent_to("https://good.example:443") == 1)
+            await until(lambda: post.sender.sent_to(GOOD_ENDPOINT) == 1)
 
             assert post.sender.sent_to(HOLE_ENDPOINT) == 1
             assert len(post.beats) <= 4, "a bounded number of passes"
@@ -459,7 +513,7 @@ class TestHealth:
         assert self.state(post) == "disabled"
         assert "endpoint_disabled" in [line["event"] for line in logs]
 
-    async def test_a_black_hole_with_ten_thousand_messages_costs_a_healthy_claim_no_pass(self, world: World) -> None:
+    async def test_a_black_hole_with_ten_thousand_messages_costs_a_healthy_claim_one_pass(self, world: World) -> None:
         post = Post(world)
         world.pending(want("hole", url=HOLE), want("good", url=GOOD))
         world.sql(COPIES, task="hole", number=10_000)
@@ -468,9 +522,26 @@ class TestHealth:
                WHERE task_key = (SELECT key FROM task WHERE task_id = 'hole')"""
         )
 
-        claimed = await post.courier._claim()  # noqa: SLF001
+        first = await post.courier._claim()  # noqa: SLF001
+        second = await post.courier._claim()  # noqa: SLF001
 
-        assert {entry.delivery.endpoint for entry in claimed} == {HOLE_ENDPOINT, "https://good.example:443"}
+        assert [entry.delivery.url for entry in (*first, *second)] == [HOLE, GOOD]
+
+    async def test_where_all_that_waits_for_a_paused_one_is_out_nothing_is_tried_again_and_again(
+        self, post: Post
+    ) -> None:
+        await self.pause(post)
+        post.world.clock.advance(60)
+        (key,) = post.world.column("SELECT key FROM delivery")
+        post.world.sql(
+            "UPDATE delivery SET next_attempt_at = :now", now=post.world.clock().strftime("%Y-%m-%d %H:%M:%S.000Z")
+        )
+        assert post.world.claim(key), "another daemon has it"
+
+        with statements() as seen:
+            assert await post.courier.run_once() == 0
+
+        assert len([each for each in seen if each.startswith("BEGIN IMMEDIATE")]) <= 3
 
     async def test_once_the_hole_is_paused_its_messages_are_not_even_looked_at(self, world: World) -> None:
         post = Post(world)
@@ -521,7 +592,7 @@ class TestSlots:
             slots.take(delivery)
 
         assert [slots.room(f"slow {number}") for number in (0, 3)] == [1, 1]
-        assert slots.room("slow 3", planned=1) == 0
+        assert slots.room("slow 3", {Pace.SLOW: 1}) == 0
         assert slots.room("swift") == 4
         slots.give_back(taken[0])
         assert slots.room("slow 3") == 2

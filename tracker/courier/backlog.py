@@ -1,11 +1,11 @@
 """What was due when we last looked, by endpoint, and choosing from it: many claims live on one look."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tracker.courier.slots import Slots
+from tracker.courier.slots import Pace, Slots
 from tracker.store.deliveries import Due
 from tracker.store.endpoints import Resting
 
@@ -44,35 +44,42 @@ class Backlog:
         self._due: dict[str, deque[int]] = {}
         self._resting: Sequence[Resting] = ()
         self._seen_at: datetime | None = None
+        self._fresh_for = STALE_AFTER
         self.may_have_more = False
         """Whether another look may show what this one had no room for."""
 
-    def stocked(self) -> list[str]:
-        """The endpoints of which enough is remembered."""
-        return [endpoint for endpoint, keys in self._due.items() if len(keys) >= STOCK]
+    def stocked(self, slots: Slots) -> list[str]:
+        """The endpoints of which enough is remembered: of one without room, anything at all."""
+        return [endpoint for endpoint, keys in self._due.items() if len(keys) >= STOCK or slots.room(endpoint) == 0]
 
-    def is_short(self, slots: Slots, now: datetime) -> bool:
+    def is_short(self, slots: Slots) -> bool:
         """Whether it is worth looking again: nothing here can be sent, or little while there may be more."""
-        if self._seen_at is None or not timedelta(0) <= now - self._seen_at < STALE_AFTER:
-            self._forget()
-            return True
-        offered = sum(min(slots.room(endpoint), len(keys)) for endpoint, keys in self._due.items())
-        return offered < slots.free // 2 if self.may_have_more else not offered
+        enough = max(slots.free // 2, 1) if self.may_have_more else 1
+        return sum(min(slots.room(endpoint), len(keys)) for endpoint, keys in self._due.items()) < enough
 
-    def _forget(self) -> None:
+    def forget_if_stale(self, now: datetime) -> None:
+        """Begin anew where the first look was too long ago."""
+        if not timedelta(0) <= now - (self._seen_at or now) < self._fresh_for:
+            self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
         self._due.clear()
         self._resting = ()
         self._seen_at = None
+        self.may_have_more = False
 
-    def see(self, waiting: Waiting, *, now: datetime, is_full: bool) -> None:
-        """Remember what is there; `is_full` where a look showed as much as it could."""
-        self._seen_at = self._seen_at or now
+    def see(self, waiting: Waiting, *, now: datetime, took: timedelta, is_full: bool) -> None:
+        """Remember what is there; `is_full` where a look, which took so long, showed as much as it could."""
+        if self._seen_at is None:
+            # What is hard to find out may be older.
+            self._seen_at, self._fresh_for = now, max(STALE_AFTER, 4 * took)
         self._resting = waiting.resting
-        self.may_have_more = is_full and sum(map(len, self._due.values())) < MOST_REMEMBERED
         known = {key for keys in self._due.values() for key in keys}
-        for due in waiting.due:
-            if due.key not in known:
-                self._due.setdefault(due.endpoint, deque()).append(due.key)
+        new = [due for due in waiting.due if due.key not in known]
+        for due in new:
+            self._due.setdefault(due.endpoint, deque()).append(due.key)
+        self.may_have_more = is_full and bool(new) and len(known) + len(new) < MOST_REMEMBERED
 
     def choose(self, slots: Slots, now: datetime) -> Chosen:
         """As many as there is room for, taken out of here; probes first, since they are few."""
@@ -86,14 +93,14 @@ class Backlog:
 
     def _deliveries(self, slots: Slots, most: int) -> list[int]:
         chosen: list[int] = []
-        to_slow = 0
+        planned: Counter[Pace] = Counter()
         for endpoint in list(self._due):
             if len(chosen) >= most:
                 break
-            room = min(slots.room(endpoint, to_slow), most - len(chosen))
+            room = min(slots.room(endpoint, planned), most - len(chosen))
             if room > 0:
                 some = self._some_of(endpoint, slots, room)
-                to_slow += len(some) if slots.is_slow(endpoint) else 0
+                planned[slots.pace(endpoint)] += len(some)
                 chosen += some
         return chosen
 

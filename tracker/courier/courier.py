@@ -25,6 +25,8 @@ _CLAIM_MARGIN = timedelta(seconds=30)
 """How far beyond an attempt's deadline a claim reaches, for the outcome to be written."""
 _LOOK_AHEAD = 4
 """How many times as many as there are slots to look at: what is at the head may be at endpoints without room."""
+_CLAIMS_IN_A_ROW = 3
+"""That others may be faster with all of it before we wait for the next wake."""
 _BREATH = 0.005
 _GIVE_BACK_WITHIN = 1.0
 _WRITE_AGAIN_AFTER = 1.0
@@ -59,16 +61,16 @@ class Courier:
                 claimed = await self._claim_calmly()
                 for entry in claimed:
                     group.create_task(self._deliver(entry))
-                if not claimed:
-                    await self._sleep()
-                elif self._slots.free < self._settings.max_in_flight // 2:
+                if claimed and self._slots.free < self._settings.max_in_flight // 2:
                     # A claim of one costs as much as a claim of ten: let some more come back first.
                     await asyncio.sleep(_BREATH)
+                elif not claimed and not self._backlog.may_have_more:
+                    await self._sleep()
 
     async def run_once(self) -> int:
         """Deliver once everything that is due; returns how many attempts that took."""
         made = 0
-        while claimed := await self._claim():
+        while (claimed := await self._claim()) or self._backlog.may_have_more:
             async with asyncio.TaskGroup() as group:
                 for entry in claimed:
                     group.create_task(self._deliver(entry))
@@ -91,12 +93,16 @@ class Courier:
             log.warning("deliveries_postponed", reason=str(error))
         except Exception:
             log.exception("claim_failed")
+        self._backlog.forget()
         return []
 
     async def _claim(self) -> list[Claimed]:
         """Claim as many due deliveries as their endpoints and we have room for."""
         self._slots.again_at = None
-        while chosen := await self._choose():
+        for _ in range(_CLAIMS_IN_A_ROW):
+            chosen = await self._choose()
+            if not chosen:
+                break
             now = self._ports.clock()
             until = now + self._settings.timeout + _CLAIM_MARGIN
             work = partial(claims.claim, chosen=chosen, now=now, until=until, new_secret=self._ports.new_secret)
@@ -109,21 +115,20 @@ class Courier:
 
     async def _choose(self) -> Chosen:
         """From what was seen before, where that is enough; else from what is there now."""
-        free = self._slots.free
-        if not free:
+        if not self._slots.free:
             return Chosen()
-        while self._backlog.is_short(self._slots, self._ports.clock()):
-            await self._look([*self._slots.saturated(), *self._backlog.stocked()])
-            if not self._backlog.may_have_more:
-                break
+        self._backlog.forget_if_stale(self._ports.clock())
+        if self._backlog.is_short(self._slots):
+            await self._look([*self._slots.saturated(), *self._backlog.stocked(self._slots)])
         return self._backlog.choose(self._slots, self._ports.clock())
 
     async def _look(self, without: Collection[str]) -> None:
-        now = self._ports.clock()
-        most = _LOOK_AHEAD * self._settings.max_in_flight
-        waiting = await self._ports.database.read(partial(claims.look, now=now, without=without, limit=most))
+        started, most = self._ports.clock(), _LOOK_AHEAD * self._settings.max_in_flight
+        look = partial(claims.look, now=started, without=without, limit=most)
+        waiting = await self._ports.database.read(look)
         self._slots.see_resting([one.origin for one in waiting.resting])
-        self._backlog.see(waiting, now=now, is_full=len(waiting.due) == most)
+        now = self._ports.clock()
+        self._backlog.see(waiting, now=now, took=now - started, is_full=len(waiting.due) == most)
 
     async def _deliver(self, entry: Claimed) -> None:
         delivery = entry.delivery

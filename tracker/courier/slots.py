@@ -1,15 +1,31 @@
 """How many more attempts each endpoint may get just now: what is out, how fast it is called, how it comes back."""
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum, auto
 
 from tracker.config import CallbackSettings
 from tracker.model import Delivery
 
-SLOW = timedelta(seconds=2)
-"""An endpoint whose last attempt took longer shares half of the slots with all others of its kind."""
+SLOW_AFTER = timedelta(seconds=2)
+MOST_KNOWN = 10_000
+"""Endpoints whose pace is remembered; of others it is unknown again."""
+
+
+class Pace(Enum):
+    """What is to be expected of an endpoint."""
+
+    SWIFT = auto()
+    SLOW = auto()
+    UNKNOWN = auto()
+
+
+SHARES = {Pace.SWIFT: 1.0, Pace.SLOW: 0.5, Pace.UNKNOWN: 0.25}
+"""The part of all slots that endpoints of a pace may have together: however many black holes there are, and however
+many new names are made up for them, a quarter is left to receivers that answer."""
+_NOTHING: Mapping[Pace, int] = {}
 
 
 @dataclass(slots=True)
@@ -32,8 +48,8 @@ class Slots:
         self._next_at: dict[str, float] = {}
         self._recoveries: dict[str, _Recovery] = {}
         self._resting: frozenset[str] = frozenset()
-        self._is_slow: dict[str, bool] = {}
-        """By how long the last attempt took, for each endpoint that was called since we began."""
+        self._paces: dict[str, Pace] = {}
+        """Of endpoints that were called since we began, the one called last at the end."""
         self.again_at: float | None = None
         """When the first endpoint that was left out for being called too fast may be called again."""
 
@@ -46,40 +62,44 @@ class Slots:
         """Whether a delivery is in hand."""
         return key in self._in_hand
 
-    def room(self, endpoint: str, planned: int = 0) -> int:
-        """How many more an endpoint may get now, while so many are about to go to slow ones."""
-        most = self._settings.max_in_flight_per_endpoint
-        if self.is_slow(endpoint):
-            most = min(most, self._out[endpoint] + self._room_for_slow() - planned)
-        elif endpoint not in self._is_slow:
-            # It may be a black hole: it gets more when it has answered.
-            most = 1
+    def room(self, endpoint: str, planned: Mapping[Pace, int] = _NOTHING) -> int:
+        """How many more an endpoint may get now, while so many are about to go to endpoints of each pace."""
+        pace = self.pace(endpoint)
+        # One that nobody has called yet may be a black hole: it gets more when it has answered.
+        most = 1 if pace is Pace.UNKNOWN else self._settings.max_in_flight_per_endpoint
         if recovery := self._recoveries.get(endpoint):
             most = min(recovery.room, most)
-        room = max(most - self._out[endpoint], 0)
         if self._settings.max_per_second_per_endpoint is not None:
-            return 0 if endpoint in self._next_at else min(room, 1)
-        return room
+            most = 0 if endpoint in self._next_at else min(most, self._out[endpoint] + 1)
+        return max(min(most - self._out[endpoint], self._shared_room(pace) - planned.get(pace, 0)), 0)
 
-    def _room_for_slow(self) -> int:
-        """Of the half of all slots that slow endpoints share: many of them must not keep the others waiting."""
-        out = sum(number for endpoint, number in self._out.items() if self.is_slow(endpoint))
-        return (self._settings.max_in_flight + 1) // 2 - out
+    def pace(self, endpoint: str) -> Pace:
+        """By how long its last attempt took."""
+        return self._paces.get(endpoint, Pace.UNKNOWN)
 
-    def is_slow(self, endpoint: str) -> bool:
-        """Whether its last attempt took long."""
-        return self._is_slow.get(endpoint, False)
+    def _shared_room(self, pace: Pace) -> int:
+        """What is left of the part of all slots that endpoints of this pace may have together."""
+        share = max(int(self._settings.max_in_flight * SHARES[pace]), 1)
+        if pace is Pace.SWIFT:
+            return share
+        return share - sum(number for endpoint, number in self._out.items() if self.pace(endpoint) is pace)
 
     def time(self, endpoint: str, duration: timedelta) -> None:
         """An attempt took so long."""
-        self._is_slow[endpoint] = duration > SLOW
+        self._paces.pop(endpoint, None)
+        self._paces[endpoint] = Pace.SLOW if duration > SLOW_AFTER else Pace.SWIFT
+        if len(self._paces) > MOST_KNOWN:
+            self._paces.pop(next(iter(self._paces)))
 
     def saturated(self) -> list[str]:
-        """The endpoints without room."""
+        """The endpoints that are known to have no room."""
         now = self._timer()
         self._next_at = {endpoint: at for endpoint, at in self._next_at.items() if at > now}
         self.again_at = min(self._next_at.values(), default=None)
-        return [endpoint for endpoint in {*self._out, *self._next_at} if self.room(endpoint) == 0]
+        full = [endpoint for endpoint in {*self._out, *self._next_at} if self.room(endpoint) == 0]
+        if self._shared_room(Pace.SLOW) > 0:
+            return full
+        return [*full, *(endpoint for endpoint, pace in self._paces.items() if pace is Pace.SLOW)]
 
     def take(self, delivery: Delivery) -> None:
         """One more is out."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, exists, insert, select, text, update
+from sqlalchemy import BigInteger, Connection, Text, bindparam, case, exists, insert, select, text, update
 
 from tracker.model import Delivery, EndpointState, MessageType
 from tracker.store import pacing
@@ -31,15 +31,18 @@ class Due:
     endpoint: str
 
 
-# Built once: it is asked all the time, also when there is nothing to do.
-_DUE = (
-    select(delivery.c.key, endpoint.c.origin)
-    .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
-    .where(PENDING, delivery.c.next_attempt_at <= bindparam("now"), endpoint.c.state == str(EndpointState.ACTIVE))
-    .where(pacing.IN_TURN)
-    .order_by(delivery.c.next_attempt_at)
-    .limit(bindparam("most"))
-)
+@cache
+def _due(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    passed_over = given(dialect, "given", origin=Text())
+    return (
+        select(delivery.c.key, endpoint.c.origin)
+        .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
+        .where(PENDING, delivery.c.next_attempt_at <= bindparam("now", type_=_MOMENT))
+        .where(endpoint.c.state == str(EndpointState.ACTIVE), endpoint.c.origin.not_in(select(passed_over.c.origin)))
+        .where(pacing.IN_TURN)
+        .order_by(delivery.c.next_attempt_at)
+        .limit(bindparam("most"))
+    )
 
 
 def due(connection: Connection, *, now: datetime, without: Collection[str], limit: int) -> list[Due]:
@@ -47,9 +50,11 @@ def due(connection: Connection, *, now: datetime, without: Collection[str], limi
 
     Messages whose callback is being told another just now are left out too, so that they hold up nobody else.
     """
-    query = _DUE.where(endpoint.c.origin.not_in(without)) if without else _DUE
-    rows = connection.execute(query, {**pacing.moments(now), "most": limit})
-    return [Due(key=row.key, endpoint=row.origin) for row in rows]
+    passed_over = rows(connection, [{"origin": origin} for origin in without])
+    found = connection.execute(
+        _due(connection.dialect.name), {**pacing.moments(now), "given": passed_over, "most": limit}
+    )
+    return [Due(key=row.key, endpoint=row.origin) for row in found]
 
 
 def claim(connection: Connection, keys: Collection[int], *, now: datetime, until: datetime) -> list[Delivery]:

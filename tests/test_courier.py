@@ -339,6 +339,22 @@ class TestRoom:
             for hole in post.sender.holes.values():
                 hole.set()
 
+    async def test_while_every_slot_is_taken_it_sleeps_though_more_is_due(self, world: World) -> None:
+        post = Post(world, {"max_in_flight": 2})
+        post.know(HOLE_ENDPOINT)
+        post.pending(20, HOLE)
+        hole = post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: len(post.sender.sent) == 2)
+            beats = len(post.beats)
+            await asyncio.sleep(0.05)
+
+            assert len(post.beats) <= beats + 1
+            post.courier.stop()
+            hole.set()
+
     async def test_where_looking_takes_long_everything_is_delivered_all_the_same(self, world: World) -> None:
         post = Post(world)
         for number in range(3):

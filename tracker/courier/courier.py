@@ -64,7 +64,7 @@ class Courier:
                 if claimed and self._slots.free < self._settings.max_in_flight // 2:
                     # A claim of one costs as much as a claim of ten: let some more come back first.
                     await asyncio.sleep(_BREATH)
-                elif not claimed and not self._backlog.may_have_more:
+                elif not claimed and not (self._slots.free and self._backlog.may_have_more):
                     await self._sleep()
 
     async def run_once(self) -> int:

@@ -1,4 +1,4 @@
-"""Connections that take one answer for each request, and a pool that keeps only as many of them as may be in use.
+"""Connections that take one answer for each request, and a pool that keeps only a few times as many as may be in use.
 
 The client's own take whatever a server says while they are idle, hold any amount of it, and count it as the answer
 to the next request; and any number of them may be idle.
@@ -19,6 +19,8 @@ from tracker.http import phases
 
 MOST_EARLY_WORDS = 16
 """Answers like 103 that may come before the one that counts; each costs time, and nothing else bounds them."""
+IDLE_FOR_EACH = 4
+"""Idle connections that are kept for each that may be in use: those of other endpoints, whose turn comes soon."""
 GOODBYE_SECONDS = 1.0
 """For the end of a connection: unsent bytes would keep it for ever, TLS for half a minute."""
 
@@ -86,5 +88,5 @@ class Connector(aiohttp.TCPConnector):
         self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment]
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        is_full = sum(map(len, self._conns.values())) >= self.limit
+        is_full = sum(map(len, self._conns.values())) >= IDLE_FOR_EACH * self.limit
         super()._release(key, protocol, should_close=should_close or is_full)

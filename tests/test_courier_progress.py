@@ -103,7 +103,7 @@ class TestTries:
         tell(post.world, 10)
         post.sender.script.extend([our_fault()] * 4 + [failed()] * 9)
 
-        assert await wear_out(post) == [30, 60, 120, 240, 1, 5, None]
+        assert await wear_out(post) == [10, 10, 10, 10, 1, 5, None]
 
 
 class TestNews:

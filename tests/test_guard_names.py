@@ -8,11 +8,23 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from raw_servers import LOOPBACK_OPEN, OK, SHORT, answering, ask, fault_of, recorded_dials, server_tls, serving, to
+from raw_servers import (
+    LOOPBACK_OPEN,
+    OK,
+    SHORT,
+    answering,
+    ask,
+    fault_of,
+    recorded_dials,
+    server_tls,
+    serving,
+    to,
+    until,
+)
 
 from tracker.guard import Guard
 from tracker.http import Lookup, open_callback_client, open_upstream_client, system_lookup
-from tracker.http.dialing import MOST_ADDRESSES, MOST_DIALLED, Resolver
+from tracker.http.dialing import MOST_ADDRESSES, MOST_DIALLED, Resolver, domain_of
 from tracker.model import Phase
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +106,65 @@ async def test_a_name_that_finds_no_lookup_free_is_a_local_fault(monkeypatch: py
     assert (starved.error, starved.phase) == ("local", Phase.DNS)
     assert {(fault.error, fault.phase) for fault in faults} == {("timeout", Phase.DNS)}
     assert after.status == 200
+
+
+async def test_names_of_one_domain_that_hang_leave_look_ups_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their fault: whoever has such a domain waits for it and is told that it was slow."""
+    release = threading.Event()
+    begun: list[str] = []
+
+    def hanging(host: str) -> Sequence[str]:
+        if host != "good.test":
+            begun.append(host)
+            release.wait(20)
+        return ["127.0.0.1"]
+
+    async with serving(answering(OK, OK)) as server, open_upstream_client(lookup=hanging) as client:
+        names = [f"{n}.hooks.hangs.test" for n in range(40)]
+        with monkeypatch.context() as patch:
+            patch.setattr("tracker.http.dialing._LONGEST_WAIT_SECONDS", 0.1)
+            waits = [asyncio.create_task(fault_of(client, f"http://{name}/", deadline=SHORT)) for name in names]
+            await until(lambda: len(begun) == 4)
+            meanwhile = await ask(client, server.url("good.test"))
+            faults = await asyncio.gather(*waits)
+        held = len(begun)
+        release.set()
+        after = await ask(client, server.url("late.hangs.test"))
+
+    assert (meanwhile.status, held, after.status) == (200, 4, 200)
+    assert {(fault.error, fault.phase) for fault in faults} == {("timeout", Phase.DNS)}
+
+
+async def test_names_of_one_domain_take_turns() -> None:
+    together = threading.Barrier(4)
+
+    def four_at_a_time(_host: str) -> Sequence[str]:
+        together.wait(5)
+        return ["127.0.0.1"]
+
+    resolver = Resolver(four_at_a_time, None)
+    found = await asyncio.gather(*(resolver.resolve(f"{n}.shop.test") for n in range(12)))
+
+    assert [[result["host"] for result in results] for results in found] == [["127.0.0.1"]] * 12
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("localhost", "localhost"),
+        ("shop.example", "shop.example"),
+        ("a.b.c.shop.example", "shop.example"),
+        ("shop.example.", "shop.example"),
+        ("Hooks.Shop.Example", "shop.example"),
+        ("hooks.shop.co.uk", "shop.co.uk"),
+        ("shop.co.uk", "shop.co.uk"),
+        ("co.uk", "co.uk"),
+        ("hooks.com.example", "com.example"),
+        ("hooks.shop.uk", "shop.uk"),
+    ],
+)
+def test_a_domain_is_what_one_owner_registered(host: str, domain: str) -> None:
+    assert domain_of(host) == domain
 
 
 def test_names_that_cannot_be_encoded_are_unknown_names() -> None:

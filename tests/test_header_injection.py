@@ -46,7 +46,7 @@ async def sent(path: str, body: str = "{}") -> tuple[str, dict[str, str], bytes]
         ("/hook?a=1&b=%20c", "/hook?a=1&b=%20c"),
         ("?a=1", "/?a=1"),
         ("/hook#part", "/hook"),
-        ("/%0d%0ax-more:%201", "/%0D%0Ax-more:%201"),
+        ("/%0d%0ax-more:%201", "/%0d%0ax-more:%201"),
         ("/?a=%0D%0Ax-more:%201%0D%0A%0D%0A", "/?a=%0D%0Ax-more:%201%0D%0A%0D%0A"),
         ("/%00", "/%00"),
         ("/späße?q=猪", "/sp%C3%A4%C3%9Fe?q=%E7%8C%AA"),

@@ -14,8 +14,10 @@ from tracker.store.endpoints import Turn
 from tracker.store.learning import Lesson
 from tracker.store.outcomes import Settlement
 
-_AFTER_OUR_OWN_FAULT = timedelta(seconds=30)
-_LONGEST_AFTER_OUR_OWN_FAULT = timedelta(hours=1)
+_AFTER_A_PROBE = timedelta(seconds=30)
+_AFTER_OUR_OWN_FAULT = timedelta(seconds=10)
+"""Short, and no longer each time: a shortage of ours must not keep a receiver that works from its messages."""
+_JITTER = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +66,9 @@ def _next_attempt_at(
         return None
     delivery = entry.delivery
     if entry.is_probe:
-        return now + _AFTER_OUR_OWN_FAULT
+        return now + _AFTER_A_PROBE
     if not outcome.spent:
-        times = delivery.attempt - delivery.failures - 1
-        return now + min(_AFTER_OUR_OWN_FAULT * (1 << min(times, 10)), _LONGEST_AFTER_OUR_OWN_FAULT)
+        return now + _AFTER_OUR_OWN_FAULT * (1 + _JITTER * (2 * dice - 1))
     delay = retry_delay(
         delivery.message_type,
         delivery.failures + 1,

@@ -10,8 +10,9 @@ import functools
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from weakref import WeakValueDictionary
 
 import structlog
 from aiohappyeyeballs import AddrInfoType
@@ -32,6 +33,11 @@ MOST_DIALLED = 4
 """Of a name's addresses. The client tries all of them, then all but the first, and so on: a name with 64 would get its
 owner, or anybody it names, two thousand connections for one message."""
 _MOST_LOOKUPS = 16
+_MOST_LOOKUPS_OF_A_DOMAIN = 4
+"""Whoever runs the servers of a domain decides how long its look-ups take."""
+_SHARED_LABELS = frozenset({"ac", "co", "com", "edu", "go", "gov", "ne", "net", "or", "org"})
+"""Below a country they belong to everybody: one owner's part is the label before."""
+_COUNTRY_LETTERS = 2
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +69,7 @@ class Resolver(AbstractResolver):
         self._lookup = lookup
         self._guard = guard
         self._free = asyncio.Semaphore(_MOST_LOOKUPS)
+        self._free_of_domains: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._running: dict[str, asyncio.Task[Sequence[str]]] = {}
 
     async def resolve(
@@ -91,25 +98,41 @@ class Resolver(AbstractResolver):
         return await asyncio.shield(running)
 
     async def _looked_up(self, host: str) -> Sequence[str]:
-        await self._have_a_turn()
-        try:
+        ends_at = asyncio.get_running_loop().time() + _LONGEST_WAIT_SECONDS
+        of_domain = self._free_of_domains.setdefault(domain_of(host), asyncio.Semaphore(_MOST_LOOKUPS_OF_A_DOMAIN))
+        # The domain first: one whose servers hang must not fill the queue of all either. Its slowness is its own.
+        slow = TimeoutError("too many names of this domain are being looked up")
+        # Other names hang: a shortage of ours, which must not count against this one.
+        short = OSError(errno.ENOBUFS, "too many names are being looked up")
+        async with _turn(of_domain, ends_at, slow), _turn(self._free, ends_at, short):
             return await _on_thread(functools.partial(self._lookup, host))
-        finally:
-            self._free.release()
-
-    async def _have_a_turn(self) -> None:
-        try:
-            async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
-                await self._free.acquire()
-        except TimeoutError:
-            # Other names hang: a shortage of ours, which must not count against this one.
-            raise OSError(errno.ENOBUFS, "too many names are being looked up") from None
 
     def _forget(self, host: str, done: asyncio.Task[Sequence[str]]) -> None:
         del self._running[host]
         if not done.cancelled():
             # Whoever waited may have gone; a failure that nobody fetches would be logged as lost.
             done.exception()
+
+
+def domain_of(host: str) -> str:
+    """The part of a name that one owner registered, as well as its text tells."""
+    labels = host.lower().rstrip(".").split(".")
+    is_shared = len(labels[-1]) == _COUNTRY_LETTERS and labels[-2:][0] in _SHARED_LABELS
+    return ".".join(labels[-3 if is_shared else -2 :])
+
+
+@asynccontextmanager
+async def _turn(free: asyncio.Semaphore, ends_at: float, shortage: OSError) -> AsyncIterator[None]:
+    """One of those that are free, or raise the shortage."""
+    try:
+        async with asyncio.timeout_at(ends_at):
+            await free.acquire()
+    except TimeoutError:
+        raise shortage from None
+    try:
+        yield
+    finally:
+        free.release()
 
 
 async def _on_thread(call: Callable[[], Sequence[str]]) -> Sequence[str]:

@@ -14,6 +14,7 @@ from tracker.http import bodies, phases
 from tracker.http.clients import Client
 from tracker.http.faults import FAULTS, ExchangeError, explain
 from tracker.http.phases import Mark
+from tracker.http.targets import target_of
 from tracker.model import Phase
 
 
@@ -67,14 +68,19 @@ async def exchange(  # noqa: PLR0913 - a request has as many parts, and each nam
 
 
 def _request(method: str, url: str, headers: Mapping[str, str], content: bytes) -> httpx.Request:
+    parsed, target = _parsed(url)
     return httpx.Request(
-        method, _parsed(url), headers={**headers, "accept-encoding": "identity"}, content=content or None
+        method,
+        parsed,
+        headers={**headers, "accept-encoding": "identity"},
+        content=content or None,
+        extensions={"target": target},
     )
 
 
 @functools.lru_cache(maxsize=1024)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
+def _parsed(url: str) -> tuple[httpx.URL, bytes]:
+    return httpx.URL(url), target_of(url).encode("ascii")
 
 
 async def _send(client: Client, request: httpx.Request, ends_at: float) -> tuple[httpx.Response, Mark]:

@@ -8,6 +8,7 @@ answers are the library's.
 import aiohttp
 import httpx
 from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exceptions
+from yarl import URL
 
 _NO_TIMEOUTS = aiohttp.ClientTimeout(total=None)
 _VERSION = {"http_version": b"HTTP/1.1"}
@@ -24,7 +25,7 @@ class SessionTransport(httpx.AsyncBaseTransport):
         with map_aiohttp_exceptions():
             answer = await self._session.request(
                 request.method,
-                str(request.url),
+                _url(request),
                 headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
                 data=request.content or None,
                 allow_redirects=False,
@@ -42,3 +43,11 @@ class SessionTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close every connection."""
         await self._session.close()
+
+
+def _url(request: httpx.Request) -> URL:
+    """Where to call, and the request's `target` untouched; the host is httpx's, which is also what the guard judges."""
+    target: bytes = request.extensions.get("target", request.url.raw_path)
+    origin = URL(f"{request.url.scheme}://{request.url.netloc.decode('ascii')}")
+    # As a path, with its query: one that is empty would be lost.
+    return origin.with_path(target.decode("ascii"), encoded=True)

@@ -136,15 +136,32 @@ def _text(ours: Receivers) -> str:
 
 
 class TestProbing:
-    def test_the_oldest_goes_when_the_pause_is_over_and_nobody_else_may(self, ours: Receivers) -> None:
-        oldest, _ = ours.world.pending(want("1"), want("2"))
+    def test_the_oldest_of_those_least_tried_goes_when_the_pause_is_over_and_nobody_else_may(
+        self, ours: Receivers
+    ) -> None:
+        _, second, _, _ = ours.world.pending(*(want(str(number)) for number in range(4)))
         ours.fail(5)
         assert ours.probe() is None, "not yet"
         ours.world.clock.advance(31)
 
-        assert ours.probe() == oldest
+        assert ours.probe() == second
         assert ours.probe() is None
-        assert ours.world.claim(oldest)[0].key == oldest
+        assert ours.world.claim(second)[0].key == second
+
+    def test_a_single_dead_path_does_not_keep_its_endpoint_paused(self, ours: Receivers) -> None:
+        names = [str(number) for number in range(21)]
+        keys = ours.world.pending(*(want(name, url=f"https://shop.example/{name}") for name in names))
+        ours.fail(5)
+        dead = keys[5]
+        probed = []
+        while ours.state() == "paused" and len(probed) < 5:
+            ours.world.clock.advance(400)
+            (claimed,) = ours.world.claim(ours.probe() or 0)
+            probed.append(claimed.key)
+            ours.learn(claimed, failed(404) if claimed.key == dead else delivered())
+
+        assert probed == [dead, keys[6]]
+        assert ours.state() == "active"
 
     def test_a_probe_that_fails_waits_twice_as_long(self, ours: Receivers) -> None:
         ours.world.pending(want())

@@ -85,10 +85,13 @@ def resting(connection: Connection) -> list[Resting]:
 
 
 def take_probe(connection: Connection, key: int, *, now: datetime, until: datetime) -> int | None:
-    """Win the right to probe an endpoint until a moment; the answer is its oldest delivery, made due, or None."""
+    """Win the right to probe an endpoint until a moment; the answer is a delivery of it, made due, or None.
+
+    Of those tried least the oldest: so they take turns, and one that nobody will ever take does not speak for all.
+    """
     free = (delivery.c.endpoint_key == key, PENDING, (~IS_OUT) | (delivery.c.next_attempt_at <= now))
-    oldest = select(delivery.c.key).where(*free, pacing.IN_TURN).order_by(delivery.c.key).limit(1)
-    chosen = connection.scalar(oldest.with_for_update(skip_locked=True), pacing.moments(now))
+    first = select(delivery.c.key).where(*free, pacing.IN_TURN).order_by(delivery.c.attempt, delivery.c.key).limit(1)
+    chosen = connection.scalar(first.with_for_update(skip_locked=True), pacing.moments(now))
     if chosen is None:
         return None
     ours = update(endpoint).where(

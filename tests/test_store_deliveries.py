@@ -262,6 +262,29 @@ class TestGone:
         assert world.messages() == [("task.progress", "dead"), ("task.progress", "dead")]
         assert world.end().deliveries == 1, "the other callback"
 
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_what_failed_in_the_same_batch_as_the_410_has_no_next_attempt(
+        self, world: World, order: tuple[int, int]
+    ) -> None:
+        key = world.watched(want(events=("progress", "ended")))
+        world.record({key: snap(progress=5)})
+        (progress,) = world.claim()
+        world.end()
+        (end,) = world.claim()
+        now = world.clock()
+        batch = [
+            Settlement(delivery=progress, outcome=failed(410), now=now, next_attempt_at=None),
+            Settlement(delivery=end, outcome=failed(503), now=now, next_attempt_at=now + timedelta(seconds=5)),
+        ]
+
+        said = world.write(partial(outcomes.settle, settlements=[batch[place] for place in order]))
+
+        assert [said[order.index(place)] for place in (0, 1)] == [None, "dead"], "the first was superseded by the end"
+        assert world.messages() == [("task.progress", "superseded"), ("task.succeeded", "dead")]
+        assert world.column("SELECT next_attempt_at FROM attempt ORDER BY key") == [None, None]
+        assert world.column("SELECT failures FROM delivery ORDER BY key") == [0, 1]
+        assert world.history()[-1] == "delivery_dead"
+
     def test_410_of_one_callback_leaves_others_of_the_endpoint_alone(self, world: World) -> None:
         first, second = world.pending(want("1"), want("2"))
 

@@ -68,12 +68,24 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[De
 
 
 def _compared(connection: Connection, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
-    """The same, with what has become of their tasks meanwhile; under the locks, so that nothing newer comes between."""
+    """The same, with what has become of their tasks and callbacks meanwhile.
+
+    Asked under the locks, so that nothing newer comes between.
+    """
     failed = [settlement.delivery for settlement in settlements if not settlement.outcome.delivered]
     outdated = pacing.outdated(connection, failed)
-    if not outdated:
+    # Where one of these says so, the others of its callback have no other attempt either.
+    gone = {settlement.delivery.callback_key for settlement in settlements if settlement.outcome.gone}
+    if not outdated and not gone:
         return settlements
-    return [replace(one, is_outdated=one.delivery.key in outdated) for one in settlements]
+    return [
+        replace(
+            one,
+            is_outdated=one.delivery.key in outdated,
+            next_attempt_at=None if one.delivery.callback_key in gone else one.next_attempt_at,
+        )
+        for one in settlements
+    ]
 
 
 def _attempt_of(settlement: Settlement) -> tuple[int, int]:

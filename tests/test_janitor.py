@@ -100,6 +100,25 @@ async def test_the_operator_is_reminded_once_a_day_and_what_is_stale_is_ended(
     assert 'tracker_operator_messages_total{outcome="dead"} 1.0' in metrics.exposition()[0].decode()
 
 
+async def test_what_is_stale_is_ended_in_steps_and_counted_in_full(
+    world: World, janitor: Janitor, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.janitor._STEP", 2)
+    world.join("dmn_teller", tells_operator=True)
+    world.pending(*(want(str(number), url=f"https://{number}.example/") for number in range(5)))
+    for key in world.column("SELECT key FROM endpoint"):
+        world.write(partial(endpoints.disable, key=key, reason="by hand", now=world.clock()))
+    world.sql("UPDATE delivery SET status = 'dead', next_attempt_at = NULL, settled_at = created_at")
+    world.clock.advance(8 * DAY)
+
+    with statements() as sent:
+        await janitor.run_once()
+
+    assert world.column("SELECT DISTINCT status FROM notice") == ["dead"]
+    assert len([one for one in writes(sent) if one.startswith("UPDATE notice")]) == 3
+    assert 'tracker_operator_messages_total{outcome="dead"} 5.0' in metrics.exposition()[0].decode()
+
+
 async def test_operator_messages_are_kept_as_long_as_attempts(world: World, janitor: Janitor) -> None:
     world.join("dmn_teller", tells_operator=True)
     world.pending(want())

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 from conftest import FakeClock
-from fakes import Thread, World, delivered, failed, our_fault, statements, want, writes
+from fakes import (
+    HeldOpen,
+    Thread,
+    World,
+    delivered,
+    failed,
+    our_fault,
+    statements,
+    wait_until_blocked,
+    want,
+    writes,
+)
 from lending import KINDS, lent_database, lent_worlds
 
 from tracker import notices as rules
@@ -62,6 +73,9 @@ class Notices:
 
     def remind(self) -> int:
         return self.world.write(partial(notices.remind, now=self.world.clock(), limit=100))
+
+    def give_up(self, limit: int = 100) -> int:
+        return self.world.write(partial(notices.give_up, now=self.world.clock(), limit=limit))
 
     def claim(self, for_seconds: float = 50) -> Notice | None:
         until = self.world.clock() + timedelta(seconds=for_seconds)
@@ -301,14 +315,21 @@ class TestTelling:
 
     def test_what_nobody_tells_for_a_week_is_given_up(self, one: Notices) -> None:
         one.world.clock.advance(7 * DAY)
-        assert one.world.write(partial(notices.give_up, now=one.world.clock())) == 0
+        assert one.give_up() == 0
         one.world.clock.advance(1)
 
-        assert one.world.write(partial(notices.give_up, now=one.world.clock())) == 1
+        assert one.give_up() == 1
         assert one.row()[0] == "dead"
         with statements() as sent:
-            assert one.world.write(partial(notices.give_up, now=one.world.clock())) == 0
+            assert one.give_up() == 0
         assert writes(sent) == []
+
+    def test_no_more_than_asked_for_are_given_up_at_a_time(self, one: Notices) -> None:
+        one.enable()
+        one.disable()
+        one.world.clock.advance(7 * DAY + 1)
+
+        assert [one.give_up(limit=2) for _ in range(3)] == [2, 1, 0]
 
     def test_only_what_is_settled_is_forgotten(self, one: Notices) -> None:
         one.enable()
@@ -340,6 +361,18 @@ class TestSeveralDaemons:
             thread.result()
 
         assert len(Notices(worlds[0]).told()) == 40
+
+    def test_the_one_that_was_too_late_has_reminded_of_nothing(self, worlds: list[World]) -> None:
+        first, second, _ = worlds
+        first.pending(want())
+        Notices(first).disable()
+        first.clock.advance(DAY)
+        reminding = HeldOpen(first.database, partial(notices.remind, now=first.clock(), limit=5))
+        late = Thread(Notices(second).remind)
+        wait_until_blocked(first.database)
+
+        assert (reminding.commit(), late.result()) == (1, 0)
+        assert len(Notices(first).told()) == 2
 
     def test_each_notice_is_claimed_by_one(self, worlds: list[World]) -> None:
         ours = Notices(worlds[0])

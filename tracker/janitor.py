@@ -48,7 +48,7 @@ class Janitor:
 
     async def _mind_notices(self, now: datetime) -> None:
         await self._all(partial(notices.remind, now=now, limit=_STEP))
-        stale = await self._database.write(partial(notices.give_up, now=now))
+        stale = await self._all(partial(notices.give_up, now=now, limit=_STEP))
         if stale:
             self._metrics.operator_messages.labels("dead").inc(stale)
             log.error("operator_messages_given_up", messages=stale)

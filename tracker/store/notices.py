@@ -30,12 +30,13 @@ def note_turn(
 
 
 def remind(connection: Connection, *, now: datetime, limit: int) -> int:
-    """Say once more which endpoints are disabled while messages wait for them; returns how many were due for that."""
+    """Say once more which endpoints are disabled while messages wait for them; returns how many it said."""
     if not _is_wanted(connection):
         return 0
     waited_for = exists().where(delivery.c.endpoint_key == endpoint.c.key, _WAITS)
     query = select(endpoint).where(endpoint.c.state == str(EndpointState.DISABLED), waited_for).order_by(endpoint.c.key)
     due = [row for row in connection.execute(query) if notices.is_due_again(row.operator_told_at, now)][:limit]
+    said = 0
     for row in due:
         # Several daemons see the same: the first one says it.
         ours = update(endpoint).where(
@@ -46,7 +47,8 @@ def remind(connection: Connection, *, now: datetime, limit: int) -> int:
         if connection.execute(ours.values(operator_told_at=now)).rowcount == 1:
             health = EndpointHealth(failures=row.failures, failing_since=row.failing_since, reason=row.reason)
             _write(connection, row.key, EndpointState.DISABLED, health, now)
-    return len(due)
+            said += 1
+    return said
 
 
 def _is_wanted(connection: Connection) -> bool:
@@ -119,10 +121,10 @@ def _status_after(outcome: Outcome, next_attempt_at: datetime | None) -> NoticeS
     return NoticeStatus.DEAD if next_attempt_at is None else NoticeStatus.PENDING
 
 
-def give_up(connection: Connection, *, now: datetime) -> int:
-    """End what is too old to be told, because nobody tells the operator any more; returns how many there were."""
+def give_up(connection: Connection, *, now: datetime, limit: int) -> int:
+    """End what is too old to be told, because nobody tells the operator any more; returns how many it ended."""
     stale = select(notice.c.key).where(_PENDING, notice.c.created_at < now - STALE_AFTER)
-    keys = list(connection.scalars(stale))
+    keys = list(connection.scalars(stale.order_by(notice.c.key).limit(limit)))
     if not keys:
         return 0
     dead = update(notice).where(notice.c.key.in_(keys), _PENDING)

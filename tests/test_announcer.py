@@ -210,7 +210,7 @@ async def test_told_to_stop_it_lets_the_claim_run_out(office: Office) -> None:
 async def test_an_outcome_is_kept_until_the_database_is_back(
     office: Office, database: FlakyDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.courier.announcer._WRITE_AGAIN_AFTER", 0)
+    monkeypatch.setattr("tracker.courier.writing._AGAIN_AFTER", 0)
     office.turn()
     hole = office.sender.holes[""] = asyncio.Event()
     telling = asyncio.create_task(office.announcer.run_once())

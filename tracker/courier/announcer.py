@@ -1,6 +1,5 @@
 """Tells the operator what became of endpoints: one message at a time, on the schedule that deliveries have."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ import structlog
 from tracker.cadence import retry_delay
 from tracker.config import CallbackSettings
 from tracker.courier.ports import Ports
-from tracker.errors import UnavailableError
+from tracker.courier.writing import CLAIM_MARGIN, written
 from tracker.model import Notice, Outcome
 from tracker.store import access, notices
 from tracker.store.database import Connection
@@ -20,10 +19,7 @@ log = structlog.get_logger()
 
 OWNER = "admin"
 """Whose secret signs."""
-_CLAIM_MARGIN = timedelta(seconds=30)
-"""How far beyond an attempt's deadline a claim reaches, for the outcome to be written."""
 _AFTER_OUR_OWN_FAULT = timedelta(minutes=5)
-_WRITE_AGAIN_AFTER = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +53,7 @@ class Announcer:
 
     def _claim(self, connection: Connection) -> tuple[Notice, Sequence[str]] | None:
         now = self._ports.clock()
-        notice = notices.claim(connection, now=now, until=now + self._settings.timeout + _CLAIM_MARGIN)
+        notice = notices.claim(connection, now=now, until=now + self._settings.timeout + CLAIM_MARGIN)
         if notice is None:
             return None
         return notice, access.secrets_of(connection, OWNER, now=now, fresh=self._ports.new_secret())
@@ -66,16 +62,7 @@ class Announcer:
         now = self._ports.clock()
         again_at = self._next_attempt_at(notice, outcome, now)
         work = partial(notices.settle, claimed=notice, outcome=outcome, now=now, next_attempt_at=again_at)
-        while True:
-            try:
-                # A write that has begun is finished even when we are told to stop.
-                is_ours = await asyncio.shield(self._ports.database.write(work))
-            except UnavailableError as error:
-                # What the operator has is known only here: keep it until it is written.
-                log.warning("outcome_postponed", notice=notice.id, reason=str(error))
-                await asyncio.sleep(_WRITE_AGAIN_AFTER)
-            else:
-                break
+        is_ours = await written(partial(self._ports.database.write, work), notice=notice.id)
         if is_ours:
             self._tell(notice, outcome, again_at)
 

@@ -185,16 +185,63 @@ class TestProbing:
         assert ours.probe() is None
         assert claimed.attempt == 5
 
-    def test_only_endpoints_with_something_to_send_are_to_be_probed(self, ours: Receivers) -> None:
-        ours.world.pending(want())
-        ours.fail(5)
-        (resting,) = ours.world.database.read_now(endpoints.resting)
-        assert resting.probe_at == ours.world.clock() + timedelta(seconds=30)
 
+class TestResting:
+    def seen(self, ours: Receivers, *among: str, limit: int = 100) -> list[tuple[str, bool]]:
+        """Origin, and whether it is to be probed now, of each that is shown."""
+        look = partial(endpoints.resting, now=ours.world.clock(), among=among, limit=limit)
+        return [(one.origin, one.probe_at is not None) for one in ours.world.database.read_now(look)]
+
+    def paused(self, ours: Receivers, *names: str) -> None:
+        """Endpoints, each with a message, whose pauses end a second after one another."""
+        ours.world.pending(*(want(name, url=f"https://{name}.example/") for name in names))
+        for number, name in enumerate(names):
+            until = (ours.world.clock() + timedelta(seconds=30 + number)).strftime("%Y-%m-%d %H:%M:%S.000Z")
+            rest = "UPDATE endpoint SET state = 'paused', paused_until = :until WHERE origin = :origin"
+            ours.world.sql(rest, until=until, origin=f"https://{name}.example:443")
+
+    def test_one_is_to_be_probed_when_its_pause_is_over(self, ours: Receivers) -> None:
+        self.paused(ours, "a", "b")
+
+        assert self.seen(ours) == [("https://a.example:443", False), ("https://b.example:443", False)]
+        ours.world.clock.advance(30)
+        assert self.seen(ours) == [("https://a.example:443", True), ("https://b.example:443", False)]
+
+    def test_not_where_nothing_waits(self, ours: Receivers) -> None:
+        self.paused(ours, "a")
         ours.world.sql("UPDATE delivery SET status = 'dead', next_attempt_at = NULL, settled_at = created_at")
+        ours.world.clock.advance(30)
 
-        (resting,) = ours.world.database.read_now(endpoints.resting)
-        assert resting.probe_at is None
+        assert self.seen(ours) == []
+
+    def test_not_where_all_that_waits_is_out(self, ours: Receivers) -> None:
+        ours.world.pending(want())
+        ours.world.claim(for_seconds=50)
+        ours.world.sql("UPDATE endpoint SET state = 'paused', paused_until = :now", now=_text(ours))
+
+        assert (self.seen(ours), ours.probe()) == ([], None)
+        ours.world.clock.advance(50)
+        assert self.seen(ours) == [(ORIGIN, True)], "its claim has run out"
+        assert ours.probe() is not None
+
+    def test_those_that_nobody_can_take_keep_no_other_from_being_probed(self, ours: Receivers) -> None:
+        self.paused(ours, "a", "b", "c", "d", "e")
+        ours.world.sql(
+            """UPDATE delivery SET status = 'dead', next_attempt_at = NULL, settled_at = created_at
+               WHERE key IN (SELECT key FROM delivery ORDER BY key LIMIT 2)"""
+        )
+        ours.world.clock.advance(60)
+
+        assert self.seen(ours, limit=2) == [("https://c.example:443", True), ("https://d.example:443", True)]
+
+    def test_one_that_is_disabled_is_shown_to_whom_it_concerns(self, ours: Receivers) -> None:
+        self.paused(ours, "a", "b", "c")
+        ours.world.sql("UPDATE endpoint SET state = 'disabled', paused_until = NULL WHERE origin LIKE '%a.%'")
+        ours.world.sql("UPDATE endpoint SET state = 'active', paused_until = NULL WHERE origin LIKE '%b.%'")
+
+        assert self.seen(ours) == [("https://c.example:443", False)]
+        asked = [f"https://{name}.example:443" for name in "abcx"]
+        assert self.seen(ours, *asked) == [("https://c.example:443", False), ("https://a.example:443", False)]
 
 
 class TestRecovering:

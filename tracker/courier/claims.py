@@ -20,10 +20,13 @@ class Claimed:
     """Whether its endpoint is paused, so that this attempt costs the delivery nothing."""
 
 
-def look(connection: Connection, *, now: datetime, without: Collection[str], limit: int) -> Waiting:
-    """What is due at endpoints with room, and the endpoints that rest."""
+def look(
+    connection: Connection, *, now: datetime, without: Collection[str], limit: int, known: Collection[str] = ()
+) -> Waiting:
+    """What is due at endpoints with room, and endpoints that rest: to be probed now or next, or among those known."""
     return Waiting(
-        due=deliveries.due(connection, now=now, without=without, limit=limit), resting=endpoints.resting(connection)
+        due=deliveries.due(connection, now=now, without=without, limit=limit),
+        resting=endpoints.resting(connection, now=now, among=known),
     )
 
 

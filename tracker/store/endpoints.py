@@ -10,7 +10,21 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, bindparam, exists, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from tracker import endpoints
 from tracker.model import EndpointHealth, EndpointState
@@ -53,35 +67,74 @@ class Resting:
     origin: str
     state: EndpointState
     probe_at: datetime | None
-    """When it may be probed: only where it is paused and something waits for it."""
+    """Since when it may be probed: only where its pause is over, and something waits that can be sent."""
 
 
-# Built once: it is asked all the time, also when there is nothing to do.
-_RESTING = (
-    select(
-        endpoint.c.key,
-        endpoint.c.origin,
-        endpoint.c.state,
-        endpoint.c.paused_until,
-        exists().where(delivery.c.endpoint_key == endpoint.c.key, PENDING).label("waits"),
-    )
-    .where(endpoint.c.state != str(EndpointState.ACTIVE))
-    .order_by(endpoint.c.key)
+MOST_SHOWN = 256
+"""Endpoints to be probed at one look, and as many of those that come next."""
+
+_NOW = bindparam("now", type_=UtcDateTime())
+_FREE = and_(PENDING, or_(~IS_OUT, delivery.c.next_attempt_at <= _NOW), pacing.IN_TURN)
+"""That a delivery may go as a probe, whether it is held or not. Asks for `pacing.moments`."""
+# As one value, not EXISTS, and also as a range in the order of the index `delivery_pending`: else Postgres, where most
+# of what waits is for one endpoint, takes any row it meets for the one, and goes through all of them for each endpoint.
+_WAITS = (
+    select(delivery.c.key)
+    .where(delivery.c.endpoint_key == endpoint.c.key, _FREE)
+    .where(delivery.c.endpoint_key.between(endpoint.c.key, endpoint.c.key))
+    .order_by(delivery.c.endpoint_key, delivery.c.key)
+    .limit(1)
+    .scalar_subquery()
 )
+_SHOWN = (endpoint.c.key, endpoint.c.origin, endpoint.c.state, endpoint.c.paused_until)
+# A literal, so that the partial index serves. Built once: it is asked all the time, also when there is nothing to do.
+_PAUSED = (
+    select(*_SHOWN)
+    .where(text("endpoint.state = 'paused'"))
+    .order_by(endpoint.c.paused_until)
+    .limit(bindparam("most", type_=Integer()))
+)
+_TO_PROBE = _PAUSED.where(endpoint.c.paused_until <= _NOW, _WAITS.is_not(None))
+_NEXT = _PAUSED.where(endpoint.c.paused_until > _NOW)
 
 
-def resting(connection: Connection) -> list[Resting]:
-    """The endpoints that are not sent to just now."""
-    found = connection.execute(_RESTING)
-    return [
-        Resting(
-            key=row.key,
-            origin=row.origin,
-            state=EndpointState(row.state),
-            probe_at=row.paused_until if row.waits and row.state == EndpointState.PAUSED else None,
-        )
-        for row in found
-    ]
+def resting(
+    connection: Connection, *, now: datetime, among: Collection[str] = (), limit: int = MOST_SHOWN
+) -> list[Resting]:
+    """The endpoints to be probed now, longest first; then those to be probed next; then others of `among` that rest.
+
+    Of the first two kinds at most `limit` each. Whoever wants to know what has become of one it saw names its origin.
+    """
+    asked = {**pacing.moments(now), "most": limit}
+    found = {row.key: _resting(row, row.paused_until) for row in connection.execute(_TO_PROBE, asked)}
+    rest = list(connection.execute(_NEXT, {"now": now, "most": limit}))
+    if among:
+        origins = rows(connection, [{"origin": origin} for origin in among])
+        rest += connection.execute(_asleep(connection.dialect.name), {"given": origins})
+    for row in rest:
+        found.setdefault(row.key, _resting(row, None))
+    return list(found.values())
+
+
+@cache
+def _asleep(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    named = given(dialect, "given", origin=Text())
+    query = select(*_SHOWN).where(endpoint.c.origin.in_(select(named.c.origin)))
+    return query.where(endpoint.c.state != str(EndpointState.ACTIVE)).order_by(endpoint.c.key)
+
+
+def _resting(row: Any, probe_at: datetime | None) -> Resting:  # noqa: ANN401 - a row with the columns of _SHOWN
+    return Resting(key=row.key, origin=row.origin, state=EndpointState(row.state), probe_at=probe_at)
+
+
+# It goes through all that waits for the endpoint, once in half a minute at most.
+_FIRST = (
+    select(delivery.c.key)
+    .where(delivery.c.endpoint_key == bindparam("endpoint"), _FREE)
+    .order_by(delivery.c.attempt, delivery.c.key)
+    .limit(1)
+    .with_for_update(skip_locked=True, of=delivery)
+)
 
 
 def take_probe(connection: Connection, key: int, *, now: datetime, until: datetime) -> int | None:
@@ -89,9 +142,7 @@ def take_probe(connection: Connection, key: int, *, now: datetime, until: dateti
 
     Of those tried least the oldest: so they take turns, and one that nobody will ever take does not speak for all.
     """
-    free = (delivery.c.endpoint_key == key, PENDING, (~IS_OUT) | (delivery.c.next_attempt_at <= now))
-    first = select(delivery.c.key).where(*free, pacing.IN_TURN).order_by(delivery.c.attempt, delivery.c.key).limit(1)
-    chosen = connection.scalar(first.with_for_update(skip_locked=True), pacing.moments(now))
+    chosen = connection.scalar(_FIRST, {**pacing.moments(now), "endpoint": key})
     if chosen is None:
         return None
     ours = update(endpoint).where(

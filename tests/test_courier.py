@@ -523,6 +523,7 @@ class TestHealth:
 
     async def test_one_that_was_opened_by_hand_starts_slowly_too(self, world: World) -> None:
         post = Post(world)
+        post.know(GOOD_ENDPOINT)
         post.pending(8, GOOD)
         (key,) = world.column("SELECT key FROM endpoint")
         world.write(partial(endpoints.disable, key=key, reason="by hand", now=world.clock()))
@@ -669,7 +670,7 @@ class TestOutages:
     async def test_an_outcome_is_kept_while_the_database_is_away(
         self, post: Post, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tracker.courier.courier._WRITE_AGAIN_AFTER", 0.0)
+        monkeypatch.setattr("tracker.courier.writing._AGAIN_AFTER", 0.0)
         post.pending(1, GOOD)
         database = post.world.database
         assert isinstance(database, FlakyDatabase)

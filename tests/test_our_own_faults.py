@@ -190,7 +190,7 @@ class Lost:
 async def test_a_database_that_is_away_forgets_no_outcome_and_adds_none(
     world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.courier.courier._WRITE_AGAIN_AFTER", 0.0)
+    monkeypatch.setattr("tracker.courier.writing._AGAIN_AFTER", 0.0)
     assert isinstance(world.database, FlakyDatabase)
     world.pending(want("1", url=receiver.url))
     async with open_callback_client(OPEN) as client:

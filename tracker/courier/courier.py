@@ -12,24 +12,22 @@ from tracker.courier import claims, settling
 from tracker.courier.backlog import Backlog, Chosen
 from tracker.courier.claims import Claimed
 from tracker.courier.ports import Ports
-from tracker.courier.settling import Closing, Settled, Verdict
+from tracker.courier.settling import Closing, Settled
 from tracker.courier.slots import Slots
 from tracker.courier.telling import tell_attempt, tell_turn
+from tracker.courier.writing import CLAIM_MARGIN, written
 from tracker.errors import UnavailableError
 from tracker.model import Delivery, EndpointState, Outcome
 from tracker.store import deliveries
 
 log = structlog.get_logger()
 
-_CLAIM_MARGIN = timedelta(seconds=30)
-"""How far beyond an attempt's deadline a claim reaches, for the outcome to be written."""
 _LOOK_AHEAD = 4
 """How many times as many as there are slots to look at: what is at the head may be at endpoints without room."""
 _CLAIMS_IN_A_ROW = 3
 """That others may be faster with all of it before we wait for the next wake."""
 _BREATH = 0.005
 _GIVE_BACK_WITHIN = 1.0
-_WRITE_AGAIN_AFTER = 1.0
 
 
 class Courier:
@@ -104,7 +102,7 @@ class Courier:
             if not chosen:
                 break
             now = self._ports.clock()
-            until = now + self._settings.timeout + _CLAIM_MARGIN
+            until = now + self._settings.timeout + CLAIM_MARGIN
             work = partial(claims.claim, chosen=chosen, now=now, until=until, new_secret=self._ports.new_secret)
             claimed = await self._ports.database.write(work)
             for entry in claimed:
@@ -124,7 +122,7 @@ class Courier:
 
     async def _look(self, without: Collection[str]) -> None:
         started, most = self._ports.clock(), _LOOK_AHEAD * self._settings.max_in_flight
-        look = partial(claims.look, now=started, without=without, limit=most)
+        look = partial(claims.look, now=started, without=without, limit=most, known=self._slots.known())
         waiting = await self._ports.database.read(look)
         self._slots.see_resting([one.origin for one in waiting.resting])
         now = self._ports.clock()
@@ -167,22 +165,13 @@ class Courier:
     async def _settle(self, entry: Claimed, outcome: Outcome) -> None:
         now, dice = self._ports.clock(), self._ports.dice()
         verdict = settling.judge(entry, outcome, settings=self._settings, now=now, dice=dice)
-        settled = await self._write(entry, verdict)
+        closing = Closing(entry=entry, verdict=verdict)
+        write = partial(self._ports.database.write_each, settling.settle, closing)
+        settled = await written(write, delivery=entry.delivery.id)
         if settled.status is not None:
             self._learn(entry.delivery, settled, outcome)
             tell_attempt(self._ports.metrics, entry.delivery, verdict, settled.status)
             tell_turn(self._ports.metrics, entry.delivery.endpoint, settled.turn)
-
-    async def _write(self, entry: Claimed, verdict: Verdict) -> Settled:
-        closing = Closing(entry=entry, verdict=verdict)
-        while True:
-            try:
-                # Once it is over it is written, even when we are told to stop.
-                return await asyncio.shield(self._ports.database.write_each(settling.settle, closing))
-            except UnavailableError as error:
-                # What the receiver has is known only here: keep it until it is written.
-                log.warning("outcome_postponed", delivery=entry.delivery.id, reason=str(error))
-                await asyncio.sleep(_WRITE_AGAIN_AFTER)
 
     def _learn(self, delivery: Delivery, settled: Settled, outcome: Outcome) -> None:
         turn = settled.turn

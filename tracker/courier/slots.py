@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
+from itertools import islice
 
 from tracker.config import CallbackSettings
 from tracker.model import Delivery
@@ -12,6 +13,9 @@ from tracker.model import Delivery
 SLOW_AFTER = timedelta(seconds=2)
 MOST_KNOWN = 10_000
 """Endpoints whose pace is remembered; of others it is unknown again."""
+
+
+MOST_ASKED_ABOUT = 200
 
 
 class Pace(Enum):
@@ -117,6 +121,11 @@ class Slots:
     def forget(self, delivery: Delivery) -> None:
         """Its outcome is written, or somebody else's business."""
         self._in_hand.discard(delivery.key)
+
+    def known(self) -> list[str]:
+        """Endpoints to ask about whether they rest: those that did, and those that were called last."""
+        lately = islice(reversed(self._paces), MOST_ASKED_ABOUT)
+        return list({*islice(self._resting, MOST_ASKED_ABOUT), *lately})
 
     def see_resting(self, endpoints: Collection[str]) -> None:
         """These are not sent to just now; those that no longer are, whoever woke them, start slowly."""

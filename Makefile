@@ -16,9 +16,11 @@ test: .venv/ready
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 
-# 2,000 tasks, 10 times SIGKILL, on each database: minutes. The tests run a short form.
+# SIGKILL again and again, on each database: while it watches (2,000 tasks, 10 kills), and while it delivers (20 kills).
+# Minutes; the tests run a short form of both.
 kill: .venv/ready
 	$(BIN)/python tests/kill_loop.py
+	$(BIN)/python tests/kill_delivery.py
 
 # One table of ratios, each measured against its alternative in the same run.
 bench: .venv/ready

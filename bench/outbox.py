@@ -63,12 +63,13 @@ def fill(database: Database, urls: Sequence[str], count: int, *, name: str, due_
                 compose=compose,
             )
         )
-        decide = partial(observe, seen=_end(now), now=now, streak=NO_STREAK, rules=Rules())
+        decide = partial(observe, seen=success(now), now=now, streak=NO_STREAK, rules=Rules())
         decisions = {entry.task.key: decide for entry in registered}
         database.write_now(partial(changes.record, decisions=decisions, watcher=None, now=now, compose=compose))
 
 
-def _end(now: datetime) -> Snapshot:
+def success(now: datetime) -> Snapshot:
+    """What an upstream says at the end of a task, of the size that such answers have."""
     return Snapshot(
         task_id="",
         status=Status.SUCCEEDED,

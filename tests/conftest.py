@@ -1,6 +1,5 @@
 """What many tests need: a clock, and an empty database of each kind."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from databases import PostgresDatabases, postgres_server
+from databases import KINDS, PostgresDatabases, lent_database, postgres_server
 
 from tracker.store import migrate
 from tracker.store.database import Database
@@ -63,18 +62,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a migrated, empty database, of each kind in turn."""
-    if request.param == "sqlite":
-        path = tmp_path / "tracker.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-        return
-    databases: PostgresDatabases = request.getfixturevalue("postgres")
-    url = databases.migrated()
-    yield url
-    databases.drop(url)
+    with lent_database(request, request.param) as url:
+        yield url
 
 
 @pytest.fixture

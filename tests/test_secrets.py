@@ -21,7 +21,7 @@ async def test_no_secret_is_logged_answered_counted_or_listed(tmp_path: Path, pl
     more = {"TRACKER_LOG__LEVEL": "debug", "TRACKER_LIMITS__REGISTRATIONS_PER_MINUTE_PER_OWNER": "2"}
     with running(tmp_path, f"sqlite:///{tmp_path}/tracker.db", plain, **more) as daemon:
         await daemon.wait_until_ready()
-        shop = daemon.run("token", "create", "--owner", "shop", "--scope", "write").stdout.strip()
+        shop = daemon.tell("token", "create", "--owner", "shop", "--scope", "write").stdout.strip()
         answers: list[httpx.Response] = []
         async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
             for token in (shop, daemon.token, "trk_made-up-by-somebody"):
@@ -37,8 +37,8 @@ async def test_no_secret_is_logged_answered_counted_or_listed(tmp_path: Path, pl
             answers += [await client.get(path) for path in ("/v1/deliveries", "/v1/endpoints", "/metrics")]
         assert daemon.process is not None
         words = command_line(daemon.process.pid)
-        secrets = [daemon.run("secret", "--owner", owner).stdout.strip() for owner in ("shop", "admin")]
-        listed = daemon.run("token", "list", "--json").stdout
+        secrets = [daemon.tell("secret", "--owner", owner).stdout.strip() for owner in ("shop", "admin")]
+        listed = daemon.tell("token", "list", "--json").stdout
         assert daemon.terminate() == 0
 
     signatures = [headers["webhook-signature"].removeprefix("v1,") for headers, _ in messages]

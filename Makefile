@@ -1,6 +1,10 @@
 # Every chore has one word. Each target does its own set-up: Python 3.11+ and make are enough.
 PYTHON ?= python3
 BIN := .venv/bin
+# More than there are processors: tests also wait, most of all for daemons that live in real time.
+TEST_PROCESSES ?= 3
+# The tests start a hundred processes, which would compile the program each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo run test check bench kill verify-js format lock wheel clean
 
@@ -12,7 +16,7 @@ run: .venv/ready
 
 test: .venv/ready
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 

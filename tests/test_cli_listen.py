@@ -21,8 +21,10 @@ from starlette.routing import Route
 from test_cli_remote import in_thread
 
 from tracker.simulate import serve_app
+from tracker.webhooks.signing import new_secret
 
 pytestmark = pytest.mark.anyio
+SECRET = new_secret()
 
 
 @dataclass
@@ -62,6 +64,13 @@ def run(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
+    """One that knows SECRET, for facts that leave nothing behind in it."""
+    with listening(CommandLine(tmp_path_factory.mktemp("listener")), "--secret", SECRET) as started:
+        yield started
+
+
 def test_a_genuine_message_is_answered_and_shown_on_a_line(run: CommandLine) -> None:
     message = signed()
     with listening(run, "--secret", message.secret) as listener:
@@ -85,13 +94,13 @@ def test_a_genuine_message_is_answered_and_shown_on_a_line(run: CommandLine) -> 
     ],
 )
 def test_a_forged_message_is_refused_with_what_is_wrong(
-    run: CommandLine, seconds_ago: int, changes: dict[str, str], problem: str
+    listener: Listening, seconds_ago: int, changes: dict[str, str], problem: str
 ) -> None:
-    message = signed(seconds_ago=seconds_ago)
+    message = signed(secret=SECRET, seconds_ago=seconds_ago)
     message.headers.update(changes)
-    with listening(run, "--secret", message.secret) as listener:
-        answer = listener.post(message)
-        line = listener.line()
+
+    answer = listener.post(message)
+    line = listener.line()
 
     assert answer.status_code == 401
     assert re.search(problem, answer.text)
@@ -187,10 +196,8 @@ def test_what_cannot_be_used_is_bad_usage(run: CommandLine) -> None:
         assert done.exit_code == 2, done.stderr
 
 
-def test_a_port_that_is_taken_is_told(run: CommandLine) -> None:
-    secret = signed().secret
-    with listening(run, "--secret", secret) as listener:
-        done = run("listen", "--secret", secret, "--listen", listener.url.removeprefix("http://"))
+def test_a_port_that_is_taken_is_told(run: CommandLine, listener: Listening) -> None:
+    done = run("listen", "--secret", SECRET, "--listen", listener.url.removeprefix("http://"))
 
     assert done.exit_code == 69
     assert "cannot be had" in done.stderr

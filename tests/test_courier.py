@@ -369,6 +369,29 @@ class TestRoom:
             post.courier.stop()
             hole.set()
 
+    async def test_one_that_worked_before_a_restart_gets_its_whole_share(self, world: World) -> None:
+        before = Post(world)
+        before.pending(1, GOOD)
+        await before.courier.run_once()
+        after = Post(world)
+        world.pending(*(want(f"again {number}", url=GOOD) for number in range(4)))
+
+        claimed = await after.courier._claim()  # noqa: SLF001
+
+        assert len(claimed) == 4
+
+    async def test_one_that_failed_last_gets_a_single_message_after_a_restart(self, world: World) -> None:
+        before = Post(world)
+        before.pending(2, GOOD)
+        before.sender.script += [delivered(), failed()]
+        await before.courier.run_once()
+        after = Post(world)
+        world.pending(*(want(f"again {number}", url=GOOD) for number in range(4)))
+
+        claimed = await after.courier._claim()  # noqa: SLF001
+
+        assert len(claimed) == 1
+
     async def test_where_looking_takes_long_everything_is_delivered_all_the_same(self, world: World) -> None:
         post = Post(world)
         for number in range(3):

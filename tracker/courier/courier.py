@@ -125,6 +125,7 @@ class Courier:
         look = partial(claims.look, now=started, without=without, limit=most, known=self._slots.known())
         waiting = await self._ports.database.read(look)
         self._slots.see_resting([one.origin for one in waiting.resting])
+        self._slots.trust({due.endpoint for due in waiting.due if due.is_well})
         now = self._ports.clock()
         self._backlog.see(waiting, now=now, took=now - started, is_full=len(waiting.due) == most)
 

@@ -95,6 +95,12 @@ class Slots:
         if len(self._paces) > MOST_KNOWN:
             self._paces.pop(next(iter(self._paces)))
 
+    def trust(self, endpoints: Collection[str]) -> None:
+        """These worked when they were called last, by whomever: what was learned before a restart, or by others."""
+        for endpoint in endpoints:
+            if endpoint not in self._paces:
+                self.time(endpoint, timedelta(0))
+
     def saturated(self) -> list[str]:
         """The endpoints that are known to have no room."""
         now = self._timer()

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Text, bindparam, case, exists, insert, select, text, update
+from sqlalchemy import BigInteger, Connection, Text, and_, bindparam, case, exists, insert, select, text, update
 
 from tracker.model import Delivery, EndpointState, MessageType
 from tracker.store import pacing
@@ -29,13 +29,18 @@ class Due:
 
     key: int
     endpoint: str
+    is_well: bool = False
+    """Whether its endpoint has taken messages before, and no attempt has failed since."""
+
+
+_IS_WELL = and_(endpoint.c.failures == 0, endpoint.c.last_success_at.is_not(None)).label("is_well")
 
 
 @cache
 def _due(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     passed_over = given(dialect, "given", origin=Text())
     return (
-        select(delivery.c.key, endpoint.c.origin)
+        select(delivery.c.key, endpoint.c.origin, _IS_WELL)
         .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
         .where(PENDING, delivery.c.next_attempt_at <= bindparam("now", type_=_MOMENT))
         .where(endpoint.c.state == str(EndpointState.ACTIVE), endpoint.c.origin.not_in(select(passed_over.c.origin)))
@@ -54,7 +59,7 @@ def due(connection: Connection, *, now: datetime, without: Collection[str], limi
     found = connection.execute(
         _due(connection.dialect.name), {**pacing.moments(now), "given": passed_over, "most": limit}
     )
-    return [Due(key=row.key, endpoint=row.origin) for row in found]
+    return [Due(key=row.key, endpoint=row.origin, is_well=row.is_well) for row in found]
 
 
 def claim(connection: Connection, keys: Collection[int], *, now: datetime, until: datetime) -> list[Delivery]:

@@ -35,7 +35,9 @@ class Receivers:
         """So many attempts that fail, at intervals, each of whatever is due first."""
         for _ in range(times):
             self.world.clock.advance(every)
-            (claimed,) = self.world.claim(*self.world.due(limit=1))
+            # Those that are due at the same moment come in any order: the oldest is meant.
+            first = "SELECT key FROM delivery WHERE status = 'pending' ORDER BY next_attempt_at, key LIMIT 1"
+            (claimed,) = self.world.claim(*self.world.column(first))
             self.learn(claimed, outcome or failed())
 
     def state(self) -> str:

@@ -25,6 +25,23 @@ def free_port() -> int:
         return port
 
 
+def sending_processes_of(pid: int) -> list[int]:
+    """The sending processes that a process has started and that still run."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    started = [child for task in tasks for child in (task / "children").read_text().split()]
+    return [int(child) for child in started if b"processes.child" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def runs(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    return Path(f"/proc/{pid}").exists()
+
+
+def environment_of(pid: int) -> bytes:
+    """What a process was started with."""
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
 @dataclass
 class DaemonProcess:
     """`tracker serve` with settings from the environment only."""

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
-from daemons import DaemonProcess
+from daemons import DaemonProcess, runs, sending_processes_of
 from databases import started_postgres
 from sqlalchemy import text, update
 from standardwebhooks import Webhook
@@ -386,3 +386,26 @@ async def test_postgres_may_go_away_and_come_back(tmp_path: Path, plain: PlainSe
     assert refused.headers["content-type"] == "application/problem+json"
     assert "retry-after" in refused.headers
     assert unready.status_code == 503
+
+
+async def test_its_sending_processes_deliver_and_end_with_it_however_it_ends(
+    database_url: str, tmp_path: Path, plain: PlainServer
+) -> None:
+    with running(tmp_path, database_url, plain, TRACKER_CALLBACKS__SENDING_PROCESSES="2") as daemon:
+        await daemon.wait_until_ready()
+        assert daemon.process is not None
+        sending = sending_processes_of(daemon.process.pid)
+        assert len(sending) == 2
+        await call(daemon, "POST", "/v1/tasks", {"task_id": SAMPLE_ID, "callback_url": f"{plain.url}/api"})
+        messages = await anyio.to_thread.run_sync(plain.wait_for, "/api")
+        Webhook(daemon.tell("secret").stdout.strip()).verify(messages[0][1], messages[0][0])
+        daemon.kill()
+        with anyio.fail_after(10):
+            while any(map(runs, sending)):
+                await anyio.sleep(0.02)
+        daemon.start()
+        await daemon.wait_until_ready()
+        sending = sending_processes_of(daemon.process.pid)
+        assert daemon.terminate() == 0
+        assert not any(map(runs, sending))
+    assert "sending_process_ended" not in daemon.log.read_text()

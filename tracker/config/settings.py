@@ -103,6 +103,10 @@ class CallbackSettings(Section):
     max_in_flight_per_endpoint: Count = Field(
         default=4, description="Most attempts at the same moment to one endpoint (scheme, host and port), 1 to 10000."
     )
+    sending_processes: Annotated[int, whole(0, 64)] = Field(
+        default=0,
+        description="Processes of their own that make the attempts, 0 to 64; with 0 the daemon's own process does.",
+    )
     max_per_second_per_endpoint: Rate = Field(
         default=None,
         description="Most attempts to one endpoint in a second; without it no limit.",

@@ -14,7 +14,7 @@ from tracker.api import ApiPorts, create_app
 from tracker.clock import utc_now
 from tracker.config import Settings
 from tracker.daemon.loops import Loop, Ticks
-from tracker.daemon.parts import Workshop, open_clients
+from tracker.daemon.parts import Workshop, make_processes, open_clients
 from tracker.daemon.server import make_server
 from tracker.guard import Guard
 from tracker.intake import Intake
@@ -61,8 +61,14 @@ class Daemon:
         guard = Guard(allow_networks=settings.callbacks.allow_networks, require_https=settings.callbacks.require_https)
         composer = Composer(first_wait=settings.callbacks.retry_schedule[0])
         self._clients = open_clients(settings, guard)
+        self._processes = make_processes(settings)
         workshop = Workshop(
-            settings=settings, database=database, metrics=metrics, pulse=self._pulse, clients=self._clients
+            settings=settings,
+            database=database,
+            metrics=metrics,
+            pulse=self._pulse,
+            clients=self._clients,
+            processes=self._processes,
         )
         self._courier = workshop.make_courier()
         self._lanes = workshop.make_lanes(composer, watcher=lambda: self._adoption.me, wake_courier=self._courier.wake)
@@ -130,6 +136,8 @@ class Daemon:
             # The lock on the file is ours: whoever is in the table died without leaving.
             await self._database.write(watching.leave_all)
         await self._adoption.join()
+        if self._processes:
+            await self._processes.start()
         orphans = await self._database.read(partial(tasks.orphans, upstreams=list(self._lanes)))
         for name, count in orphans.items():
             log.warning("upstream_is_not_configured", upstream=name, tasks=count)
@@ -140,6 +148,8 @@ class Daemon:
                 await self._adoption.leave()
         except Exception as error:  # noqa: BLE001 - others notice our silence and adopt what was ours
             log.warning("left_without_goodbye", reason=str(error) or type(error).__name__)
+        if self._processes:
+            await self._processes.stop()
         await self._clients.aclose()
 
     def _make_ticks(self) -> Ticks:

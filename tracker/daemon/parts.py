@@ -1,5 +1,6 @@
 """Making the parts of a daemon out of what they all need."""
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tracker.providers.registry import build
 from tracker.pulse import Pulse
 from tracker.store.database import Database
 from tracker.store.outbox import Compose
+from tracker.webhooks.processes import Equipment, SendingProcesses
 from tracker.webhooks.sender import Sender
 from tracker.webhooks.signing import new_secret
 
@@ -60,6 +62,25 @@ def open_clients(settings: Settings, guard: Guard) -> Clients:
     )
 
 
+def make_processes(settings: Settings) -> SendingProcesses | None:
+    """The processes that make attempts for this daemon, to be started; None where it makes them itself."""
+    callbacks, count = settings.callbacks, settings.callbacks.sending_processes
+    if not count:
+        return None
+    equipment = Equipment(
+        version=tracker.__version__,
+        timeout=callbacks.timeout,
+        max_connections=callbacks.max_in_flight,
+        max_per_endpoint=callbacks.max_in_flight_per_endpoint,
+        allow_networks=tuple(str(network) for network in callbacks.allow_networks),
+        require_https=callbacks.require_https,
+        log_format=settings.log.format,
+        log_level=settings.log.level,
+        journal="JOURNAL_STREAM" in os.environ,
+    )
+    return SendingProcesses(count, equipment)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     """Makes the parts that work; each gets the same database, metrics and clocks."""
@@ -69,6 +90,7 @@ class Workshop:
     metrics: Metrics
     pulse: Pulse
     clients: Clients
+    processes: SendingProcesses | None
 
     def make_sender(self, client: Client) -> Sender:
         """Sends messages through this client."""
@@ -89,7 +111,7 @@ class Workshop:
     def _courier_ports(self) -> courier.Ports:
         return courier.Ports(
             database=self.database,
-            sender=self.make_sender(self.clients.callback),
+            sender=self.processes or self.make_sender(self.clients.callback),
             metrics=self.metrics,
             new_secret=new_secret,
             clock=utc_now,

@@ -1,17 +1,28 @@
 """When things are due: bounds that hold for every pace, quietness and throw of the dice."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tracker.cadence import LONGEST_RETRY_AFTER, SLOWEST_LOOK, aligned, first_look, next_look, pause, retry_delay
+from tracker.cadence import (
+    LONGEST_RETRY_AFTER,
+    PATIENCE_SECONDS,
+    SLOWEST_SECONDS,
+    aligned,
+    first_look,
+    jittered,
+    patient,
+    pause,
+    retry_delay,
+    stops,
+    when_missing,
+)
 
-NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 DICE = st.floats(0, 1, exclude_max=True)
 MIDDLE = 0.5
-INTERVALS = st.timedeltas(timedelta(milliseconds=50), timedelta(hours=1))
+INTERVALS = st.floats(0.05, 3600)
 SCHEDULE = tuple(timedelta(seconds=s) for s in (0, 5, 300, 1800))
 NOTHING = timedelta(0)
 
@@ -21,43 +32,35 @@ def seconds(number: float) -> timedelta:
 
 
 @pytest.mark.parametrize(
-    ("quiet", "misses", "expected"),
-    [
-        (0, 0, 5),
-        (30, 0, 5),
-        (100, 0, 10),
-        (550, 0, 55),
-        (86_400, 0, 60),
-        (0, 1, 5),
-        (0, 2, 7.5),
-        (0, 3, 11.25),
-        (0, 50, 60),
-        (300, 2, 30),
-        (-3600, 0, 5),
-    ],
+    ("quiet", "expected"), [(0, 5), (599, 5), (650, 5), (700, 10), (1150, 55), (86_400, 60), (-3600, 5)]
 )
-def test_quiet_and_missing_tasks_are_looked_at_less_often(quiet: float, misses: int, expected: float) -> None:
-    assert next_look(interval=seconds(5), quiet=seconds(quiet), misses=misses, dice=MIDDLE) == seconds(expected)
+def test_where_looks_are_free_the_interval_is_kept_for_ten_minutes_of_silence(quiet: float, expected: float) -> None:
+    assert patient(5, quiet=quiet) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("misses", "expected"), [(0, 5), (1, 5), (2, 7.5), (3, 11.25), (50, 60)])
+def test_missing_tasks_are_looked_at_less_often(misses: int, expected: float) -> None:
+    assert when_missing(5, interval=5, misses=misses) == expected
+
+
+def test_a_gap_that_is_longer_stays_as_long_when_a_task_is_missing() -> None:
+    assert when_missing(30, interval=5, misses=2) == 30
 
 
 def test_an_interval_longer_than_a_minute_is_kept() -> None:
-    assert next_look(interval=seconds(600), quiet=seconds(86_400), misses=9, dice=MIDDLE) == seconds(600)
+    assert when_missing(patient(600, quiet=86_400), interval=600, misses=9) == 600
 
 
-@given(interval=INTERVALS, quiet=st.timedeltas(NOTHING, timedelta(days=9)), misses=st.integers(0, 10**9), dice=DICE)
-def test_the_next_look_is_within_a_tenth_of_its_bounds(
-    interval: timedelta, quiet: timedelta, misses: int, dice: float
-) -> None:
-    delay = next_look(interval=interval, quiet=quiet, misses=misses, dice=dice)
+@given(interval=INTERVALS, quiet=st.floats(0, 10**6), misses=st.integers(0, 10**9), dice=DICE)
+def test_the_next_look_is_within_a_tenth_of_its_bounds(interval: float, quiet: float, misses: int, dice: float) -> None:
+    gap = jittered(when_missing(patient(interval, quiet=quiet), interval=interval, misses=misses), dice)
 
-    assert interval * 0.89 <= delay <= max(interval, SLOWEST_LOOK) * 1.11
+    assert interval * 0.89 <= gap <= max(interval, SLOWEST_SECONDS) * 1.11
 
 
-@given(interval=INTERVALS, quiet=st.timedeltas(NOTHING, timedelta(days=9)), dice=DICE)
-def test_an_end_is_found_at_most_a_tenth_of_the_quiet_time_late(
-    interval: timedelta, quiet: timedelta, dice: float
-) -> None:
-    assert next_look(interval=interval, quiet=quiet, misses=0, dice=dice) <= max(interval, quiet * 0.1) * 1.11
+@given(interval=INTERVALS, quiet=st.floats(0, 10**6))
+def test_an_end_is_found_at_most_a_tenth_of_the_silence_late(interval: float, quiet: float) -> None:
+    assert patient(interval, quiet=quiet) <= max(interval, (quiet - PATIENCE_SECONDS) * 0.1)
 
 
 def test_new_tasks_are_looked_at_at_once_and_adopted_ones_spread_out() -> None:
@@ -120,3 +123,12 @@ def test_due_times_meet_at_five_stops_in_each_interval(due: float, milliseconds:
 
     assert abs(met - due) <= stop * 0.5001
     assert abs(met / stop - round(met / stop)) < 1e-3
+
+
+@given(tasks=st.integers(0, 10**7), look_size=st.integers(2, 1000))
+def test_stops_are_few_enough_to_fill_requests_and_many_enough_to_avoid_crowds(tasks: int, look_size: int) -> None:
+    number = stops(tasks, look_size=look_size)
+
+    assert 5 <= number <= 600
+    assert number == 5 or tasks / number >= 4 * look_size
+    assert number == 600 or tasks / number < 5 * look_size + 1 or number == 5

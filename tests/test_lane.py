@@ -109,6 +109,9 @@ class TestPace:
 
     async def test_a_quiet_task_is_looked_at_less_and_less_and_news_bring_the_pace_back(self, watch: Watch) -> None:
         await watch.start("1")
+        await watch.lane.run_once()
+        assert watch.due_in() == 5
+        assert await watch.look_after(600) == 1
         waits = []
         for _ in range(30):
             await watch.lane.run_once()

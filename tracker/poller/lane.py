@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -15,9 +15,11 @@ from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
 from tracker.model import Miss, MissKind, Rules, Seen, Status
 from tracker.observe import MISSES_BEFORE_AN_END, observe, tally
+from tracker.poller.pace import Pace
 from tracker.poller.recording import write_all
 from tracker.poller.schedule import Schedule, Watched
 from tracker.poller.standing import Standing
+from tracker.poller.turns import Turns
 from tracker.providers.protocol import Look, Provider
 from tracker.store import changes
 from tracker.store.changes import Decide, Recorded
@@ -61,6 +63,8 @@ class Lane:
         self._ports = ports
         self._rules = Rules(expire_after=settings.expire_after, lost_after=settings.lost_after)
         self._standing = Standing(name, ports.database, ports.metrics, clock=ports.clock, timer=ports.timer)
+        self._pace = Pace(name, settings, clock=ports.clock, dice=ports.dice)
+        self._turns = Turns(self.schedule, settings.poll_interval.total_seconds())
         self._out = 0
         self._next_request_at = 0.0
         self._wake = asyncio.Event()
@@ -83,7 +87,9 @@ class Lane:
         """Somebody asked to look at a task now, or has ended it meanwhile."""
         if noted.is_let_go:
             self.schedule.remove(noted.key)
-        elif not self.schedule.hurry(noted.key, self._ports.timer()):
+        elif self.schedule.hurry(noted.key, self._ports.timer()):
+            self._turns.hurry(noted.key)
+        else:
             self.watch(noted, is_new=True)
 
     def wake(self) -> None:
@@ -117,7 +123,7 @@ class Lane:
         """Seconds until a request may be sent: 0 now, None until something wakes us."""
         if self._out >= (1 if self._standing.pause.is_on else self._settings.max_in_flight):
             return None
-        due = self.schedule.next_due()
+        due = self._turns.next_due()
         if due is None:
             return None
         return max(max(due, self._standing.pause.until, self._next_request_at) - self._ports.timer(), 0.0)
@@ -132,7 +138,8 @@ class Lane:
 
     def _take(self) -> list[Watched]:
         now = self._ports.timer()
-        batch = self.schedule.take(now, 1 if self._standing.pause.is_on else self._provider.look_size)
+        most = 1 if self._standing.pause.is_on else self._provider.look_size
+        batch = self._turns.take(now, most, is_scarce=self._pace.is_scarce)
         if batch:
             self._out += 1
             self._ports.metrics.lateness.labels(self.name).observe(max(now - batch[0].due, 0.0))
@@ -173,6 +180,7 @@ class Lane:
             await self._standing.answered(look_size=self._provider.look_size)
         else:
             await self._standing.failed(look.trouble, look_size=self._provider.look_size)
+        await self._pace.learn(self._ports.database)
 
     async def _record(self, batch: list[Watched], look: Look) -> None:
         now = self._ports.clock()
@@ -184,6 +192,7 @@ class Lane:
                 decisions[watched.key] = partial(observe, seen=seen, now=now, streak=watched.streak, rules=self._rules)
         recorded, bad = await write_all(decisions, partial(self._write, now=now))
         self._postpone([watched for watched in batch if watched.key in bad])
+        self._pace.settle(self._ports.timer(), look_size=self._provider.look_size, tasks=len(self.schedule))
         for watched in batch:
             if watched.key in bad:
                 continue
@@ -226,6 +235,7 @@ class Lane:
         task = recorded.task
         watched.has_ended = task.status.is_end
         watched.expires_at = self._rules.expires_at(task)
+        self._pace.note(watched, task)
         if not isinstance(seen, Miss):
             watched.fingerprint = seen.fingerprint
             if seen.status is None and seen.upstream_status:
@@ -246,15 +256,5 @@ class Lane:
             self._ports.metrics.finish_to_detect.observe(late)
 
     def _reschedule(self, watched: Watched) -> None:
-        now = self._ports.timer()
-        delay = cadence.next_look(
-            interval=self._settings.poll_interval,
-            quiet=timedelta(seconds=now - watched.news_at),
-            misses=max(watched.streak.count, watched.streak.silent),
-            dice=self._ports.dice(),
-        )
-        due = now + delay.total_seconds()
-        if self._provider.look_size > 1:
-            due = cadence.aligned(due, interval=self._settings.poll_interval)
         hurried, watched.is_hurried = watched.is_hurried, False
-        self.schedule.put_back(watched, now if hurried else due)
+        self.schedule.put_back(watched, self._ports.timer() if hurried else self._pace.due(watched))

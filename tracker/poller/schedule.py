@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tracker.model import NO_STREAK, Streak
+from tracker.poller.life import Life
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -26,6 +27,8 @@ class Watched:
     """Being looked at just now."""
     is_hurried: bool = False
     """Asked for while it was out: due again as soon as it is back."""
+    life: Life | None = None
+    """What its end is expected by, where looks are scarce."""
 
 
 class Schedule:

@@ -1,0 +1,121 @@
+"""When one upstream's tasks are due: at every interval where looks are nearly free, by habit where they are scarce."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from tracker import cadence
+from tracker.clock import Clock
+from tracker.config import UpstreamSettings
+from tracker.errors import UnavailableError
+from tracker.model import Status, Task
+from tracker.poller.habits import Habits
+from tracker.poller.life import Life
+from tracker.poller.schedule import Watched
+from tracker.store import habits
+from tracker.store.database import Database
+
+log = structlog.get_logger()
+
+_READ_EVERY = timedelta(minutes=10)
+"""How often the table is asked: it knows what other daemons saw, and what was before a restart."""
+_MOST_ENDS = 2000
+_TELLING = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+"""Ends that say how long tasks take; the others say how long we wait."""
+
+
+class Pace:
+    """Decides on due times; `settle` first, once for each answer, then `note` and `due` for its tasks."""
+
+    def __init__(self, name: str, settings: UpstreamSettings, *, clock: Clock, dice: Callable[[], float]) -> None:
+        self.is_scarce = False
+        """Whether there are fewer looks to spend than the plain interval would take."""
+        self.habits = Habits(settings.poll_interval.total_seconds())
+        self._name = name
+        self._interval = settings.poll_interval.total_seconds()
+        self._rate = settings.max_requests_per_second
+        self._clock = clock
+        self._dice = dice
+        self._read_at: datetime | None = None
+        self._now = self._next = 0.0
+        self._wall = clock()
+        self._align: Callable[[float], float] = float
+
+    def settle(self, now: float, *, look_size: int, tasks: int) -> None:
+        """Take the moment (seconds on the monotonic clock), how many ids a request carries, how many are watched."""
+        self._now, self._wall = now, self._clock()
+        room = self._rate and self._rate * look_size * self._interval
+        self.is_scarce = look_size == 1 or (room is not None and tasks > room)
+        if look_size > 1:
+            stops = cadence.stops(tasks, look_size=look_size)
+            self._align = partial(cadence.aligned, interval=timedelta(seconds=self._interval), stops=stops)
+        else:
+            self._align = float
+        self._next = self._align(now + self._interval)
+
+    def note(self, watched: Watched, task: Task) -> None:
+        """Take in what a look brought: news, or an end to learn from."""
+        if not self.is_scarce:
+            watched.life = None
+        elif not task.status.is_end:
+            self._follow(watched, task)
+        elif watched.life is not None and task.status in _TELLING:
+            self.habits.end(watched.life, task.finished_at, self._wall)
+
+    def due(self, watched: Watched) -> float:
+        """When to look again, in seconds on the monotonic clock."""
+        streak = watched.streak
+        misses = max(streak.count, streak.silent)
+        if self.is_scarce and watched.life is not None:
+            gap = self.habits.gap(watched.life, self._wall)
+        else:
+            quiet = self._now - watched.news_at
+            if not self.is_scarce and not misses and quiet <= cadence.PATIENCE_SECONDS:
+                return self._next
+            gap = cadence.patient(self._interval, quiet=quiet)
+        gap = cadence.when_missing(gap, interval=self._interval, misses=misses)
+        return self._align(self._now + cadence.jittered(gap, self._dice()))
+
+    async def learn(self, database: Database) -> None:
+        """Read now and then what the table knows of past ends, where habits matter."""
+        now = self._clock()
+        if not self.is_scarce or (self._read_at is not None and now - self._read_at < _READ_EVERY):
+            return
+        self._read_at = now
+        try:
+            ended = await database.read(partial(habits.recent, upstream=self._name, limit=_MOST_ENDS))
+        except UnavailableError as error:
+            log.warning("habits_not_read", upstream=self._name, reason=str(error))
+            return
+        # Where others have ended so many since that the table shows fewer of ours, memory knows more.
+        if len(ended) >= self.habits.ends:
+            self.habits.relearn(_lives(ended, self._interval))
+            log.debug("habits_read", upstream=self._name, ends=len(ended))
+
+    def _follow(self, watched: Watched, task: Task) -> None:
+        if watched.life is None:
+            watched.life = self.habits.begin(task, self._wall)
+        else:
+            self.habits.follow(watched.life, task, self._wall)
+
+
+def _lives(ended: list[habits.Ended], interval: float) -> list[tuple[Life, float]]:
+    """What rows tell, the oldest first."""
+    late = sorted((one.ended_at - one.finished_at).total_seconds() for one in ended if one.finished_at)
+    # Ends are found at once now and then: what is never less is the distance between the two clocks.
+    ahead = late[len(late) // 20] if late else 0.0
+    return [_life(one, ahead, interval) for one in reversed(ended)]
+
+
+def _life(one: habits.Ended, ahead: float, interval: float) -> tuple[Life, float]:
+    ended = one.ended_at.timestamp()
+    began = one.submitted_at or one.registered_at
+    at = min(one.finished_at.timestamp() + ahead, ended) if one.finished_at else ended - interval / 2
+    life = Life(began=min(began.timestamp(), at), action=one.action or "")
+    if one.started_at is not None:
+        life.started = min(max(one.started_at.timestamp(), life.began), at)
+    for progress, seen_at in one.progress:
+        life.advance(progress, seen_at.timestamp())
+    return life, at

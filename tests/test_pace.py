@@ -15,6 +15,8 @@ from tracker.model import MissKind, Snapshot, Status
 
 pytestmark = pytest.mark.anyio
 
+SECOND = timedelta(seconds=1)
+
 
 @pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
@@ -118,6 +120,27 @@ class TestLearned:
 
         assert ages == pytest.approx([5, 10, 15, 20, 25, 30])
         assert sent == []
+
+    async def test_what_answers_take_does_not_add_up(self, world: World) -> None:
+        """Each answer takes a third of a second, and still there is one look in each interval."""
+        watch = Watch(world, FakeProvider(meanwhile=lambda: world.clock.advance(0.3)), {"poll_interval": SECOND})
+        await watch.start("1")
+        await watch.lane.run_once()
+        watch.provider.asked.clear()
+        began_at = world.clock.seconds
+
+        while world.clock.seconds < began_at + 100:
+            await watch.look_after(max(watch.due_in() or 0, 0))
+
+        assert watch.provider.times("1") == pytest.approx(100, abs=2)
+
+    async def test_a_look_that_comes_very_late_is_not_followed_by_a_hasty_one(self, world: World) -> None:
+        watch = Watch(world, FakeProvider())
+        await watch.start("1")
+        await watch.lane.run_once()
+        await watch.look_after(9.9)
+
+        assert watch.due_in() == pytest.approx(5, abs=0.5)
 
     async def test_the_table_is_read_again_now_and_then_only(self, world: World) -> None:
         watch = watch_singly(world)

@@ -62,11 +62,17 @@ class Lane:
         self._provider = provider
         self._ports = ports
         self._rules = Rules(expire_after=settings.expire_after, lost_after=settings.lost_after)
-        self._standing = Standing(name, ports.database, ports.metrics, clock=ports.clock, timer=ports.timer)
+        self._standing = Standing(
+            name,
+            ports.database,
+            ports.metrics,
+            clock=ports.clock,
+            timer=ports.timer,
+            most_per_second=settings.max_requests_per_second,
+        )
         self._pace = Pace(name, settings, clock=ports.clock, dice=ports.dice)
         self._turns = Turns(self.schedule, settings.poll_interval.total_seconds())
         self._out = 0
-        self._next_request_at = 0.0
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -126,7 +132,7 @@ class Lane:
         due = self._turns.next_due()
         if due is None:
             return None
-        return max(max(due, self._standing.pause.until, self._next_request_at) - self._ports.timer(), 0.0)
+        return max(max(due, self._standing.pause.until, self._standing.rate.next_at) - self._ports.timer(), 0.0)
 
     async def _sleep(self, seconds: float | None) -> None:
         try:
@@ -143,8 +149,7 @@ class Lane:
         if batch:
             self._out += 1
             self._ports.metrics.lateness.labels(self.name).observe(max(now - batch[0].due, 0.0))
-            if rate := self._settings.max_requests_per_second:
-                self._next_request_at = max(self._next_request_at, now) + 1 / rate
+            self._standing.rate.spend(1, now)
         return batch
 
     async def _look(self, batch: list[Watched]) -> None:
@@ -174,8 +179,7 @@ class Lane:
         """What the answer says about the upstream as a whole."""
         self._ports.metrics.polls.labels(self.name).inc(len(look.seen))
         self._ports.metrics.upstream_requests.labels(self.name).inc(look.requests)
-        if (rate := self._settings.max_requests_per_second) and look.requests > 1:
-            self._next_request_at += (look.requests - 1) / rate
+        self._standing.rate.add(look.requests - 1, self._ports.timer())
         if look.trouble is None:
             await self._standing.answered(look_size=self._provider.look_size)
         else:

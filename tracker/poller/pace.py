@@ -21,7 +21,8 @@ log = structlog.get_logger()
 
 _READ_EVERY = timedelta(minutes=10)
 """How often the table is asked: it knows what other daemons saw, and what was before a restart."""
-_MOST_ENDS = 2000
+_MOST_ENDS = 600
+"""More would hardly count, and take longer than anybody should wait."""
 _TELLING = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 """Ends that say how long tasks take; the others say how long we wait."""
 
@@ -39,7 +40,7 @@ class Pace:
         self._clock = clock
         self._dice = dice
         self._read_at: datetime | None = None
-        self._now = self._next = 0.0
+        self._now = self._was_due = self._next = 0.0
         self._wall = clock()
         self._align: Callable[[float], float] = float
 
@@ -53,7 +54,7 @@ class Pace:
             self._align = partial(cadence.aligned, interval=timedelta(seconds=self._interval), stops=stops)
         else:
             self._align = float
-        self._next = self._align(now + self._interval)
+        self._was_due = -1.0
 
     def note(self, watched: Watched, task: Task) -> None:
         """Take in what a look brought: news, or an end to learn from."""
@@ -73,10 +74,18 @@ class Pace:
         else:
             quiet = self._now - watched.news_at
             if not self.is_scarce and not misses and quiet <= cadence.PATIENCE_SECONDS:
-                return self._next
+                return self._one_interval_on(watched.due)
             gap = cadence.patient(self._interval, quiet=quiet)
         gap = cadence.when_missing(gap, interval=self._interval, misses=misses)
         return self._align(self._now + cadence.jittered(gap, self._dice()))
+
+    def _one_interval_on(self, was_due: float) -> float:
+        """Counted from when it was due, so that what answers take does not add up; the same for all of a stop."""
+        if was_due != self._was_due:
+            self._was_due = was_due
+            is_late = self._now - was_due > self._interval / 2
+            self._next = self._align((self._now if is_late else was_due) + self._interval)
+        return self._next
 
     async def learn(self, database: Database) -> None:
         """Read now and then what the table knows of past ends, where habits matter."""
@@ -90,7 +99,7 @@ class Pace:
             log.warning("habits_not_read", upstream=self._name, reason=str(error))
             return
         # Where others have ended so many since that the table shows fewer of ours, memory knows more.
-        if len(ended) >= self.habits.ends:
+        if len(ended) >= min(self.habits.ends, _MOST_ENDS):
             self.habits.relearn(_lives(ended, self._interval))
             log.debug("habits_read", upstream=self._name, ends=len(ended))
 

@@ -9,8 +9,9 @@ import structlog
 
 from tracker.clock import Clock
 from tracker.metrics import Metrics
-from tracker.model import Miss
+from tracker.model import Miss, MissKind
 from tracker.poller.pause import Pause
+from tracker.poller.rate import Rate
 from tracker.store import upstreams
 from tracker.store.database import Database
 
@@ -20,12 +21,20 @@ _SAY_OK_EVERY = timedelta(seconds=60)
 
 
 class Standing:
-    """One upstream's pause, and the row that tells people how it is doing; written when that changes."""
+    """One upstream's pause and rate, and the row that tells people how it is doing; written when that changes."""
 
     def __init__(
-        self, name: str, database: Database, metrics: Metrics, *, clock: Clock, timer: Callable[[], float]
+        self,
+        name: str,
+        database: Database,
+        metrics: Metrics,
+        *,
+        clock: Clock,
+        timer: Callable[[], float],
+        most_per_second: float | None = None,
     ) -> None:
         self.pause = Pause()
+        self.rate = Rate(most=most_per_second)
         self._name = name
         self._database = database
         self._metrics = metrics
@@ -47,6 +56,8 @@ class Standing:
     async def failed(self, trouble: Miss, *, look_size: int) -> None:
         """It is in trouble as a whole; sooner or later this pauses it."""
         self._metrics.upstream_errors.labels(self._name, str(trouble.kind)).inc()
+        if trouble.kind is MissKind.THROTTLED and not self.pause.is_on:
+            log.info("upstream_slowed", upstream=self._name, per_second=round(self.rate.throttled(self._timer()), 2))
         if self.pause.trouble(trouble, self._timer()):
             log.warning("upstream_paused", upstream=self._name, reason=self.pause.reason)
         if self.pause.is_on or self._health.last_error != trouble.detail or not self._is_written:

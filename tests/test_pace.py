@@ -185,6 +185,29 @@ class TestLearned:
         assert len([age for age in ages if 27 <= age <= 37]) >= 1
 
 
+class TestLateness:
+    async def test_a_finish_in_the_future_counts_as_found_at_once(self, world: World) -> None:
+        """A gateway whose clock is fast: less than nothing is no lateness."""
+        watch = watch_singly(world)
+        await watch.start("1")
+        ahead = world.clock() + timedelta(hours=1)
+        watch.provider.answers["1"] = snap(Status.SUCCEEDED, 100, finished_at=ahead)
+
+        await watch.lane.run_once()
+
+        told = watch.metrics.exposition()[0]
+        assert b"tracker_finish_to_detect_seconds_count 1.0" in told
+        assert b"tracker_finish_to_detect_seconds_sum 0.0" in told
+        assert world.column("SELECT ended_at < finished_at FROM task") in ([1], [True])
+
+    async def test_how_late_looks_are_is_told_for_each_upstream(self, world: World) -> None:
+        watch = watch_singly(world)
+        await watch.start("1")
+        await watch.look_after(3)
+
+        assert b'tracker_poll_lateness_seconds_sum{upstream="default"} 3.0' in watch.metrics.exposition()[0]
+
+
 class TestScarce:
     async def test_when_more_is_due_than_may_be_asked_all_are_asked_in_turn(self, world: World) -> None:
         watch = watch_singly(world, max_requests_per_second=1)

@@ -196,7 +196,9 @@ class Lane:
                 decisions[watched.key] = partial(observe, seen=seen, now=now, streak=watched.streak, rules=self._rules)
         recorded, bad = await write_all(decisions, partial(self._write, now=now))
         self._postpone([watched for watched in batch if watched.key in bad])
-        self._pace.settle(self._ports.timer(), look_size=self._provider.look_size, tasks=len(self.schedule))
+        moment, tasks = self._ports.timer(), len(self.schedule)
+        rate = self._standing.rate.limit(moment)
+        self._pace.settle(moment, look_size=self._provider.look_size, tasks=tasks, rate=rate)
         for watched in batch:
             if watched.key in bad:
                 continue

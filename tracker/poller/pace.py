@@ -36,7 +36,6 @@ class Pace:
         self.habits = Habits(settings.poll_interval.total_seconds())
         self._name = name
         self._interval = settings.poll_interval.total_seconds()
-        self._rate = settings.max_requests_per_second
         self._clock = clock
         self._dice = dice
         self._read_at: datetime | None = None
@@ -44,11 +43,13 @@ class Pace:
         self._wall = clock()
         self._align: Callable[[float], float] = float
 
-    def settle(self, now: float, *, look_size: int, tasks: int) -> None:
-        """Take the moment (seconds on the monotonic clock), how many ids a request carries, how many are watched."""
+    def settle(self, now: float, *, look_size: int, tasks: int, rate: float | None) -> None:
+        """Take the moment (seconds on the monotonic clock), and what there is to spend on how many tasks.
+
+        `look_size` is how many ids a request carries, `rate` how many requests may be sent in a second.
+        """
         self._now, self._wall = now, self._clock()
-        room = self._rate and self._rate * look_size * self._interval
-        self.is_scarce = look_size == 1 or (room is not None and tasks > room)
+        self.is_scarce = look_size == 1 or (rate is not None and tasks > rate * look_size * self._interval)
         if look_size > 1:
             stops = cadence.stops(tasks, look_size=look_size)
             self._align = partial(cadence.aligned, interval=timedelta(seconds=self._interval), stops=stops)

@@ -21,7 +21,7 @@ from tracker.metrics import Metrics
 from tracker.model import NO_STREAK, Delivery, Outcome, Rules, Snapshot, Status
 from tracker.observe import observe
 from tracker.pulse import Pulse
-from tracker.store import access, changes, deliveries, outcomes, tasks
+from tracker.store import access, changes, deliveries, due, outcomes, tasks
 from tracker.store.database import Database
 from tracker.store.outcomes import Settlement
 from tracker.webhooks.composer import Composer
@@ -113,7 +113,7 @@ class Api:
     def attempt(self, *, delivered: bool) -> list[Delivery]:
         """Let everything that is due have been sent once."""
         now = self.clock()
-        keys = [due.key for due in self.database.read_now(partial(deliveries.due, now=now, without=(), limit=100))]
+        keys = [each.key for each in self.database.read_now(partial(due.look, now=now, without=(), limit=100)).due]
         claim = partial(deliveries.claim, keys=keys, now=now, until=now + timedelta(seconds=20))
         claimed = self.database.write_now(claim)
         code = 204 if delivered else 500

@@ -30,7 +30,7 @@ from tracker.model import (
 )
 from tracker.observe import observe
 from tracker.providers.protocol import Look
-from tracker.store import changes, deliveries, outcomes, registrations, watching
+from tracker.store import changes, deliveries, due, outcomes, registrations, watching
 from tracker.store.changes import Decide, Recorded
 from tracker.store.database import Connection, Database, Work
 from tracker.store.outcomes import Settlement
@@ -157,8 +157,8 @@ class World:
         return self.column("SELECT key FROM delivery WHERE status = 'pending' ORDER BY key")
 
     def due(self, without: Collection[str] = (), limit: int = 100) -> list[int]:
-        look = partial(deliveries.due, now=self.clock(), without=without, limit=limit)
-        return [found.key for found in self.database.read_now(look)]
+        look = partial(due.look, now=self.clock(), without=without, limit=limit)
+        return [found.key for found in self.database.read_now(look).due]
 
     def claim(self, *keys: int, for_seconds: float = 50) -> list[Delivery]:
         until = self.clock() + timedelta(seconds=for_seconds)

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tracker.courier.slots import Pace, Slots
-from tracker.store.deliveries import Due
+from tracker.store.due import FEW, Seen
 from tracker.store.endpoints import Resting
 
 STALE_AFTER = timedelta(seconds=0.5)
 """A claim checks each row again, so an old look costs nothing but fairness towards what has come due since."""
-STOCK = 4
-"""Deliveries of one endpoint that are enough to go on with: the next look passes over it and sees the others."""
-
 MOST_REMEMBERED = 20_000
 """Deliveries, a few megabytes; where the oldest so many are all at endpoints without room, the rest has to wait."""
 
@@ -22,7 +19,7 @@ MOST_REMEMBERED = 20_000
 class Waiting:
     """What could be sent."""
 
-    due: Sequence[Due]
+    seen: Seen
     resting: Sequence[Resting]
 
 
@@ -50,7 +47,7 @@ class Backlog:
 
     def stocked(self, slots: Slots) -> list[str]:
         """The endpoints of which enough is remembered: of one without room, anything at all."""
-        return [endpoint for endpoint, keys in self._due.items() if len(keys) >= STOCK or slots.room(endpoint) == 0]
+        return [endpoint for endpoint, keys in self._due.items() if len(keys) >= FEW or slots.room(endpoint) == 0]
 
     def is_short(self, slots: Slots) -> bool:
         """Whether it is worth looking again: nothing here can be sent, or little while there may be more."""
@@ -69,17 +66,17 @@ class Backlog:
         self._seen_at = None
         self.may_have_more = False
 
-    def see(self, waiting: Waiting, *, now: datetime, took: timedelta, is_full: bool) -> None:
-        """Remember what is there; `is_full` where a look, which took so long, showed as much as it could."""
+    def see(self, waiting: Waiting, *, now: datetime, took: timedelta) -> None:
+        """Remember what a look, which took so long, has shown."""
         if self._seen_at is None:
             # What is hard to find out may be older.
             self._seen_at, self._fresh_for = now, max(STALE_AFTER, 4 * took)
         self._resting = waiting.resting
         known = {key for keys in self._due.values() for key in keys}
-        new = [due for due in waiting.due if due.key not in known]
+        new = [due for due in waiting.seen.due if due.key not in known]
         for due in new:
             self._due.setdefault(due.endpoint, deque()).append(due.key)
-        self.may_have_more = is_full and bool(new) and len(known) + len(new) < MOST_REMEMBERED
+        self.may_have_more = not waiting.seen.is_all and bool(new) and len(known) + len(new) < MOST_REMEMBERED
 
     def choose(self, slots: Slots, now: datetime) -> Chosen:
         """As many as there is room for, taken out of here; probes first, since they are few."""

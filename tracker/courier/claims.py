@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tracker.courier.backlog import Chosen, Waiting
 from tracker.model import Delivery
-from tracker.store import access, deliveries, endpoints
+from tracker.store import access, deliveries, due, endpoints
 from tracker.store.database import Connection
 
 
@@ -25,7 +25,7 @@ def look(
 ) -> Waiting:
     """What is due at endpoints with room, and endpoints that rest: to be probed now or next, or among those known."""
     return Waiting(
-        due=deliveries.due(connection, now=now, without=without, limit=limit),
+        seen=due.look(connection, now=now, without=without, limit=limit),
         resting=endpoints.resting(connection, now=now, among=known),
     )
 

@@ -125,9 +125,9 @@ class Courier:
         look = partial(claims.look, now=started, without=without, limit=most, known=self._slots.known())
         waiting = await self._ports.database.read(look)
         self._slots.see_resting([one.origin for one in waiting.resting])
-        self._slots.trust({due.endpoint for due in waiting.due if due.is_well})
+        self._slots.trust({due.endpoint for due in waiting.seen.due if due.is_well})
         now = self._ports.clock()
-        self._backlog.see(waiting, now=now, took=now - started, is_full=len(waiting.due) == most)
+        self._backlog.see(waiting, now=now, took=now - started)
 
     async def _deliver(self, entry: Claimed) -> None:
         delivery = entry.delivery

@@ -1,65 +1,27 @@
-"""The courier's side of the outbox: what is due, and claiming it."""
+"""Claiming deliveries, each for one attempt."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Text, and_, bindparam, case, exists, insert, select, text, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, exists, insert, select, text, update
 
-from tracker.model import Delivery, EndpointState, MessageType
+from tracker.model import Delivery, MessageType
 from tracker.store import pacing
 from tracker.store.given import given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import attempt, callback, delivery, endpoint, task
 
 PENDING = text("delivery.status = 'pending'")
-"""A literal, so that the partial indexes serve."""
+"""A literal, so that no plan is made for statuses in general."""
+WAITS = text("delivery.settled_at IS NULL")
+"""The same, for what is found by its endpoint or its time: the partial indexes of those go by these words."""
 IS_OUT = exists().where(
     attempt.c.delivery_key == delivery.c.key, attempt.c.attempt == delivery.c.attempt, attempt.c.outcome == "sending"
 )
 """That the last attempt is under way, or was when somebody crashed: its claim runs out by itself."""
 _MOMENT = UtcDateTime()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
-    """A delivery that waits for an attempt."""
-
-    key: int
-    endpoint: str
-    is_well: bool = False
-    """Whether its endpoint has taken messages before, and no attempt has failed since."""
-
-
-_IS_WELL = and_(endpoint.c.failures == 0, endpoint.c.last_success_at.is_not(None)).label("is_well")
-
-
-@cache
-def _due(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    passed_over = given(dialect, "given", origin=Text())
-    return (
-        select(delivery.c.key, endpoint.c.origin, _IS_WELL)
-        .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
-        .where(PENDING, delivery.c.next_attempt_at <= bindparam("now", type_=_MOMENT))
-        .where(endpoint.c.state == str(EndpointState.ACTIVE), endpoint.c.origin.not_in(select(passed_over.c.origin)))
-        .where(pacing.IN_TURN)
-        .order_by(delivery.c.next_attempt_at)
-        .limit(bindparam("most"))
-    )
-
-
-def due(connection: Connection, *, now: datetime, without: Collection[str], limit: int) -> list[Due]:
-    """What is due, longest first, leaving out endpoints (`scheme://host:port`) that have no room or are at rest.
-
-    Messages whose callback is being told another just now are left out too, so that they hold up nobody else.
-    """
-    passed_over = rows(connection, [{"origin": origin} for origin in without])
-    found = connection.execute(
-        _due(connection.dialect.name), {**pacing.moments(now), "given": passed_over, "most": limit}
-    )
-    return [Due(key=row.key, endpoint=row.origin, is_well=row.is_well) for row in found]
 
 
 def claim(connection: Connection, keys: Collection[int], *, now: datetime, until: datetime) -> list[Delivery]:
@@ -148,7 +110,7 @@ def _delivery_of(row: Any) -> Delivery:  # noqa: ANN401 - a row of _CLAIMED
 
 def oldest_due_seconds(connection: Connection, *, now: datetime) -> float:
     """How long the most overdue delivery has waited; 0 when nothing is due."""
-    query = select(delivery.c.next_attempt_at).where(PENDING).order_by(delivery.c.next_attempt_at).limit(1)
+    query = select(delivery.c.next_attempt_at).where(WAITS).order_by(delivery.c.next_attempt_at).limit(1)
     first = connection.scalar(query)
     return max((now - first).total_seconds(), 0.0) if first else 0.0
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from tracker import endpoints
 from tracker.model import EndpointHealth, EndpointState
 from tracker.store import notices, pacing
-from tracker.store.deliveries import IS_OUT, PENDING
+from tracker.store.deliveries import IS_OUT, PENDING, WAITS
 from tracker.store.given import given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import delivery, endpoint
@@ -74,15 +74,15 @@ MOST_SHOWN = 256
 """Endpoints to be probed at one look, and as many of those that come next."""
 
 _NOW = bindparam("now", type_=UtcDateTime())
-_FREE = and_(PENDING, or_(~IS_OUT, delivery.c.next_attempt_at <= _NOW), pacing.IN_TURN)
+_FREE = and_(WAITS, or_(~IS_OUT, delivery.c.next_attempt_at <= _NOW), pacing.IN_TURN)
 """That a delivery may go as a probe, whether it is held or not. Asks for `pacing.moments`."""
-# As one value, not EXISTS, and also as a range in the order of the index `delivery_pending`: else Postgres, where most
+# As one value, not EXISTS, and also as a range in the order of the index `delivery_waiting`: else Postgres, where most
 # of what waits is for one endpoint, takes any row it meets for the one, and goes through all of them for each endpoint.
 _WAITS = (
     select(delivery.c.key)
     .where(delivery.c.endpoint_key == endpoint.c.key, _FREE)
     .where(delivery.c.endpoint_key.between(endpoint.c.key, endpoint.c.key))
-    .order_by(delivery.c.endpoint_key, delivery.c.key)
+    .order_by(delivery.c.endpoint_key, delivery.c.next_attempt_at)
     .limit(1)
     .scalar_subquery()
 )
@@ -177,7 +177,7 @@ def _columns(health: EndpointHealth) -> dict[str, Any]:
 
 
 def _waiting(*which: ColumnElement[bool]) -> Select[tuple[int]]:
-    return select(delivery.c.key).where(and_(*which), PENDING, ~IS_OUT)
+    return select(delivery.c.key).where(and_(*which), WAITS, ~IS_OUT)
 
 
 def _move(connection: Connection, chosen: Select[tuple[int]], due: datetime) -> int:

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
 
 from tracker.errors import InputError, NotFoundError
 from tracker.origins import origin_of
+from tracker.store.deliveries import WAITS
 from tracker.store.schema import callback, delivery, endpoint
 
 
@@ -59,7 +60,7 @@ def _lines(owner: str | None) -> Select[Any]:
     waiting = (
         select(func.count())
         .select_from(delivery)
-        .where(delivery.c.endpoint_key == endpoint.c.key, text("delivery.status = 'pending'"), _of(owner))
+        .where(delivery.c.endpoint_key == endpoint.c.key, WAITS, _of(owner))
         .correlate(endpoint)
         .scalar_subquery()
     )

@@ -1,0 +1,127 @@
+"""What waits for an attempt and may have one now, asked without a lock: who claims it looks again."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, FromClause, Integer, Text, and_, bindparam, cast, func, literal, select
+
+from tracker.model import EndpointState
+from tracker.store import pacing
+from tracker.store.deliveries import WAITS
+from tracker.store.given import given, rows
+from tracker.store.moments import UtcDateTime
+from tracker.store.schema import delivery, endpoint
+from tracker.store.told import as_told, told
+
+FEW = 4
+"""Deliveries of one endpoint that a look shows where others would not be seen for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A delivery that waits for an attempt."""
+
+    key: int
+    endpoint: str
+    is_well: bool = False
+    """Whether its endpoint has taken messages before, and no attempt has failed since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one look shows."""
+
+    due: Sequence[Due]
+    is_all: bool
+    """Whether nothing else is due at endpoints that were not left out."""
+
+
+def look(connection: Connection, *, now: datetime, without: Collection[str], limit: int) -> Seen:
+    """What is due, longest first, leaving out endpoints (`scheme://host:port`) that have no room or are at rest.
+
+    Messages whose callback is being told another just now are left out too, so that they hold up nobody else. The
+    `limit` that are due longest are looked at; where most of them are left out, the first few of every endpoint are
+    looked at instead, so that nobody is hidden behind what waits for a black hole.
+    """
+    asked = {
+        **pacing.moments(now),
+        "given": rows(connection, [{"origin": origin} for origin in without]),
+        "most": limit,
+    }
+    dialect = connection.dialect.name
+    oldest = told(connection, _oldest(dialect), asked)
+    found = {key: Due(key=key, endpoint=origin, is_well=bool(well)) for key, origin, well, _ in oldest if key}
+    is_all = oldest[0][3] < limit
+    if not is_all and len(found) <= limit // 2:
+        for key, origin, well in told(connection, _few_of_each(dialect), {**asked, "few": FEW}):
+            found.setdefault(key, Due(key=key, endpoint=origin, is_well=bool(well)))
+    return Seen(due=list(found.values()), is_all=is_all)
+
+
+_NOW = bindparam("now", type_=UtcDateTime())
+_MOST = bindparam("most", type_=Integer())
+_IS_WELL = and_(endpoint.c.failures == 0, endpoint.c.last_success_at.is_not(None)).label("is_well")
+
+
+@cache
+def _oldest(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    """Those due longest that may go, after a line that says how many were looked at."""
+    passed_over = given(dialect, "given", origin=Text())
+    oldest = (
+        select(delivery.c.key, delivery.c.endpoint_key, delivery.c.next_attempt_at)
+        .where(WAITS, delivery.c.next_attempt_at <= _NOW)
+        .order_by(delivery.c.next_attempt_at)
+        .limit(_MOST)
+        .cte("oldest")
+    )
+    looked_at = select(func.count().label("number")).select_from(oldest).subquery("looked_at")
+    ready = (
+        select(oldest.c.key, endpoint.c.origin, _IS_WELL, oldest.c.next_attempt_at)
+        .join(endpoint, endpoint.c.key == oldest.c.endpoint_key)
+        .join(delivery, delivery.c.key == oldest.c.key)
+        .where(endpoint.c.state == str(EndpointState.ACTIVE), endpoint.c.origin.not_in(select(passed_over.c.origin)))
+        .where(pacing.IN_TURN)
+        .subquery("ready")
+    )
+    lines = select(ready.c.key, ready.c.origin, ready.c.is_well, looked_at.c.number)
+    lines = lines.select_from(looked_at.outerjoin(ready, literal(1) == 1)).order_by(ready.c.next_attempt_at)
+    return as_told(dialect, lines)
+
+
+@cache
+def _few_of_each(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    """The first few of each endpoint: the index is asked for one endpoint after the other, whatever lies between."""
+    passed_over = given(dialect, "given", origin=Text())
+    with_some = select(cast(literal(0), BigInteger).label("key")).cte("with_some", recursive=True)
+    following = (
+        select(delivery.c.endpoint_key)
+        .where(WAITS, delivery.c.endpoint_key > with_some.c.key)
+        .order_by(delivery.c.endpoint_key, delivery.c.next_attempt_at)
+        .limit(1)
+        .correlate(with_some)
+        .scalar_subquery()
+    )
+    with_some = with_some.union_all(select(following).where(with_some.c.key.is_not(None)))
+    first = (
+        select(delivery.c.key, delivery.c.next_attempt_at)
+        .where(WAITS, delivery.c.endpoint_key == endpoint.c.key, delivery.c.next_attempt_at <= _NOW)
+        .where(pacing.IN_TURN)
+        .order_by(delivery.c.endpoint_key, delivery.c.next_attempt_at)
+        .limit(bindparam("few", type_=Integer()))
+        .correlate(endpoint)
+    )
+    few: FromClause = delivery.alias("few") if dialect == "sqlite" else first.lateral("few")
+    # SQLite knows no LATERAL, but asks a list of keys anew for each row.
+    of_each = few.c.key.in_(first.with_only_columns(delivery.c.key).scalar_subquery())
+    is_one = of_each if dialect == "sqlite" else literal(1) == 1
+    query = (
+        select(few.c.key, endpoint.c.origin, _IS_WELL)
+        .select_from(with_some.join(endpoint, endpoint.c.key == with_some.c.key).join(few, is_one))
+        .where(endpoint.c.state == str(EndpointState.ACTIVE), endpoint.c.origin.not_in(select(passed_over.c.origin)))
+        .order_by(few.c.next_attempt_at)
+        .limit(_MOST)
+    )
+    return as_told(dialect, query)

@@ -127,7 +127,7 @@ class TestNews:
         assert [line["event"] for line in logs] == ["delivery_superseded", "delivered"]
         assert logs[0]["log_level"] == "info"
         assert 'tracker_deliveries_total{outcome="failed"} 1.0' in post.metrics.exposition()[0].decode()
-        assert 'outcome="dead"' not in post.metrics.exposition()[0].decode()
+        assert 'tracker_deliveries_total{outcome="dead"} 0.0' in post.metrics.exposition()[0].decode()
 
     async def test_what_comes_too_fast_is_told_half_a_second_later_and_what_it_overtakes_never(
         self, post: Post

@@ -1,7 +1,7 @@
 """Claims due deliveries, as many as there are free slots, sends them, and has written down what came of it."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -12,12 +12,13 @@ from tracker.courier import claims, settling
 from tracker.courier.backlog import Backlog, Chosen
 from tracker.courier.claims import Claimed
 from tracker.courier.ports import Ports
+from tracker.courier.recorder import Recorder
 from tracker.courier.settling import Closing, Settled
 from tracker.courier.slots import Slots
-from tracker.courier.telling import tell_attempt, tell_turn
-from tracker.courier.writing import CLAIM_MARGIN, written
+from tracker.courier.telling import Teller
+from tracker.courier.writing import CLAIM_MARGIN
 from tracker.errors import UnavailableError
-from tracker.model import Delivery, EndpointState, Outcome
+from tracker.model import Delivery, EndpointState
 from tracker.store import deliveries
 
 log = structlog.get_logger()
@@ -38,6 +39,8 @@ class Courier:
         self._ports = ports
         self._slots = Slots(settings, ports.timer)
         self._backlog = Backlog()
+        self._recorder = Recorder(ports.database, self._hear)
+        self._teller = Teller(ports.metrics)
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -52,7 +55,7 @@ class Courier:
 
     async def run(self) -> None:
         """Deliver until stopped."""
-        async with asyncio.TaskGroup() as group:
+        async with self._recorder.recording(), asyncio.TaskGroup() as group:
             while not self._stopping:
                 self._wake.clear()
                 self._ports.beat()
@@ -69,7 +72,7 @@ class Courier:
         """Deliver once everything that is due; returns how many attempts that took."""
         made = 0
         while (claimed := await self._claim()) or self._backlog.may_have_more:
-            async with asyncio.TaskGroup() as group:
+            async with self._recorder.recording(), asyncio.TaskGroup() as group:
                 for entry in claimed:
                     group.create_task(self._deliver(entry))
             made += len(claimed)
@@ -131,31 +134,28 @@ class Courier:
 
     async def _deliver(self, entry: Claimed) -> None:
         delivery = entry.delivery
+        started = self._ports.timer()
         try:
-            outcome = await self._send(entry)
-            await self._settle(entry, outcome)
+            outcome = await self._ports.sender.send(delivery, entry.secrets)
+            now, dice = self._ports.clock(), self._ports.dice()
+            closing = settling.judge(entry, outcome, settings=self._settings, now=now, dice=dice)
         except asyncio.CancelledError:
             await self._give_back(delivery)
             raise
         except Exception:
             # The claim runs out by itself and the delivery is tried again; the others go on.
             log.exception("delivery_failed_inside", delivery=delivery.id)
-        finally:
             self._slots.forget(delivery)
-            self._wake.set()
-
-    async def _send(self, entry: Claimed) -> Outcome:
-        started = self._ports.timer()
-        try:
-            return await self._ports.sender.send(entry.delivery, entry.secrets)
+        else:
+            self._recorder.add(closing)
         finally:
-            self._slots.time(entry.delivery.endpoint, timedelta(seconds=self._ports.timer() - started))
+            self._slots.time(delivery.endpoint, timedelta(seconds=self._ports.timer() - started))
             # The receiver is free for the next one while the outcome of this one is written.
-            self._slots.give_back(entry.delivery)
+            self._slots.give_back(delivery)
             self._wake.set()
 
     async def _give_back(self, delivery: Delivery) -> None:
-        """Out of time while stopping: due again at once, under the same id, unless its outcome is written by now."""
+        """Out of time while stopping: due again at once, under the same id."""
         work = partial(deliveries.release_claims, claimed=[delivery], now=self._ports.clock())
         try:
             async with asyncio.timeout(_GIVE_BACK_WITHIN):
@@ -163,20 +163,18 @@ class Courier:
         except Exception as error:  # noqa: BLE001 - its claim runs out by itself
             log.warning("claim_not_given_back", delivery=delivery.id, reason=str(error) or type(error).__name__)
 
-    async def _settle(self, entry: Claimed, outcome: Outcome) -> None:
-        now, dice = self._ports.clock(), self._ports.dice()
-        verdict = settling.judge(entry, outcome, settings=self._settings, now=now, dice=dice)
-        closing = Closing(entry=entry, verdict=verdict)
-        write = partial(self._ports.database.write_each, settling.settle, closing)
-        settled = await written(write, delivery=entry.delivery.id)
-        if settled.status is not None:
-            self._learn(entry.delivery, settled, outcome)
-            tell_attempt(self._ports.metrics, entry.delivery, verdict, settled.status)
-            tell_turn(self._ports.metrics, entry.delivery.endpoint, settled.turn)
+    def _hear(self, written: Sequence[tuple[Closing, Settled | None]]) -> None:
+        """These are written."""
+        for closing, settled in written:
+            self._slots.forget(closing.entry.delivery)
+            if settled is not None and settled.status is not None:
+                self._learn(closing, settled)
+        self._teller.tell(written)
+        self._wake.set()
 
-    def _learn(self, delivery: Delivery, settled: Settled, outcome: Outcome) -> None:
-        turn = settled.turn
+    def _learn(self, closing: Closing, settled: Settled) -> None:
+        turn, endpoint, outcome = settled.turn, closing.entry.delivery.endpoint, closing.outcome
         if turn and turn.before.state is not EndpointState.ACTIVE and turn.after.state is EndpointState.ACTIVE:
-            self._slots.start_slowly(delivery.endpoint)
+            self._slots.start_slowly(endpoint)
         elif outcome.spent:
-            self._slots.learn(delivery.endpoint, delivered=outcome.delivered)
+            self._slots.learn(endpoint, delivered=outcome.delivered)

@@ -21,17 +21,6 @@ _JITTER = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What an attempt came to."""
-
-    outcome: Outcome
-    next_attempt_at: datetime | None
-    """None where there will be none."""
-    now: datetime
-    dice: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What was written."""
 
@@ -46,17 +35,17 @@ class Closing:
     """An attempt that is over, and what it came to."""
 
     entry: Claimed
-    verdict: Verdict
+    outcome: Outcome
+    next_attempt_at: datetime | None
+    """None where there will be none."""
+    now: datetime
+    dice: float
 
 
-def judge(entry: Claimed, outcome: Outcome, *, settings: CallbackSettings, now: datetime, dice: float) -> Verdict:
+def judge(entry: Claimed, outcome: Outcome, *, settings: CallbackSettings, now: datetime, dice: float) -> Closing:
     """When the next attempt is."""
-    return Verdict(
-        outcome=outcome,
-        next_attempt_at=_next_attempt_at(entry, outcome, settings=settings, now=now, dice=dice),
-        now=now,
-        dice=dice,
-    )
+    again_at = _next_attempt_at(entry, outcome, settings=settings, now=now, dice=dice)
+    return Closing(entry=entry, outcome=outcome, next_attempt_at=again_at, now=now, dice=dice)
 
 
 def _next_attempt_at(
@@ -88,16 +77,15 @@ def settle(connection: Connection, closings: Sequence[Closing]) -> list[Settled]
 
 
 def _settlement(closing: Closing) -> Settlement:
-    entry, verdict = closing.entry, closing.verdict
-    costs_nothing = entry.is_probe and not verdict.outcome.gone
+    entry, outcome = closing.entry, closing.outcome
+    costs_nothing = entry.is_probe and not outcome.gone
     return Settlement(
         delivery=entry.delivery,
-        outcome=replace(verdict.outcome, spent=False) if costs_nothing else verdict.outcome,
-        next_attempt_at=verdict.next_attempt_at,
-        now=verdict.now,
+        outcome=replace(outcome, spent=False) if costs_nothing else outcome,
+        next_attempt_at=closing.next_attempt_at,
+        now=closing.now,
     )
 
 
 def _lesson(closing: Closing) -> Lesson:
-    verdict = closing.verdict
-    return Lesson(delivery=closing.entry.delivery, outcome=verdict.outcome, now=verdict.now, dice=verdict.dice)
+    return Lesson(delivery=closing.entry.delivery, outcome=closing.outcome, now=closing.now, dice=closing.dice)

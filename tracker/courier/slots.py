@@ -47,6 +47,8 @@ class Slots:
         self._settings = settings
         self._timer = timer
         self._out: Counter[str] = Counter()
+        self._all_out = 0
+        self._out_by_pace: Counter[Pace] = Counter()
         self._in_hand: set[int] = set()
         """Keys of deliveries whose outcome is not written yet, even if their claims have run out meanwhile."""
         self._next_at: dict[str, float] = {}
@@ -60,7 +62,7 @@ class Slots:
     @property
     def free(self) -> int:
         """How many more may be out in all."""
-        return max(self._settings.max_in_flight - self._out.total(), 0)
+        return max(self._settings.max_in_flight - self._all_out, 0)
 
     def has(self, key: int) -> bool:
         """Whether a delivery is in hand."""
@@ -84,16 +86,25 @@ class Slots:
     def _shared_room(self, pace: Pace) -> int:
         """What is left of the part of all slots that endpoints of this pace may have together."""
         share = max(int(self._settings.max_in_flight * SHARES[pace]), 1)
-        if pace is Pace.SWIFT:
-            return share
-        return share - sum(number for endpoint, number in self._out.items() if self.pace(endpoint) is pace)
+        return share if pace is Pace.SWIFT else share - self._out_by_pace[pace]
 
     def time(self, endpoint: str, duration: timedelta) -> None:
         """An attempt took so long."""
-        self._paces.pop(endpoint, None)
-        self._paces[endpoint] = Pace.SLOW if duration > SLOW_AFTER else Pace.SWIFT
+        self._forget_pace(endpoint)
+        self._paces[endpoint] = pace = Pace.SLOW if duration > SLOW_AFTER else Pace.SWIFT
+        self._move_out(endpoint, Pace.UNKNOWN, pace)
         if len(self._paces) > MOST_KNOWN:
-            self._paces.pop(next(iter(self._paces)))
+            self._forget_pace(next(iter(self._paces)))
+
+    def _forget_pace(self, endpoint: str) -> None:
+        if pace := self._paces.pop(endpoint, None):
+            self._move_out(endpoint, pace, Pace.UNKNOWN)
+
+    def _move_out(self, endpoint: str, before: Pace, after: Pace) -> None:
+        """What is out to it counts for its pace."""
+        if number := self._out.get(endpoint):
+            self._out_by_pace[before] -= number
+            self._out_by_pace[after] += number
 
     def trust(self, endpoints: Collection[str]) -> None:
         """These worked when they were called last, by whomever: what was learned before a restart, or by others."""
@@ -115,12 +126,16 @@ class Slots:
         """One more is out."""
         self._in_hand.add(delivery.key)
         self._out[delivery.endpoint] += 1
+        self._out_by_pace[self.pace(delivery.endpoint)] += 1
+        self._all_out += 1
         if rate := self._settings.max_per_second_per_endpoint:
             self._next_at[delivery.endpoint] = self._timer() + 1 / rate
 
     def give_back(self, delivery: Delivery) -> None:
         """It has come back; its outcome is not written yet."""
         self._out[delivery.endpoint] -= 1
+        self._out_by_pace[self.pace(delivery.endpoint)] -= 1
+        self._all_out -= 1
         if not self._out[delivery.endpoint]:
             del self._out[delivery.endpoint]
 

@@ -1,42 +1,83 @@
 """What the log and the metrics hear of attempts and endpoints."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import structlog
 
-from tracker.courier.settling import Verdict
+from tracker.courier.settling import Closing, Settled
 from tracker.metrics import Metrics
-from tracker.model import Delivery, DeliveryStatus, EndpointState, MessageType
+from tracker.model import DeliveryStatus, EndpointState, MessageType
 from tracker.store.endpoints import Turn
 
 log = structlog.get_logger()
 
 
-def tell_attempt(metrics: Metrics, delivery: Delivery, verdict: Verdict, status: DeliveryStatus) -> None:
-    """An attempt is over; `status` is where that left the delivery."""
-    outcome, is_dead = verdict.outcome, status is DeliveryStatus.DEAD
-    result = "delivered" if outcome.delivered else ("dead" if is_dead else "failed")
-    metrics.delivery_outcomes.labels(result).inc()
-    metrics.attempt_duration.observe(outcome.duration.total_seconds())
-    who = {"delivery": delivery.id, "endpoint": delivery.endpoint, "attempt": delivery.attempt}
-    if outcome.delivered:
+class Teller:
+    """Tells of many outcomes at a time."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        # Looking for a metric by its labels costs more than counting.
+        self._outcomes = {name: metrics.delivery_outcomes.labels(name) for name in ("delivered", "dead", "failed")}
+        self._events = {
+            "delivered": metrics.events.labels("delivered"),
+            "dead": metrics.events.labels("delivery_dead"),
+            "failed": metrics.events.labels("delivery_failed"),
+        }
+
+    def tell(self, written: Sequence[tuple[Closing, Settled | None]]) -> None:
+        """Of what was written as it is now; nothing of what was written before, or has gone on without us."""
+        bound = log.bind()
+        for closing, settled in written:
+            if settled is None or settled.status is None:
+                continue
+            result = "dead" if settled.status is DeliveryStatus.DEAD else "failed"
+            result = "delivered" if closing.outcome.delivered else result
+            self._outcomes[result].inc()
+            self._events[result].inc()
+            self._metrics.attempt_duration.observe(closing.outcome.duration.total_seconds())
+            if result == "delivered":
+                self._tell_delivered(bound, closing)
+            else:
+                _tell_failed(bound, closing, settled.status)
+            _tell_turn(self._metrics, closing.entry.delivery.endpoint, settled.turn)
+
+    def _tell_delivered(self, bound: Any, closing: Closing) -> None:  # noqa: ANN401 - a logger
+        delivery = closing.entry.delivery
         since = delivery.finished_at or delivery.created_at
-        metrics.finish_to_deliver.observe(max((verdict.now - since).total_seconds(), 0.0))
-        metrics.events.labels("delivered").inc()
-        log.info("delivered", **who, type=str(delivery.message_type), status_code=outcome.status_code)
-        return
-    metrics.events.labels("delivery_dead" if is_dead else "delivery_failed").inc()
-    said = {"error": outcome.error, "status_code": outcome.status_code}
+        self._metrics.finish_to_deliver.observe(max((closing.now - since).total_seconds(), 0.0))
+        bound.info(
+            "delivered",
+            delivery=delivery.id,
+            endpoint=delivery.endpoint,
+            attempt=delivery.attempt,
+            type=delivery.message_type.value,
+            status_code=closing.outcome.status_code,
+        )
+
+
+def _tell_failed(bound: Any, closing: Closing, status: DeliveryStatus) -> None:  # noqa: ANN401 - a logger
+    delivery, outcome = closing.entry.delivery, closing.outcome
+    about = {
+        "delivery": delivery.id,
+        "endpoint": delivery.endpoint,
+        "attempt": delivery.attempt,
+        "error": outcome.error,
+        "status_code": outcome.status_code,
+    }
     match status:
         case DeliveryStatus.SUPERSEDED:
-            log.info("delivery_superseded", **who, **said)
+            bound.info("delivery_superseded", **about)
         case DeliveryStatus.DEAD:
             # Nobody has to look after progress that was not taken: the next message says more.
-            say = log.warning if delivery.message_type is MessageType.PROGRESS else log.error
-            say("delivery_dead", **who, **said)
+            say = bound.warning if delivery.message_type is MessageType.PROGRESS else bound.error
+            say("delivery_dead", **about)
         case _:
-            log.warning("delivery_failed", **who, **said, next_attempt_at=verdict.next_attempt_at)
+            bound.warning("delivery_failed", **about, next_attempt_at=closing.next_attempt_at)
 
 
-def tell_turn(metrics: Metrics, endpoint: str, turn: Turn | None) -> None:
+def _tell_turn(metrics: Metrics, endpoint: str, turn: Turn | None) -> None:
     """An endpoint was paused, recovered, or given up."""
     if turn is None or not turn.is_new_state:
         return

@@ -144,6 +144,8 @@ def _detail(answer: Answer, *, delivered: bool) -> str | None:
 
 def _excerpt(body: bytes) -> str:
     """The beginning of an answer as text that any database can store."""
+    if not body:
+        return ""
     text = body[:_MOST_KEPT].decode("utf-8", "replace").replace("\0", "\ufffd")
     return text.encode()[:_MOST_KEPT].decode("utf-8", "ignore")
 

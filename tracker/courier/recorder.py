@@ -1,0 +1,105 @@
+"""Has outcomes written, as many as there are in one go, and tells of them: attempts need not wait for that."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+
+from tracker.courier import settling
+from tracker.courier.settling import Closing, Settled
+from tracker.courier.writing import written
+from tracker.store.database import Database
+
+log = structlog.get_logger()
+
+Told = Callable[[Sequence[tuple[Closing, Settled | None]]], None]
+
+_BREATH = 0.005
+"""Seconds to wait for more: half of what a small transaction costs is there before its first row."""
+_MOST = 256
+"""Outcomes in one transaction."""
+_FAREWELL = 1.0
+"""Seconds for what is not written yet when there is no more time."""
+
+
+class Recorder:
+    """Keeps outcomes until they are written; what a receiver has is known only here."""
+
+    def __init__(self, database: Database, tell: Told) -> None:
+        """`tell` hears of outcomes that were written, and of those that cannot be: without what was written then."""
+        self._database = database
+        self._tell = tell
+        self._waiting: list[Closing] = []
+        self._wake = asyncio.Event()
+        self._finishing = False
+
+    def add(self, closing: Closing) -> None:
+        """Have it written soon."""
+        self._waiting.append(closing)
+        self._wake.set()
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
+        """Outcomes are written meanwhile, and all are when this is over."""
+        self._finishing = False
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._run())
+            try:
+                yield
+            finally:
+                self._finishing = True
+                self._wake.set()
+
+    async def _run(self) -> None:
+        while self._waiting or not self._finishing:
+            await self._wake.wait()
+            self._wake.clear()
+            if not self._finishing:
+                await asyncio.sleep(_BREATH)
+            while self._waiting:
+                some, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                await self._record(some)
+
+    async def _record(self, closings: Sequence[Closing]) -> None:
+        writing = asyncio.ensure_future(self._write(closings))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await self._hurry(writing)
+            raise
+
+    async def _hurry(self, writing: asyncio.Future[None]) -> None:
+        """Out of time: what is being written is finished if that can be done soon; else its claims run out."""
+        last, self._waiting = self._waiting, []
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await writing
+                if last:
+                    await self._write(last)
+        except TimeoutError:
+            log.warning("outcomes_not_written", reason="out of time")
+
+    async def _write(self, closings: Sequence[Closing]) -> None:
+        work = partial(settling.settle, closings=closings)
+        try:
+            settled = await written(partial(self._database.write, work), deliveries=len(closings))
+        except Exception:
+            if len(closings) > 1:
+                # One bad outcome must not take the others with it.
+                for closing in closings:
+                    await self._write([closing])
+                return
+            # The claim runs out by itself and the delivery is tried again.
+            log.exception("delivery_failed_inside", delivery=closings[0].entry.delivery.id)
+            self._say([(closings[0], None)])
+            return
+        self._say(list(zip(closings, settled, strict=True)))
+
+    def _say(self, written: Sequence[tuple[Closing, Settled | None]]) -> None:
+        try:
+            self._tell(written)
+        except Exception:
+            # What is written is written, whoever cannot hear of it.
+            log.exception("outcomes_not_told")

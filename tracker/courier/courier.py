@@ -20,6 +20,7 @@ from tracker.courier.writing import CLAIM_MARGIN
 from tracker.errors import UnavailableError
 from tracker.model import Delivery, EndpointState
 from tracker.store import deliveries
+from tracker.store.database import Connection, Work
 
 log = structlog.get_logger()
 
@@ -106,13 +107,25 @@ class Courier:
                 break
             now = self._ports.clock()
             until = now + self._settings.timeout + CLAIM_MARGIN
-            work = partial(claims.claim, chosen=chosen, now=now, until=until, new_secret=self._ports.new_secret)
-            claimed = await self._ports.database.write(work)
+            claim = partial(claims.claim, chosen=chosen, now=now, until=until, new_secret=self._ports.new_secret)
+            claimed = await self._write(claim)
             for entry in claimed:
                 self._slots.take(entry.delivery)
             if claimed:
                 return claimed
         return []
+
+    async def _write(self, claim: Work[list[Claimed]]) -> list[Claimed]:
+        """Claim, and write the outcomes that are there in the same transaction."""
+        closings = self._recorder.take()
+        try:
+            settled, claimed = await self._ports.database.write(partial(_settle_and_claim, closings, claim))
+        except BaseException:
+            # Whether they are written or not: the second time counts nothing.
+            self._recorder.give_back(closings)
+            raise
+        self._recorder.say(list(zip(closings, settled, strict=True)))
+        return claimed
 
     async def _choose(self) -> Chosen:
         """From what was seen before, where that is enough; else from what is there now."""
@@ -178,3 +191,11 @@ class Courier:
             self._slots.start_slowly(endpoint)
         elif outcome.spent:
             self._slots.learn(endpoint, delivered=outcome.delivered)
+
+
+def _settle_and_claim(
+    closings: Sequence[Closing], claim: Work[list[Claimed]], connection: Connection
+) -> tuple[list[Settled], list[Claimed]]:
+    # In this order: what is claimed is locked without waiting for anybody.
+    settled = settling.settle(connection, closings) if closings else []
+    return settled, claim(connection)

@@ -16,8 +16,8 @@ log = structlog.get_logger()
 
 Told = Callable[[Sequence[tuple[Closing, Settled | None]]], None]
 
-_BREATH = 0.005
-"""Seconds to wait for more: half of what a small transaction costs is there before its first row."""
+_PATIENCE = 0.02
+"""Seconds in which somebody else may take outcomes into a transaction of theirs, or more of them come together."""
 _MOST = 256
 """Outcomes in one transaction."""
 _FAREWELL = 1.0
@@ -32,12 +32,24 @@ class Recorder:
         self._database = database
         self._tell = tell
         self._waiting: list[Closing] = []
+        self._returned: list[Closing] = []
+        self._writing: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
         self._finishing = False
 
     def add(self, closing: Closing) -> None:
         """Have it written soon."""
         self._waiting.append(closing)
+        self._wake.set()
+
+    def take(self) -> list[Closing]:
+        """What is not written yet, for somebody who writes it, and then calls `say` or `give_back`."""
+        some, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+        return some
+
+    def give_back(self, closings: Sequence[Closing]) -> None:
+        """They could not be written together with something else, so they are not lent again."""
+        self._returned += closings
         self._wake.set()
 
     @asynccontextmanager
@@ -53,29 +65,31 @@ class Recorder:
                 self._wake.set()
 
     async def _run(self) -> None:
-        while self._waiting or not self._finishing:
+        try:
+            await self._record_all()
+        except asyncio.CancelledError:
+            await self._hurry()
+            raise
+
+    async def _record_all(self) -> None:
+        while self._waiting or self._returned or not self._finishing:
             await self._wake.wait()
             self._wake.clear()
             if not self._finishing:
-                await asyncio.sleep(_BREATH)
-            while self._waiting:
-                some, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-                await self._record(some)
+                await asyncio.sleep(_PATIENCE)
+            while some := self._returned or self.take():
+                self._returned = []
+                self._writing = asyncio.ensure_future(self._write(some))
+                await asyncio.shield(self._writing)
 
-    async def _record(self, closings: Sequence[Closing]) -> None:
-        writing = asyncio.ensure_future(self._write(closings))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await self._hurry(writing)
-            raise
-
-    async def _hurry(self, writing: asyncio.Future[None]) -> None:
-        """Out of time: what is being written is finished if that can be done soon; else its claims run out."""
-        last, self._waiting = self._waiting, []
+    async def _hurry(self) -> None:
+        """Out of time: what can be written soon is written, of the rest the claims run out."""
+        last = [*self._returned, *self._waiting]
+        self._returned, self._waiting = [], []
         try:
             async with asyncio.timeout(_FAREWELL):
-                await writing
+                if self._writing is not None:
+                    await self._writing
                 if last:
                     await self._write(last)
         except TimeoutError:
@@ -93,11 +107,12 @@ class Recorder:
                 return
             # The claim runs out by itself and the delivery is tried again.
             log.exception("delivery_failed_inside", delivery=closings[0].entry.delivery.id)
-            self._say([(closings[0], None)])
+            self.say([(closings[0], None)])
             return
-        self._say(list(zip(closings, settled, strict=True)))
+        self.say(list(zip(closings, settled, strict=True)))
 
-    def _say(self, written: Sequence[tuple[Closing, Settled | None]]) -> None:
+    def say(self, written: Sequence[tuple[Closing, Settled | None]]) -> None:
+        """These are written, or cannot be."""
         try:
             self._tell(written)
         except Exception:

@@ -101,9 +101,11 @@ _CLAIMED = select(
 )
 
 
+_FIELDS = [*_CLAIMED.selected_columns.keys()[:-1], "endpoint"]
+
+
 def _delivery_of(row: Any) -> Delivery:  # noqa: ANN401 - a row of _CLAIMED
-    fields = dict(row._mapping)  # noqa: SLF001 - the documented name of a row's mapping
-    fields["endpoint"] = fields.pop("origin")
+    fields = dict(zip(_FIELDS, row, strict=True))
     fields["message_type"] = MessageType(fields["message_type"])
     return Delivery(**fields)
 

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, or_, select, text, update
+from sqlalchemy import Connection, Text, bindparam, exists, or_, select, text, update
 
 from tracker import endpoints as rules
 from tracker.errors import InputError
@@ -13,19 +15,25 @@ from tracker.origins import origin_of
 from tracker.store import endpoints
 from tracker.store.deliveries import PENDING
 from tracker.store.endpoints import HELD_FOR, Turn
+from tracker.store.given import given, rows
+from tracker.store.moments import UtcDateTime
 from tracker.store.schema import callback, delivery, endpoint, task
 
 SUCCESS_NOTED_EVERY = timedelta(minutes=1)
 
-_NOT_FINE = select(endpoint.c.origin).where(
-    endpoint.c.origin.in_(bindparam("origins", expanding=True)),
-    or_(
-        endpoint.c.state != str(EndpointState.ACTIVE),
-        endpoint.c.failures > 0,
-        endpoint.c.last_success_at.is_(None),
-        endpoint.c.last_success_at <= bindparam("since"),
-    ),
-)
+
+@cache
+def _not_fine(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    named = given(dialect, "given", origin=Text())
+    return select(endpoint.c.origin).where(
+        endpoint.c.origin.in_(select(named.c.origin)),
+        or_(
+            endpoint.c.state != str(EndpointState.ACTIVE),
+            endpoint.c.failures > 0,
+            endpoint.c.last_success_at.is_(None),
+            endpoint.c.last_success_at <= bindparam("since", type_=UtcDateTime()),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +49,8 @@ class Lesson:
 def learn_all(connection: Connection, lessons: Sequence[Lesson]) -> list[Turn | None]:
     """`learn` for many, looking only once at endpoints about which there is nothing new."""
     turns: list[Turn | None] = [None] * len(lessons)
-    seen = endpoints.read_all(connection, _in_question(connection, lessons))
+    in_question = _in_question(connection, lessons)
+    seen = endpoints.read_all(connection, in_question) if in_question else {}
     told = [place for place, lesson in enumerate(lessons) if lesson.delivery.endpoint in seen]
     # In the order of their keys, in which everybody locks them.
     for place in sorted(told, key=lambda place: seen[lessons[place].delivery.endpoint][0]):
@@ -63,7 +72,9 @@ def _in_question(connection: Connection, lessons: Sequence[Lesson]) -> set[str]:
     if not fine:
         return failing
     since = min(lesson.now for lesson in lessons) - SUCCESS_NOTED_EVERY
-    return failing | set(connection.scalars(_NOT_FINE, {"origins": list(fine), "since": since}))
+    named = rows(connection, [{"origin": origin} for origin in fine])
+    asked = _not_fine(connection.dialect.name), {"given": named, "since": since}
+    return failing | set(connection.scalars(*asked))
 
 
 def learn(connection: Connection, claimed: Delivery, outcome: Outcome, *, now: datetime, dice: float) -> Turn | None:

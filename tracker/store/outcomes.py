@@ -14,6 +14,7 @@ from tracker.store.deliveries import IS_OUT, PENDING
 from tracker.store.given import given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import attempt, callback, delivery, event, task
+from tracker.store.told import as_told, told
 
 _IS_PENDING = text("delivery.status || '' = 'pending'")
 """Said so that no index serves: the row is found by its key, and SQLite would walk all that are pending instead."""
@@ -96,15 +97,15 @@ def _lock_tasks(connection: Connection, settlements: Sequence[Settlement]) -> di
     """The sequence that each task has come to."""
     keys = {settlement.delivery.task_key for settlement in settlements}
     given_keys = rows(connection, [{"key": key} for key in keys])
-    found = connection.execute(_tasks_to_lock(connection.dialect.name), {"given": given_keys})
-    return {row.key: row.sequence for row in found}
+    found = told(connection, _tasks_to_lock(connection.dialect.name), {"given": given_keys})
+    return {key: sequence for key, sequence in found}
 
 
 @cache
 def _tasks_to_lock(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     wanted = given(dialect, "given", key=BigInteger())
     query = select(task.c.key, task.c.sequence).where(task.c.key.in_(select(wanted.c.key)))
-    return query.order_by(task.c.key).with_for_update(of=task)
+    return as_told(dialect, query.order_by(task.c.key).with_for_update(of=task))
 
 
 def _settle_deliveries(connection: Connection, settlements: Iterable[Settlement]) -> set[tuple[int, int]]:

@@ -98,7 +98,7 @@ def _lock_tasks(connection: Connection, settlements: Sequence[Settlement]) -> di
     keys = {settlement.delivery.task_key for settlement in settlements}
     given_keys = rows(connection, [{"key": key} for key in keys])
     found = told(connection, _tasks_to_lock(connection.dialect.name), {"given": given_keys})
-    return {key: sequence for key, sequence in found}
+    return {row[0]: row[1] for row in found}
 
 
 @cache

@@ -6,6 +6,7 @@ Pure: nothing here resolves a name or knows which addresses may be called.
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import idna
@@ -75,12 +76,19 @@ def read_origin(url: str) -> Origin:
     if not url.isprintable() or " " in url or "\\" in url:
         raise UnfitError("there is a space, a backslash or a control character in the URL", "percent-encode it")
     parts = _URL.match(url)
-    scheme = parts["scheme"].lower() if parts else ""
-    if parts is None or scheme not in DEFAULT_PORTS:
+    if parts is None:
         raise UnfitError("this is no http or https URL", "write it as https://host/path")
-    if "@" in parts["authority"]:
+    return _read(parts["scheme"].lower(), parts["authority"])
+
+
+# URLs come by the thousand, with few hosts among them.
+@lru_cache(maxsize=1024)
+def _read(scheme: str, between: str) -> Origin:
+    if scheme not in DEFAULT_PORTS:
+        raise UnfitError("this is no http or https URL", "write it as https://host/path")
+    if "@" in between:
         raise UnfitError("there is a user or a password in the URL", "put a secret into the path or the query")
-    authority = _AUTHORITY.fullmatch(parts["authority"])
+    authority = _AUTHORITY.fullmatch(between)
     if authority is None:
         raise UnfitError("the host cannot be read", "write it as https://host:port/path")
     return Origin(scheme=scheme, host=_host(authority["host"]), port=_port(authority["port"], scheme))

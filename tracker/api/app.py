@@ -13,6 +13,7 @@ from tracker.api.news import News
 from tracker.api.openapi import DESCRIPTION, SCHEMAS, operation_id
 from tracker.api.ports import ApiPorts
 from tracker.api.registrar import Registrar
+from tracker.api.shortcut import Shortcut
 
 
 class Api(FastAPI):
@@ -48,6 +49,8 @@ def create_app(ports: ApiPorts) -> FastAPI:
     app.state.registrar = Registrar(ports.database, ports.intake, limits)
     app.state.news = News(ports.database, ports.stopping)
     problems.install(app)
+    app.add_middleware(Shortcut, ports=ports, tokens=app.state.tokens, registrar=app.state.registrar)
+    # The last one is the outermost.
     app.add_middleware(Fence)
     for calls in (registering, tasks, events, deliveries, endpoints, trials, upstreams, health):
         app.include_router(calls.router)

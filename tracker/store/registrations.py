@@ -17,7 +17,7 @@ from tracker.model.notes import REGISTERED_AGAIN_BY, signed_note
 from tracker.observe import revive
 from tracker.store import changes, tasks
 from tracker.store.callbacks import DEFAULT_EVENTS, MOST_CALLBACKS, Plan, Wanted, known_of
-from tracker.store.dialect import inserting
+from tracker.store.dialect import insert_for
 from tracker.store.given import given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.outbox import Compose, enqueue
@@ -180,7 +180,7 @@ def _inserting(dialect: str) -> _Inserting:
     new = given(dialect, "given", id=Text(), upstream=Text(), task_id=Text())
     # SQLite takes the ON of ON CONFLICT for that of a join, unless something stands before it.
     chosen = select(new.c.id, new.c.upstream, new.c.task_id, now, literal_column("1")).where(text("true"))
-    made = inserting(dialect, task).from_select(["id", "upstream", "task_id", "registered_at", "sequence"], chosen)
+    made = insert_for(dialect, task).from_select(["id", "upstream", "task_id", "registered_at", "sequence"], chosen)
     only_new = made.on_conflict_do_nothing(index_elements=["upstream", "task_id"])
     keys = given(dialect, "given", key=BigInteger())
     first = {
@@ -191,7 +191,7 @@ def _inserting(dialect: str) -> _Inserting:
     }
     pairs = given(dialect, "given", owner=Text(), task_key=BigInteger())
     mine = select(pairs.c.owner, pairs.c.task_key, now).where(text("true"))
-    told = inserting(dialect, registration).from_select(["owner", "task_key", "registered_at"], mine)
+    told = insert_for(dialect, registration).from_select(["owner", "task_key", "registered_at"], mine)
     return _Inserting(
         tasks=only_new.returning(task.c.key, task.c.id),
         events=insert(event).from_select(["task_key", *first], select(keys.c.key, *first.values())),

@@ -11,17 +11,11 @@ from tracker.store.schema import callback, task
 
 TASK_COLUMNS = tuple(column for column in task.c if column.name not in ("watcher", "refresh_at"))
 CALLBACK_COLUMNS = tuple(column for column in callback.c if column.name != "created_at")
-_TASK_NAMES = tuple(column.name for column in TASK_COLUMNS)
-_CALLBACK_NAMES = tuple(column.name for column in CALLBACK_COLUMNS)
-
-
-_DICE = 10
-"""Bytes of chance in an id."""
 
 
 def task_of(row: Sequence[Any]) -> Task:
     """A task from a row of `TASK_COLUMNS`."""
-    fields = dict(zip(_TASK_NAMES, row, strict=True))
+    fields = dict(zip((column.name for column in TASK_COLUMNS), row, strict=True))
     fields["status"] = Status(fields["status"])
     return Task(**fields)
 
@@ -38,7 +32,7 @@ def columns_of(value: Task) -> dict[str, Any]:
 
 def callback_of(row: Sequence[Any]) -> Callback:
     """A callback from a row of `CALLBACK_COLUMNS`."""
-    fields = dict(zip(_CALLBACK_NAMES, row, strict=True))
+    fields = dict(zip((column.name for column in CALLBACK_COLUMNS), row, strict=True))
     fields["events"] = tuple(fields["events"].split(","))
     fields["metadata"] = _any_json(fields["metadata"])
     return Callback(**fields)
@@ -60,6 +54,10 @@ def _any_json(text: str | None) -> object:
 def load_json(text: str | None) -> Any:  # noqa: ANN401 - JSON
     """The value of a JSON column."""
     return None if text is None else json.loads(text)
+
+
+_DICE = 10
+"""Bytes of chance in an id."""
 
 
 def new_id(prefix: str, now: datetime) -> str:

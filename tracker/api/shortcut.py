@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tracker.api.answer import Answer
 from tracker.api.auth import TokenBook
 from tracker.api.bodies import LARGEST_BODY
+from tracker.api.fence import Fence
 from tracker.api.ports import ApiPorts
 from tracker.api.problems import tell
 from tracker.api.registering import told_batch, wake
@@ -36,8 +37,9 @@ class _Reply(msgspec.Struct, frozen=True):
 class Shortcut:
     """Answers what is usual, and hands on what is not."""
 
-    def __init__(self, app: ASGIApp, *, ports: ApiPorts, tokens: TokenBook, registrar: Registrar) -> None:
-        self._app = app
+    def __init__(self, ports: ApiPorts, tokens: TokenBook, registrar: Registrar, *, long_way: ASGIApp) -> None:
+        self._long_way = long_way
+        self._fenced = Fence(self._serve)
         self._ports = ports
         self._tokens = tokens
         self._registrar = registrar
@@ -46,21 +48,27 @@ class Shortcut:
             "/v1/tasks/batch": self._many,
         }
 
+    def leads_to(self, scope: Scope) -> bool:
+        """Whether this is one of the calls that are answered here."""
+        return scope["type"] == "http" and scope["path"] in self._calls and scope["method"] == "POST"
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        call = self._calls.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        caller = await self._writer(scope) if call is not None else None
-        if call is None or caller is None:
-            await self._app(scope, receive, send)
+        await self._fenced(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = await self._writer(scope)
+        if caller is None:
+            await self._long_way(scope, receive, send)
             return
         messages, body = await _read(receive)
         try:
-            reply = None if body is None else await call(body, caller)
+            reply = None if body is None else await self._calls[scope["path"]](body, caller)
         except TrackerError as error:
             await (await tell(Request(scope), error))(scope, receive, send)
             return
         if reply is None:
-            await self._app(scope, _again(messages, receive), send)
+            await self._long_way(scope, _again(messages, receive), send)
             return
         headers = [_JSON, (b"content-length", b"%d" % len(reply.body)), *reply.headers]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -43,8 +43,8 @@ class Plan:
         """`known` has the keys of those that are there."""
         self._known = known
         self._counts = Counter((key, owner) for key, owner, _ in known)
-        self._new: dict[Place, dict[str, object]] = {}
-        self._changed: dict[Place, dict[str, object]] = {}
+        self._new: dict[Place, dict[str, Any]] = {}
+        self._changed: dict[Place, dict[str, Any]] = {}
 
     def takes(self, place: Place, want: Wanted) -> bool:
         """Plan a callback; False, and nothing is planned, where the owner has too many for the task."""
@@ -67,14 +67,12 @@ class Plan:
 
         What owners had withdrawn is wanted again where they are among the `returned`, by task key and owner.
         """
-        new = {
-            place: {"events": ",".join(DEFAULT_EVENTS), "format": default_format, **fields}
-            for place, fields in self._new.items()
-        }
         changed = {
-            self._known[place]: {**fields, "is_back": int(place[:2] in returned)}
+            self._known[place]: {**_dumped(fields), "is_back": int(place[:2] in returned)}
             for place, fields in self._changed.items()
         }
+        standard = {"events": DEFAULT_EVENTS, "format": default_format, "metadata": None}
+        new = {place: {**standard, **fields} for place, fields in self._new.items()}
         return [*_change(connection, changed), *_insert(connection, new, now)]
 
 
@@ -94,28 +92,33 @@ def _known(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     return select(*columns).where(callback.c.task_key.in_(select(keys.c.key)))
 
 
-def _fields(want: Wanted) -> dict[str, object]:
-    fields: dict[str, object] = {}
-    if want.events is not None:
-        fields["events"] = ",".join(want.events)
-    if want.format is not None:
-        fields["format"] = want.format
-    if want.metadata is not None:
-        fields["metadata"] = dump_json(want.metadata)
-    return fields
+def _fields(want: Wanted) -> dict[str, Any]:
+    given = {"events": want.events, "format": want.format, "metadata": want.metadata}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _dumped(fields: dict[str, Any]) -> dict[str, Any]:
+    """As the columns have them."""
+    dumped = dict(fields)
+    if fields.get("events") is not None:
+        dumped["events"] = ",".join(fields["events"])
+    if fields.get("metadata") is not None:
+        dumped["metadata"] = dump_json(fields["metadata"])
+    return dumped
 
 
 def _insert(connection: Connection, new: dict[Place, dict[str, Any]], now: datetime) -> list[Callback]:
     if not new:
         return []
     made = [
-        {"task_key": key, "owner": owner, "url": url, "metadata": None, **fields}
-        for (key, owner, url), fields in new.items()
+        {"task_key": key, "owner": owner, "url": url, **_dumped(fields)} for (key, owner, url), fields in new.items()
     ]
-    written = connection.execute(
-        _inserting(connection.dialect.name), {"given": rows(connection, made), "created_at": now}
-    )
-    return [callback_of(row) for row in written]
+    asked = {"given": rows(connection, made), "created_at": now}
+    # What was just written need not be read again.
+    return [
+        Callback(key=key, task_key=task_key, owner=owner, url=url, **new[task_key, owner, url])
+        for key, task_key, owner, url in connection.execute(_inserting(connection.dialect.name), asked)
+    ]
 
 
 @cache
@@ -125,7 +128,7 @@ def _inserting(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     created = bindparam("created_at", type_=UtcDateTime())
     chosen = select(*(new.c[name] for name in names), created)
     made = insert(callback).from_select([*names, "created_at"], chosen)
-    return made.returning(*CALLBACK_COLUMNS)
+    return made.returning(callback.c.key, callback.c.task_key, callback.c.owner, callback.c.url)
 
 
 def _change(connection: Connection, changed: dict[int, dict[str, Any]]) -> list[Callback]:

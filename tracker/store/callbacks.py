@@ -117,7 +117,7 @@ def _insert(connection: Connection, new: dict[Place, dict[str, Any]], now: datet
     # What was just written need not be read again.
     return [
         Callback(key=key, task_key=task_key, owner=owner, url=url, **new[task_key, owner, url])
-        for key, task_key, owner, url in connection.execute(_inserting(connection.dialect.name), asked)
+        for key, task_key, owner, url in connection.execute(_inserting(connection.dialect.name), asked).all()
     ]
 
 

@@ -40,11 +40,6 @@ class Asked:
     owner: str
     sees_all: bool
 
-    @property
-    def name(self) -> Name:
-        """What the task is known by."""
-        return self.want.upstream, self.want.task_id
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
@@ -89,12 +84,14 @@ def register_each(
     """
     # As it is kept, and as it is told: a moment is known to the millisecond.
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    found, fresh = _tasks_of(connection, {one.name for one in asked}, now)
-    plan = Plan(known_of(connection, [old.key for old in found.values() if old.key not in fresh]))
-    takes = [_takes(plan, found[one.name].key, one) for one in asked]
-    pairs = dict.fromkeys((found[one.name], one.owner) for one in compress(asked, takes))
+    names = [(one.want.upstream, one.want.task_id) for one in asked]
+    found, fresh = _tasks_of(connection, set(names), now)
+    keys = [found[name].key for name in names]
+    plan = Plan(known_of(connection, set(keys) - fresh))
+    takes = [_takes(plan, key, one) for key, one in zip(keys, asked, strict=True)]
+    pairs = dict.fromkeys((key, one.owner) for key, one in compress(zip(keys, asked, strict=True), takes))
     dropped = {old.key for old in found.values() if old.status is Status.DROPPED}
-    found = _revive(connection, found, pairs, now=now, compose=compose)
+    found = _revive(connection, found, dropped, pairs, now=now, compose=compose)
     new = _insert_registrations(connection, pairs, now)
     written = plan.write(connection, new, default_format=default_format, now=now)
     _tell_late(connection, written, found.values(), now=now, compose=compose)
@@ -102,8 +99,8 @@ def register_each(
         fresh=fresh, dropped=dropped, new=new, callbacks=_callbacks(connection, found.values(), fresh, written)
     )
     return [
-        news.answer(one, found[one.name]) if is_taken else _too_many()
-        for one, is_taken in zip(asked, takes, strict=True)
+        news.answer(one, found[name]) if is_taken else _too_many()
+        for name, one, is_taken in zip(names, asked, takes, strict=True)
     ]
 
 
@@ -218,30 +215,31 @@ def _locking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
 def _revive(
     connection: Connection,
     found: dict[Name, Task],
-    pairs: Iterable[tuple[Task, str]],
+    dropped: Collection[int],
+    pairs: Iterable[Pair],
     *,
     now: datetime,
     compose: Compose,
 ) -> dict[Name, Task]:
     """Watch dropped tasks again: whoever registers one wants its result."""
     decisions: dict[int, changes.Decide] = {}
-    for old, owner in pairs:
-        if old.status is Status.DROPPED:
-            note = signed_note(REGISTERED_AGAIN_BY, owner)
-            decisions.setdefault(old.key, partial(revive, now=now, note=note))
+    for key, owner in pairs:
+        if key in dropped:
+            decisions.setdefault(key, partial(revive, now=now, note=signed_note(REGISTERED_AGAIN_BY, owner)))
     if not decisions:
         return found
     written = changes.record(connection, decisions, watcher=None, now=now, compose=compose)
     return {name: written[old.key].task if old.key in written else old for name, old in found.items()}
 
 
-def _insert_registrations(connection: Connection, pairs: Iterable[tuple[Task, str]], now: datetime) -> set[Pair]:
-    """Returns those that are new, by task key and owner."""
-    made = [{"owner": owner, "task_key": key} for key, owner in sorted((found.key, owner) for found, owner in pairs)]
+def _insert_registrations(connection: Connection, pairs: Iterable[Pair], now: datetime) -> set[Pair]:
+    """Returns those that are new."""
+    made = [{"owner": owner, "task_key": key} for key, owner in sorted(pairs)]
     if not made:
         return set()
     statement = _inserting(connection.dialect.name).registrations
-    return {(key, owner) for key, owner in connection.execute(statement, {"given": rows(connection, made), "now": now})}
+    new = connection.execute(statement, {"given": rows(connection, made), "now": now}).all()
+    return {(key, owner) for key, owner in new}
 
 
 def _callbacks(

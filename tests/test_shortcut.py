@@ -1,5 +1,6 @@
 """Registering by the shortcut says and does what registering the long way does."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -112,6 +113,19 @@ async def test_a_task_that_has_ended_is_told_with_its_end_by_the_shortcut_too(ap
 
     assert (told["status"], told["fail_reason"]) == ("failed", "banned prompt")
     assert "courier" in api.woken
+
+
+@ON_ONE_DATABASE
+async def test_the_poller_is_woken_for_many_that_come_at_once(api: Api) -> None:
+    bodies = [{"task_id": str(number)} for number in range(20)]
+    await asyncio.gather(*(api.client.post("/v1/tasks", json=body) for body in bodies))
+    rung = asyncio.Event()
+    object.__setattr__(api.app.state.ports, "wake", rung.set)
+
+    await asyncio.gather(*(api.client.post("/v1/tasks", json=body) for body in bodies))
+
+    async with asyncio.timeout(5):
+        await rung.wait()
 
 
 TEXTS = st.text(max_size=6) | st.sampled_from(["1", "default", HOOK, "ended", "progress", "standard", "upstream", " x"])

@@ -15,6 +15,9 @@ from tracker.store.registrations import Registered, Wanted
 from tracker.telling import TaskAnswer, tell_task
 
 LARGEST_GROUP = 256
+_COMPANY = 4
+"""Registrations in a group that tell of a busy time."""
+_COMPANY_SECONDS = 0.004
 
 
 class Written(NamedTuple):
@@ -39,8 +42,14 @@ class Registrar:
         self._intake = intake
         self._limits = limits
         self._open: _Group | None = None
+        self._last_size = 0
         # The writer's thread closes the groups that the event loop fills.
         self._lock = threading.Lock()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether registrations come so fast that they meet."""
+        return self._last_size >= _COMPANY
 
     async def register(self, wanted: Wanted, caller: Caller) -> Written:
         """Write one registration, perhaps together with others; returns after the commit."""
@@ -83,13 +92,20 @@ class Registrar:
             # One that is written already was never taken: the database was away.
             if group is None or len(group.asked) >= LARGEST_GROUP or group.written.done():
                 group = self._open = _Group()
-                group.written = asyncio.ensure_future(self._database.write(partial(self._register_group, group=group)))
+                group.written = asyncio.ensure_future(self._write_group(group))
             group.asked.append((wanted, caller))
             return group, len(group.asked) - 1
+
+    async def _write_group(self, group: _Group) -> list[Written | InputError]:
+        if self.is_busy:
+            # Most of what a small group costs is there before its first row: others are worth a short wait.
+            await asyncio.sleep(_COMPANY_SECONDS)
+        return await self._database.write(partial(self._register_group, group=group))
 
     def _register_group(self, connection: Connection, group: _Group) -> list[Written | InputError]:
         with self._lock:
             # Nobody joins from here on.
+            self._last_size = len(group.asked)
             if self._open is group:
                 self._open = None
         answers = self._intake.register_each(group.asked)(connection)

@@ -6,6 +6,7 @@ Pure: nothing here resolves a name or knows which addresses may be called.
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import idna
@@ -40,14 +41,19 @@ class Origin:
     @property
     def address(self) -> IPv4Address | IPv6Address | None:
         """The host, where it is a literal address."""
-        try:
-            return ipaddress.ip_address(self.host)
-        except ValueError:
-            return None
+        return _address(self.host)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+
+@lru_cache(maxsize=1024)
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def origin_of(url: str) -> str:
@@ -75,12 +81,19 @@ def read_origin(url: str) -> Origin:
     if not url.isprintable() or " " in url or "\\" in url:
         raise UnfitError("there is a space, a backslash or a control character in the URL", "percent-encode it")
     parts = _URL.match(url)
-    scheme = parts["scheme"].lower() if parts else ""
-    if parts is None or scheme not in DEFAULT_PORTS:
+    if parts is None:
         raise UnfitError("this is no http or https URL", "write it as https://host/path")
-    if "@" in parts["authority"]:
+    return _read(parts["scheme"].lower(), parts["authority"])
+
+
+# URLs come by the thousand, with few hosts among them.
+@lru_cache(maxsize=1024)
+def _read(scheme: str, between: str) -> Origin:
+    if scheme not in DEFAULT_PORTS:
+        raise UnfitError("this is no http or https URL", "write it as https://host/path")
+    if "@" in between:
         raise UnfitError("there is a user or a password in the URL", "put a secret into the path or the query")
-    authority = _AUTHORITY.fullmatch(parts["authority"])
+    authority = _AUTHORITY.fullmatch(between)
     if authority is None:
         raise UnfitError("the host cannot be read", "write it as https://host:port/path")
     return Origin(scheme=scheme, host=_host(authority["host"]), port=_port(authority["port"], scheme))

@@ -1,6 +1,7 @@
 """Puts the API together."""
 
 from fastapi import FastAPI, Request, Response
+from starlette.types import Receive, Scope, Send
 
 from tracker import __version__
 from tracker.api import deliveries, endpoints, events, health, problems, registering, tasks, trials, upstreams
@@ -13,10 +14,16 @@ from tracker.api.news import News
 from tracker.api.openapi import DESCRIPTION, SCHEMAS, operation_id
 from tracker.api.ports import ApiPorts
 from tracker.api.registrar import Registrar
+from tracker.api.shortcut import Shortcut
 
 
 class Api(FastAPI):
-    """An app whose document also knows the shapes that the framework does not see."""
+    """An app with a shortcut, whose document also knows the shapes that the framework does not see."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        shortcut: Shortcut = self.state.shortcut
+        await (shortcut if shortcut.leads_to(scope) else super().__call__)(scope, receive, send)
 
     def openapi(self) -> dict[str, object]:
         """The OpenAPI document."""
@@ -48,6 +55,7 @@ def create_app(ports: ApiPorts) -> FastAPI:
     app.state.registrar = Registrar(ports.database, ports.intake, limits)
     app.state.news = News(ports.database, ports.stopping)
     problems.install(app)
+    app.state.shortcut = Shortcut(ports, app.state.tokens, app.state.registrar, long_way=super(Api, app).__call__)
     app.add_middleware(Fence)
     for calls in (registering, tasks, events, deliveries, endpoints, trials, upstreams, health):
         app.include_router(calls.router)

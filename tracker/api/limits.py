@@ -21,6 +21,11 @@ class Limits:
         self._rate = Allowance(rate, f"registrations a minute ({RATE_SETTING})", timer) if rate else None
         self._live = LiveTasks(live, database, timer) if live else None
 
+    @property
+    def are_none(self) -> bool:
+        """Whether everything is admitted."""
+        return self._rate is None and self._live is None
+
     @asynccontextmanager
     async def admitting(self, owner: str, wanted: Sequence[Wanted]) -> AsyncIterator[Promise]:
         """Let these be written while the context lasts; raises ThrottledError beyond a limit.

@@ -72,10 +72,11 @@ def install(app: FastAPI) -> None:
         HTTPException,
         ClientDisconnect,
     ):
-        app.add_exception_handler(kind, _tell)
+        app.add_exception_handler(kind, tell)
 
 
-async def _tell(request: Request, error: Exception) -> Response:
+async def tell(request: Request, error: Exception) -> Response:
+    """The answer to a call that ended with this error."""
     match error:
         case InputError():
             answer = unusable([error])

@@ -13,7 +13,7 @@ from tracker.api.bodies import read_json
 from tracker.api.openapi import MANY_REGISTRATIONS, ONE_REGISTRATION, answer_in, answers
 from tracker.api.ports import ApiPorts, Ports
 from tracker.api.problems import MOST_ERRORS, unusable
-from tracker.api.registrar import Registrar
+from tracker.api.registrar import Registrar, Written
 from tracker.api.shapes import Batch, RegisteredTask
 from tracker.errors import InputError
 from tracker.intake import LARGEST_BATCH, Intake, RegistrationRequest, explain
@@ -40,7 +40,7 @@ async def register_task(request: Request, ports: Ports, caller: Writer) -> Respo
     if checked.errors:
         return unusable(checked.errors)
     is_new, told, _ = await _registrar(request).register(checked.wanted[0], caller)
-    _wake(ports, [told])
+    wake(ports, [told])
     ports.metrics.events.labels("registered").inc(is_new)
     return Answer(told, status_code=201 if is_new else 200, headers={"Location": f"/v1/tasks/{told['id']}"})
 
@@ -57,11 +57,7 @@ async def register_tasks(request: Request, ports: Ports, caller: Writer) -> Resp
     if checked.errors:
         return unusable(checked.errors)
     written = await _registrar(request).register_all(checked.wanted, caller)
-    _wake(ports, [entry.task for entry in written])
-    rows: list[RegisteredTask] = [{"created": entry.is_new, **entry.task} for entry in written]
-    answer: Batch = {"tasks": rows, "created": sum(entry.is_new for entry in written)}
-    ports.metrics.events.labels("registered").inc(answer["created"])
-    return Answer(answer)
+    return Answer(told_batch(ports, written))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +103,17 @@ def _registrar(request: Request) -> Registrar:
     return cast("Registrar", request.app.state.registrar)  # the framework's state has no types
 
 
-def _wake(ports: ApiPorts, told: Iterable[TaskAnswer]) -> None:
+def told_batch(ports: ApiPorts, written: Sequence[Written]) -> Batch:
+    """What became of a batch that was written just now, after telling everybody whom it concerns."""
+    wake(ports, [entry.task for entry in written])
+    rows: list[RegisteredTask] = [{"created": entry.is_new, **entry.task} for entry in written]
+    answer: Batch = {"tasks": rows, "created": sum(entry.is_new for entry in written)}
+    ports.metrics.events.labels("registered").inc(answer["created"])
+    return answer
+
+
+def wake(ports: ApiPorts, told: Iterable[TaskAnswer]) -> None:
+    """Tell those whom registrations concern that they are there."""
     ports.wake()
     if any(task["status"].is_end for task in told):
         ports.wake_courier()

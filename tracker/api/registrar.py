@@ -8,13 +8,16 @@ from functools import partial
 from typing import NamedTuple
 
 from tracker.api.limits import Limits
-from tracker.errors import UnavailableError
+from tracker.errors import InputError, UnavailableError
 from tracker.intake import Caller, Intake
 from tracker.store.database import Connection, Database
-from tracker.store.registrations import Wanted
-from tracker.telling import TaskAnswer, told_tasks
+from tracker.store.registrations import Registered, Wanted
+from tracker.telling import TaskAnswer, tell_task
 
 LARGEST_GROUP = 256
+_COMPANY = 4
+"""Registrations in a group that tell of a busy time."""
+_COMPANY_SECONDS = 0.004
 
 
 class Written(NamedTuple):
@@ -27,24 +30,31 @@ class Written(NamedTuple):
 
 @dataclass(slots=True)
 class _Group:
-    caller: Caller
-    wanted: list[Wanted] = field(default_factory=list)
-    written: asyncio.Future[list[Written]] = field(init=False)
+    asked: list[tuple[Wanted, Caller]] = field(default_factory=list)
+    written: asyncio.Future[list[Written | InputError]] = field(init=False)
 
 
 class Registrar:
-    """Gathers single registrations of one caller until the database's writer is free to take them."""
+    """Gathers single registrations, whoever sends them, until the database's writer is free to take them."""
 
     def __init__(self, database: Database, intake: Intake, limits: Limits) -> None:
         self._database = database
         self._intake = intake
         self._limits = limits
-        self._open: dict[Caller, _Group] = {}
+        self._open: _Group | None = None
+        self._last_size = 0
         # The writer's thread closes the groups that the event loop fills.
         self._lock = threading.Lock()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether registrations come so fast that they meet."""
+        return self._last_size >= _COMPANY
+
     async def register(self, wanted: Wanted, caller: Caller) -> Written:
         """Write one registration, perhaps together with others; returns after the commit."""
+        if self._limits.are_none:
+            return await self._write_together(wanted, caller)
         async with self._limits.admitting(caller.owner, [wanted]) as promise:
             written = await self._write_together(wanted, caller)
             promise.taken = int(written.adds_live)
@@ -60,12 +70,16 @@ class Registrar:
     async def _write_together(self, wanted: Wanted, caller: Caller) -> Written:
         group, place = self._join(wanted, caller)
         try:
-            return (await asyncio.shield(group.written))[place]
+            answer = (await asyncio.shield(group.written))[place]
         except UnavailableError:
             raise
         except Exception:
-            if len(group.wanted) == 1:
+            if len(group.asked) == 1:
                 raise
+        else:
+            if isinstance(answer, InputError):
+                raise answer
+            return answer
         # One bad registration must not take the others with it.
         return (await self._write([wanted], caller))[0]
 
@@ -74,22 +88,32 @@ class Registrar:
 
     def _join(self, wanted: Wanted, caller: Caller) -> tuple[_Group, int]:
         with self._lock:
-            group = self._open.get(caller)
+            group = self._open
             # One that is written already was never taken: the database was away.
-            if group is None or len(group.wanted) >= LARGEST_GROUP or group.written.done():
-                group = self._open[caller] = _Group(caller)
-                group.written = asyncio.ensure_future(self._database.write(partial(self._register_group, group=group)))
-            group.wanted.append(wanted)
-            return group, len(group.wanted) - 1
+            if group is None or len(group.asked) >= LARGEST_GROUP or group.written.done():
+                group = self._open = _Group()
+                group.written = asyncio.ensure_future(self._write_group(group))
+            group.asked.append((wanted, caller))
+            return group, len(group.asked) - 1
 
-    def _register_group(self, connection: Connection, group: _Group) -> list[Written]:
+    async def _write_group(self, group: _Group) -> list[Written | InputError]:
+        if self.is_busy:
+            # Most of what a small group costs is there before its first row: others are worth a short wait.
+            await asyncio.sleep(_COMPANY_SECONDS)
+        return await self._database.write(partial(self._register_group, group=group))
+
+    def _register_group(self, connection: Connection, group: _Group) -> list[Written | InputError]:
         with self._lock:
             # Nobody joins from here on.
-            if self._open.get(group.caller) is group:
-                del self._open[group.caller]
-        return self._register(connection, group.wanted, group.caller)
+            self._last_size = len(group.asked)
+            if self._open is group:
+                self._open = None
+        answers = self._intake.register_each(group.asked)(connection)
+        return [answer if isinstance(answer, InputError) else _told(answer) for answer in answers]
 
     def _register(self, connection: Connection, wanted: Sequence[Wanted], caller: Caller) -> list[Written]:
-        registered = self._intake.register(wanted, caller)(connection)
-        told = told_tasks(connection, [entry.task for entry in registered], owner=caller.only_owner)
-        return [Written(entry.created, task, entry.adds_live) for entry, task in zip(registered, told, strict=True)]
+        return [_told(entry) for entry in self._intake.register(wanted, caller)(connection)]
+
+
+def _told(entry: Registered) -> Written:
+    return Written(entry.created, tell_task(entry.task, entry.callbacks), entry.adds_live)

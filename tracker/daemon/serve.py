@@ -1,6 +1,7 @@
 """From settings to a running daemon, and back."""
 
 import asyncio
+import gc
 import signal
 from pathlib import Path
 
@@ -48,6 +49,9 @@ async def _serve(settings: Settings, token_file: Path) -> None:
     try:
         await write_first_token(database, token_file, utc_now)
         daemon = Daemon(settings, database, metrics)
+        # What is there by now stays to the end: nobody waits while it is looked through for garbage.
+        gc.collect()
+        gc.freeze()
         await daemon.run(listening, stop)
     finally:
         await asyncio.to_thread(database.close)

@@ -4,11 +4,18 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tracker.errors import UnavailableError
+
+LARGEST_HEAD = 64 * 1024
+"""Bytes of a request that are not its body."""
+_FRAME = 8
+"""Bytes that say how long a part of a body is, at most; a part has at least one byte."""
 
 
 class Server(uvicorn.Server):
@@ -33,6 +40,68 @@ class Server(uvicorn.Server):
         yield
 
 
+class _Protocol(HttpToolsProtocol):
+    """Reads requests, with bounds; and sends an answer's head and body as one."""
+
+    _beside = 0
+    """Bytes of this request that were not its body."""
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - the library's own signature
+        super().connection_made(_Together(transport, self.loop))  # type: ignore[arg-type] # it has what one has
+
+    def data_received(self, data: bytes) -> None:
+        """The parser has no bounds of its own: heads, trailers and the frames of parts could go on for ever."""
+        self._beside += len(data)
+        super().data_received(data)
+        if self._beside <= LARGEST_HEAD or self.transport.is_closing():
+            return
+        if getattr(self.cycle, "response_complete", True):
+            self.send_400_response("Too much beside the body.")
+        else:
+            self.transport.close()
+
+    def on_message_complete(self) -> None:
+        self._beside = 0
+        super().on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._beside -= len(body) + _FRAME
+        super().on_body(body)
+
+
+class _Together:
+    """A transport that sends what is written within one turn of the loop at the end of it, by a single call."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > LARGEST_HEAD:
+            # Or the transport could not say that it has enough.
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts:
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+            self._transport.write(data)
+
+
 def make_server(app: FastAPI) -> Server:
     """A server for the app, quiet and quick to stop."""
     config = uvicorn.Config(
@@ -44,7 +113,10 @@ def make_server(app: FastAPI) -> Server:
         date_header=False,
         timeout_graceful_shutdown=3,
         timeout_keep_alive=30,
-        h11_max_incomplete_event_size=64 * 1024,
+        http=_Protocol,
+        ws="none",
+        # Nobody asks who is at the other end, or under which scheme.
+        proxy_headers=False,
     )
     return Server(config)
 

@@ -2,6 +2,7 @@
 
 from tracker.intake.callers import SCOPES, Caller
 from tracker.intake.intake import Dropped, Intake
+from tracker.intake.plain import PlainRequest, read_many, read_one
 from tracker.intake.requests import LARGEST_BATCH, RegistrationRequest, TrialRequest, explain, parse
 
 __all__ = [
@@ -10,8 +11,11 @@ __all__ = [
     "Caller",
     "Dropped",
     "Intake",
+    "PlainRequest",
     "RegistrationRequest",
     "TrialRequest",
     "explain",
     "parse",
+    "read_many",
+    "read_one",
 ]

@@ -25,9 +25,13 @@ class Caller:
         """The owner whose things are visible; None for everybody's."""
         return None if self.sees_all else self.owner
 
+    def may(self, scope: str) -> bool:
+        """Whether the scope allows at least this."""
+        return SCOPES.index(self.scope) >= SCOPES.index(scope)
+
     def must_be(self, scope: str) -> None:
         """Raise RefusedError unless the scope allows at least this."""
-        if SCOPES.index(self.scope) < SCOPES.index(scope):
+        if not self.may(scope):
             raise RefusedError(f"this token may only {self.scope}; use one with the scope {scope}")
 
 

@@ -9,6 +9,7 @@ from tracker.config import Settings
 from tracker.errors import InputError, NotFoundError
 from tracker.guard import Guard
 from tracker.intake.callers import Caller
+from tracker.intake.plain import PlainRequest
 from tracker.intake.requests import RegistrationRequest, TrialRequest
 from tracker.model import Task
 from tracker.model.notes import DROPPED_BY, signed_note
@@ -16,7 +17,7 @@ from tracker.observe import drop
 from tracker.store import changes, registrations, tasks
 from tracker.store.database import Connection, Work
 from tracker.store.outbox import Compose
-from tracker.store.registrations import Registered, Wanted
+from tracker.store.registrations import Asked, Registered, Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,9 @@ class Dropped:
 _OTHER_ID = ": {id} is the tracker's own id (tsk_…); GET /v1/tasks?task_id=… finds a task by its upstream's id"
 
 
+AnyRequest = RegistrationRequest | PlainRequest
+
+
 class Intake:
     """Turns wishes into work for the database's writer."""
 
@@ -42,7 +46,7 @@ class Intake:
         self._compose = compose
         self._clock = clock
 
-    def check(self, request: RegistrationRequest, *, where: str = "") -> Wanted:
+    def check(self, request: AnyRequest, *, where: str = "") -> Wanted:
         """What the request asks for, or InputError: its upstream is configured, its URL may be called."""
         prefix = f"{where}." if where else ""
         _needs_a_callback(request, prefix)
@@ -84,6 +88,16 @@ class Intake:
             compose=self._compose,
         )
 
+    def register_each(self, asked: Sequence[tuple[Wanted, Caller]]) -> Work[list[Registered | InputError]]:
+        """The same for some that have nothing to do with each other: each has its own answer, or its own error."""
+        return partial(
+            registrations.register_each,
+            asked=[Asked(want=want, owner=caller.owner, sees_all=caller.sees_all) for want, caller in asked],
+            default_format=self._settings.callbacks.format,
+            now=self._clock(),
+            compose=self._compose,
+        )
+
     def refresh(self, id_: str, caller: Caller) -> Work[Task]:
         """Work that asks for a look at a task now; raises NotFoundError."""
 
@@ -111,7 +125,7 @@ class Intake:
         return work
 
 
-def _needs_a_callback(request: RegistrationRequest, prefix: str) -> None:
+def _needs_a_callback(request: AnyRequest, prefix: str) -> None:
     """Nothing that somebody wanted to be handed back may vanish."""
     if request.callback_url is not None:
         return

@@ -12,15 +12,20 @@ from tracker.errors import InputError
 from tracker.model import EVENT_WORDS
 
 LARGEST_BATCH = 1000
+LONGEST_TASK_ID = 512
+LONGEST_URL = 2048
+LONGEST_UPSTREAM = 64
 LARGEST_METADATA = 4096
 """Bytes of compact JSON."""
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """As JSON writes it; a backslash before it that is itself escaped makes it plain text."""
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def _clean(value: str) -> str:
+def check_clean(value: str) -> str:
+    """The text, if it is printable and has nothing around it."""
     if _UNPRINTABLE.search(value):
         raise unfit("has a control character or half a character", "send plain text")
     if value != value.strip():
@@ -28,7 +33,8 @@ def _clean(value: str) -> str:
     return value
 
 
-def _known_words(words: Sequence[str]) -> list[str]:
+def check_words(words: Sequence[str]) -> list[str]:
+    """The events, each once and without `task.`, if all of them are known."""
     folded = list(dict.fromkeys(word.strip().removeprefix("task.") for word in words))
     unknown = [word for word in folded if word not in EVENT_WORDS]
     if unknown or not folded:
@@ -37,9 +43,10 @@ def _known_words(words: Sequence[str]) -> list[str]:
     return folded
 
 
-def _small(value: Any) -> Any:  # noqa: ANN401 - JSON
+def compact(value: Any) -> str:  # noqa: ANN401 - JSON
+    """The metadata as it is kept, if that can be, and is not too large."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _COMPACT.encode(value)
     except RecursionError as error:
         raise unfit("is nested too deep", "send fewer levels") from error
     except ValueError as error:
@@ -48,6 +55,11 @@ def _small(value: Any) -> Any:  # noqa: ANN401 - JSON
         raise unfit("has a NUL or half a character", "send text that a database can store")
     if len(text.encode()) > LARGEST_METADATA:
         raise unfit(f"is over {LARGEST_METADATA} bytes", "keep the rest at your side, under a key that you put here")
+    return text
+
+
+def _small(value: Any) -> Any:  # noqa: ANN401 - JSON
+    compact(value)
     return value
 
 
@@ -61,16 +73,18 @@ class RegistrationRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    task_id: Annotated[str, AfterValidator(_clean)] = Field(
-        min_length=1, max_length=512, description="The id that the upstream gave when the job was submitted; text."
+    task_id: Annotated[str, AfterValidator(check_clean)] = Field(
+        min_length=1,
+        max_length=LONGEST_TASK_ID,
+        description="The id that the upstream gave when the job was submitted; text.",
     )
-    callback_url: Annotated[str, Field(max_length=2048), AfterValidator(_clean)] | None = Field(
+    callback_url: Annotated[str, Field(max_length=LONGEST_URL), AfterValidator(check_clean)] | None = Field(
         default=None, description="Where to POST the messages; without one the task is only watched."
     )
     upstream: str | None = Field(
-        default=None, max_length=64, description="A configured upstream; the default one otherwise."
+        default=None, max_length=LONGEST_UPSTREAM, description="A configured upstream; the default one otherwise."
     )
-    events: Annotated[list[str], AfterValidator(_known_words)] | None = Field(
+    events: Annotated[list[str], AfterValidator(check_words)] | None = Field(
         default=None,
         description=f"What to tell, some of: {', '.join(EVENT_WORDS)}. Default: ended. Needs a callback_url.",
     )
@@ -89,7 +103,7 @@ class TrialRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    callback_url: Annotated[str, Field(max_length=2048), AfterValidator(_clean)] = Field(
+    callback_url: Annotated[str, Field(max_length=LONGEST_URL), AfterValidator(check_clean)] = Field(
         description="Where to POST the test."
     )
 

@@ -1,39 +1,44 @@
 """Registering tasks and callbacks, a thousand at a time or one: the same registration twice is the same one."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from itertools import compress
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import BigInteger, Connection, Text, bindparam, insert, literal_column, select, text, tuple_
 
 from tracker.errors import InputError
 from tracker.model import Callback, EventKind, MessageType, Outgoing, Status, Task
 from tracker.model.notes import REGISTERED_AGAIN_BY, signed_note
 from tracker.observe import revive
-from tracker.store import changes
-from tracker.store.dialect import insert_into
+from tracker.store import changes, tasks
+from tracker.store.callbacks import DEFAULT_EVENTS, MOST_CALLBACKS, Plan, Wanted, known_of
+from tracker.store.dialect import insert_for
+from tracker.store.given import given, rows
+from tracker.store.moments import UtcDateTime
 from tracker.store.outbox import Compose, enqueue
-from tracker.store.rows import CALLBACK_COLUMNS, TASK_COLUMNS, callback_of, dump_json, load_json, new_id, task_of
-from tracker.store.schema import callback, event, registration, snapshot, task
+from tracker.store.rows import TASK_COLUMNS, load_json, new_ids, task_of
+from tracker.store.schema import event, registration, snapshot, task
 
-DEFAULT_EVENTS = ("ended",)
-MOST_CALLBACKS = 50
-"""Of one owner for one task."""
+__all__ = ["DEFAULT_EVENTS", "MOST_CALLBACKS", "Asked", "Registered", "Wanted", "register", "register_each"]
+
+Name = tuple[str, str]
+"""Upstream and task id."""
+Pair = tuple[int, str]
+"""Task key and owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """One registration, checked; fields that were not given are None and change nothing on a repeat."""
+class Asked:
+    """A registration, and who asks for it."""
 
-    upstream: str
-    task_id: str
-    url: str | None = None
-    events: tuple[str, ...] | None = None
-    format: str | None = None
-    metadata: object = None
+    want: Wanted
+    owner: str
+    sees_all: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,8 @@ class Registered:
     """What became of one registration."""
 
     task: Task
+    callbacks: Sequence[Callback]
+    """Those of the task that whoever asked may see, first to last."""
     created: bool
     """False when the owner (an admin: anybody) had registered the task before."""
     adds_live: bool
@@ -57,167 +64,194 @@ def register(
     now: datetime,
     compose: Compose,
 ) -> list[Registered]:
-    """Write tasks, registrations and callbacks; a callback for a task that has ended gets its message at once."""
-    fresh = _insert_tasks(connection, wanted, now)
-    tasks = _lock_tasks(connection, wanted)
-    if any(_name(want) not in tasks for want in wanted):
-        # An old task was being forgotten: it was there for the insert, and is not for the lock.
-        fresh |= _insert_tasks(connection, wanted, now)
-        tasks = _lock_tasks(connection, wanted)
-    dropped = {found.key for found in tasks.values() if found.status is Status.DROPPED}
-    tasks = _revive(connection, tasks, owner, now=now, compose=compose)
-    known = _known(connection, tasks.values(), owner)
-    _insert_registrations(connection, tasks.values(), owner, now)
-    callbacks = _write_callbacks(connection, wanted, tasks, known, owner=owner, default_format=default_format, now=now)
-    _tell_late(connection, callbacks, tasks.values(), now=now, compose=compose)
+    """Write registrations of one owner, all or none; raises InputError for the first that cannot be taken."""
+    asked = [Asked(want=want, owner=owner, sees_all=sees_all) for want in wanted]
     answers = []
-    for want in wanted:
-        found = tasks[want.upstream, want.task_id]
-        is_new = found.id in fresh if sees_all else found.key not in known
-        adds_live = not found.status.is_end and (found.key not in known or found.key in dropped)
-        answers.append(Registered(task=found, created=is_new, adds_live=adds_live))
-        fresh.discard(found.id)
-        dropped.discard(found.key)
-        known.add(found.key)
+    for answer in register_each(connection, asked, default_format=default_format, now=now, compose=compose):
+        if isinstance(answer, InputError):
+            raise answer
+        answers.append(answer)
     return answers
 
 
-def _insert_tasks(connection: Connection, wanted: Sequence[Wanted], now: datetime) -> set[str]:
-    """Insert those that are new, with their first event; returns the ids of the new ones."""
-    names = dict.fromkeys((want.upstream, want.task_id) for want in sorted(wanted, key=_name))
-    rows = [
-        {"id": new_id("tsk", now), "upstream": name, "task_id": task_id, "registered_at": now, "sequence": 1}
-        for name, task_id in names
+def register_each(
+    connection: Connection, asked: Sequence[Asked], *, default_format: str, now: datetime, compose: Compose
+) -> list[Registered | InputError]:
+    """Write tasks, registrations and callbacks; a callback for a task that has ended gets its message at once.
+
+    One that cannot be taken has an error for an answer and leaves nothing behind, unless it is about a task that
+    another one of these made.
+    """
+    # As it is kept, and as it is told: a moment is known to the millisecond.
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    names = [(one.want.upstream, one.want.task_id) for one in asked]
+    found, fresh = _tasks_of(connection, set(names), now)
+    keys = [found[name].key for name in names]
+    plan = Plan(known_of(connection, set(keys) - fresh))
+    takes = [_takes(plan, key, one) for key, one in zip(keys, asked, strict=True)]
+    pairs = dict.fromkeys((key, one.owner) for key, one in compress(zip(keys, asked, strict=True), takes))
+    dropped = {old.key for old in found.values() if old.status is Status.DROPPED}
+    found = _revive(connection, found, dropped, pairs, now=now, compose=compose)
+    new = _insert_registrations(connection, pairs, now)
+    written = plan.write(connection, new, default_format=default_format, now=now)
+    _tell_late(connection, written, found.values(), now=now, compose=compose)
+    news = _News(
+        fresh=fresh, dropped=dropped, new=new, callbacks=_callbacks(connection, found.values(), fresh, written)
+    )
+    return [
+        news.answer(one, found[name]) if is_taken else _too_many()
+        for name, one, is_taken in zip(names, asked, takes, strict=True)
     ]
-    statement = insert_into(connection, task).on_conflict_do_nothing(index_elements=["upstream", "task_id"])
-    inserted = connection.execute(statement.values(rows).returning(task.c.key, task.c.id)).all()
-    if inserted:
-        first = {"sequence": 1, "event": str(EventKind.REGISTERED), "observed_at": now, "to_status": str(Status.QUEUED)}
-        connection.execute(insert(event), [{"task_key": row.key, **first} for row in inserted])
-    return {row.id for row in inserted}
 
 
-def _name(want: Wanted) -> tuple[str, str]:
-    return want.upstream, want.task_id
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _News:
+    """What is new by a group of registrations, until it has been told to the first who asked for it."""
+
+    fresh: set[int]
+    dropped: set[int]
+    new: set[Pair]
+    callbacks: Mapping[int, Sequence[Callback]]
+
+    def answer(self, one: Asked, found: Task) -> Registered:
+        is_first = (found.key, one.owner) in self.new
+        answer = Registered(
+            task=found,
+            callbacks=[told for told in self.callbacks.get(found.key, ()) if one.sees_all or told.owner == one.owner],
+            created=found.key in self.fresh if one.sees_all else is_first,
+            adds_live=not found.status.is_end and (is_first or found.key in self.dropped),
+        )
+        self.fresh.discard(found.key)
+        self.dropped.discard(found.key)
+        self.new.discard((found.key, one.owner))
+        return answer
 
 
-def _lock_tasks(connection: Connection, wanted: Iterable[Wanted]) -> dict[tuple[str, str], Task]:
+def _takes(plan: Plan, key: int, one: Asked) -> bool:
+    url = one.want.url
+    return url is None or plan.takes((key, one.owner, url), one.want)
+
+
+def _too_many() -> InputError:
+    return InputError("callback_url", f"the task has {MOST_CALLBACKS} callbacks already", "let one of them pass it on")
+
+
+def _tasks_of(connection: Connection, names: AbstractSet[Name], now: datetime) -> tuple[dict[Name, Task], set[int]]:
+    """The tasks of these names, each locked: those that are new are inserted. And the keys of the new ones."""
+    found = _insert_tasks(connection, names, now)
+    fresh = {made.key for made in found.values()}
+    found |= _lock_tasks(connection, names - found.keys())
+    if missing := names - found.keys():
+        # An old task was being forgotten: it was there for the insert, and is not for the lock.
+        again = _insert_tasks(connection, missing, now)
+        fresh |= {made.key for made in again.values()}
+        found |= again | _lock_tasks(connection, missing - again.keys())
+    return found, fresh
+
+
+def _insert_tasks(connection: Connection, names: AbstractSet[Name], now: datetime) -> dict[Name, Task]:
+    """Insert those that are new, with their first event."""
+    made = dict(zip(new_ids("tsk", now, len(names)), sorted(names), strict=True))
+    wanted = [{"id": id_, "upstream": upstream, "task_id": task_id} for id_, (upstream, task_id) in made.items()]
+    statements = _inserting(connection.dialect.name)
+    keys = connection.execute(statements.tasks, {"given": rows(connection, wanted), "now": now}).all()
+    if keys:
+        given_keys = rows(connection, [{"key": key} for key, _ in keys])
+        connection.execute(statements.events, {"given": given_keys, "now": now})
+    return {
+        (name := made[id_]): Task(key=key, id=id_, upstream=name[0], task_id=name[1], registered_at=now, sequence=1)
+        for key, id_ in keys
+    }
+
+
+class _Inserting(NamedTuple):
+    tasks: Any
+    events: Any
+    registrations: Any
+
+
+@cache
+def _inserting(dialect: str) -> _Inserting:
+    """The statements, built once. They find what is new: a task that is there already is not touched."""
+    now = bindparam("now", type_=UtcDateTime())
+    new = given(dialect, "given", id=Text(), upstream=Text(), task_id=Text())
+    # SQLite takes the ON of ON CONFLICT for that of a join, unless something stands before it.
+    chosen = select(new.c.id, new.c.upstream, new.c.task_id, now, literal_column("1")).where(text("true"))
+    made = insert_for(dialect, task).from_select(["id", "upstream", "task_id", "registered_at", "sequence"], chosen)
+    only_new = made.on_conflict_do_nothing(index_elements=["upstream", "task_id"])
+    keys = given(dialect, "given", key=BigInteger())
+    first = {
+        "sequence": literal_column("1"),
+        "event": literal_column(f"'{EventKind.REGISTERED}'"),
+        "observed_at": now,
+        "to_status": literal_column(f"'{Status.QUEUED}'"),
+    }
+    pairs = given(dialect, "given", owner=Text(), task_key=BigInteger())
+    mine = select(pairs.c.owner, pairs.c.task_key, now).where(text("true"))
+    told = insert_for(dialect, registration).from_select(["owner", "task_key", "registered_at"], mine)
+    return _Inserting(
+        tasks=only_new.returning(task.c.key, task.c.id),
+        events=insert(event).from_select(["task_key", *first], select(keys.c.key, *first.values())),
+        registrations=told.on_conflict_do_nothing().returning(registration.c.task_key, registration.c.owner),
+    )
+
+
+def _lock_tasks(connection: Connection, names: AbstractSet[Name]) -> dict[Name, Task]:
     """Lock before reading callbacks and ends, so that a task that ends just now is either seen or sees us."""
-    names = sorted({_name(want) for want in wanted})
-    query = select(*TASK_COLUMNS).where(tuple_(task.c.upstream, task.c.task_id).in_(names))
-    rows = connection.execute(query.order_by(task.c.key).with_for_update()).all()
-    return {(found.upstream, found.task_id): found for found in map(task_of, rows)}
+    if not names:
+        return {}
+    wanted = rows(connection, [{"upstream": upstream, "task_id": task_id} for upstream, task_id in names])
+    found = connection.execute(_locking(connection.dialect.name), {"given": wanted})
+    return {(old.upstream, old.task_id): old for old in map(task_of, found)}
+
+
+@cache
+def _locking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    names = given(dialect, "given", upstream=Text(), task_id=Text())
+    asked = tuple_(task.c.upstream, task.c.task_id).in_(select(names.c.upstream, names.c.task_id))
+    return select(*TASK_COLUMNS).where(asked).order_by(task.c.key).with_for_update(of=task)
 
 
 def _revive(
-    connection: Connection, tasks: dict[tuple[str, str], Task], owner: str, *, now: datetime, compose: Compose
-) -> dict[tuple[str, str], Task]:
-    """Watch dropped tasks again: whoever registers one wants its result."""
-    dropped = [found for found in tasks.values() if found.status is Status.DROPPED]
-    if not dropped:
-        return tasks
-    decide = partial(revive, now=now, note=signed_note(REGISTERED_AGAIN_BY, owner))
-    written = changes.record(
-        connection, {found.key: decide for found in dropped}, watcher=None, now=now, compose=compose
-    )
-    revived = {found.key: entry.task for found in dropped if (entry := written.get(found.key))}
-    return {name: revived.get(found.key, found) for name, found in tasks.items()}
-
-
-def _known(connection: Connection, tasks: Iterable[Task], owner: str) -> set[int]:
-    keys = [found.key for found in tasks]
-    query = select(registration.c.task_key).where(registration.c.owner == owner, registration.c.task_key.in_(keys))
-    return set(connection.scalars(query))
-
-
-def _insert_registrations(connection: Connection, tasks: Iterable[Task], owner: str, now: datetime) -> None:
-    rows = [{"owner": owner, "task_key": found.key, "registered_at": now} for found in tasks]
-    connection.execute(insert_into(connection, registration).values(rows).on_conflict_do_nothing())
-
-
-def _write_callbacks(
     connection: Connection,
-    wanted: Sequence[Wanted],
-    tasks: dict[tuple[str, str], Task],
-    known: set[int],
+    found: dict[Name, Task],
+    dropped: Collection[int],
+    pairs: Iterable[Pair],
     *,
-    owner: str,
-    default_format: str,
     now: datetime,
-) -> list[Callback]:
-    """Insert callbacks or change them; returns those that may have to be told of an end that came before."""
-    asked = [(tasks[_name(want)], want) for want in wanted if want.url is not None]
-    if not asked:
-        return []
-    existing = _callbacks_of(connection, {found.key for found, _ in asked}, owner)
-    new: dict[tuple[int, str], dict[str, Any]] = {}
-    changed: set[int] = set()
-    for found, want in asked:
-        url = want.url or ""
-        row = new.get((found.key, url))
-        if before := existing.get((found.key, url)):
-            is_back = found.key not in known
-            _update(connection, before, want, is_back=is_back)
-            if is_back or want.events is not None:
-                changed.add(before)
-        elif row is not None:
-            row.update(_given(want))
-        else:
-            new[found.key, url] = {
-                "task_key": found.key,
-                "owner": owner,
-                "url": url,
-                "created_at": now,
-                "events": ",".join(DEFAULT_EVENTS),
-                "format": default_format,
-                "metadata": None,
-                **_given(want),
-            }
-    _refuse_too_many(existing, new)
-    rows = _read_callbacks(connection, changed) if changed else []
-    if new:
-        rows += connection.execute(insert(callback).returning(*CALLBACK_COLUMNS), list(new.values())).all()
-    return [callback_of(row) for row in rows]
+    compose: Compose,
+) -> dict[Name, Task]:
+    """Watch dropped tasks again: whoever registers one wants its result."""
+    decisions: dict[int, changes.Decide] = {}
+    for key, owner in pairs:
+        if key in dropped:
+            decisions.setdefault(key, partial(revive, now=now, note=signed_note(REGISTERED_AGAIN_BY, owner)))
+    if not decisions:
+        return found
+    written = changes.record(connection, decisions, watcher=None, now=now, compose=compose)
+    return {name: written[old.key].task if old.key in written else old for name, old in found.items()}
 
 
-def _refuse_too_many(existing: Iterable[tuple[int, str]], new: Iterable[tuple[int, str]]) -> None:
-    """Each event is told to every callback in one transaction, which has to stay short."""
-    counts = Counter(key for key, _ in (*existing, *new))
-    if any(counts[key] > MOST_CALLBACKS for key, _ in new):
-        raise InputError(
-            "callback_url", f"the task has {MOST_CALLBACKS} callbacks already", "let one of them pass it on"
-        )
+def _insert_registrations(connection: Connection, pairs: Iterable[Pair], now: datetime) -> set[Pair]:
+    """Returns those that are new."""
+    made = [{"owner": owner, "task_key": key} for key, owner in sorted(pairs)]
+    if not made:
+        return set()
+    statement = _inserting(connection.dialect.name).registrations
+    new = connection.execute(statement, {"given": rows(connection, made), "now": now}).all()
+    return {(key, owner) for key, owner in new}
 
 
-def _callbacks_of(connection: Connection, keys: set[int], owner: str) -> dict[tuple[int, str], int]:
-    query = select(callback.c.task_key, callback.c.url, callback.c.key)
-    rows = connection.execute(query.where(callback.c.task_key.in_(keys), callback.c.owner == owner))
-    return {(row.task_key, row.url): row.key for row in rows}
-
-
-def _given(want: Wanted) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    if want.events is not None:
-        given["events"] = ",".join(want.events)
-    if want.format is not None:
-        given["format"] = want.format
-    if want.metadata is not None:
-        given["metadata"] = dump_json(want.metadata)
-    return given
-
-
-def _read_callbacks(connection: Connection, keys: Iterable[int]) -> list[Any]:
-    live = select(*CALLBACK_COLUMNS).where(callback.c.key.in_(keys), callback.c.gone_at.is_(None))
-    return list(connection.execute(live.order_by(callback.c.key)))
-
-
-def _update(connection: Connection, key: int, want: Wanted, *, is_back: bool) -> None:
-    """What was given replaces what was there; a callback that its owner had withdrawn is wanted again."""
-    given = _given(want)
-    if is_back:
-        given["gone_at"] = None
-    if given:
-        connection.execute(update(callback).where(callback.c.key == key).values(**given))
+def _callbacks(
+    connection: Connection, found: Iterable[Task], fresh: Collection[int], written: Iterable[Callback]
+) -> dict[int, list[Callback]]:
+    """Every callback of these tasks: those of the fresh ones were written just now."""
+    old = [each.key for each in found if each.key not in fresh]
+    told = tasks.callbacks(connection, old, owner=None) if old else {}
+    for made in sorted(written, key=attrgetter("key")):
+        if made.task_key in fresh:
+            told.setdefault(made.task_key, []).append(made)
+    return told
 
 
 def _tell_late(

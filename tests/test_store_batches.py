@@ -173,7 +173,7 @@ class TestRows:
 
 
 class TestLocks:
-    """On Postgres, where other daemons take locks too: all of a transaction in one order, so that nobody is locked out."""
+    """On Postgres, where other daemons take locks too: all of a transaction in one order."""
 
     @pytest.fixture
     def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:

@@ -22,7 +22,7 @@ from tracker.model import Callback, Change, Event, EventKind, MessageType, Outgo
 from tracker.observe import message_for
 from tracker.store import pacing, taskrows
 from tracker.store.dialect import insert_for
-from tracker.store.given import end_to_end, given, plain_rows, rows, text_at
+from tracker.store.given import end_to_end, given, moments, plain_rows, text_at
 from tracker.store.moments import UtcDateTime
 from tracker.store.outbox import Compose, enqueue
 from tracker.store.rows import CALLBACK_COLUMNS, callback_of, dump_object, load_json
@@ -147,16 +147,17 @@ _EVENT = (
 
 def _insert_events(connection: Connection, told: Sequence[Told]) -> None:
     if told:
-        lines = [_event_row(change.task.key, line) for change, line in told]
-        connection.execute(_telling(connection.dialect.name), {"given": rows(connection, lines)})
+        written = moments(connection)
+        lines = [_event_row(change.task.key, line, written(line.observed_at)) for change, line in told]
+        connection.execute(_telling(connection.dialect.name), {"given": plain_rows(lines)})
 
 
-def _event_row(task_key: int, line: Event) -> dict[str, object]:
+def _event_row(task_key: int, line: Event, observed_at: object) -> dict[str, object]:
     return {
         "task_key": task_key,
         "sequence": line.sequence,
         "event": line.kind,
-        "observed_at": line.observed_at,
+        "observed_at": observed_at,
         "from_status": line.from_status,
         "to_status": line.to_status,
         "upstream_status": line.upstream_status,

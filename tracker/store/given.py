@@ -6,7 +6,7 @@ for all of them also lets go of the interpreter only once: row by row, SQLite's 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,23 +52,32 @@ def rows(connection: Connection, values: Iterable[Mapping[str, object]]) -> str:
     """The value of the parameter: moments as the database writes them, everything else as JSON has it."""
     if connection.dialect.name != "sqlite":
         return plain_rows(values)
-    texts: dict[datetime, str] = {}
-    """Most rows of a call tell the same moment."""
-
-    def written(moment: datetime) -> str:
-        text = texts.get(moment)
-        if text is None:
-            text = texts[moment] = sqlite_time(moment.astimezone(UTC))
-        return text
-
+    written = moments(connection)
     return plain_rows(
         {name: written(value) if isinstance(value, datetime) else value for name, value in row.items()}
         for row in values
     )
 
 
+def moments(connection: Connection) -> Callable[[datetime], object]:
+    """What to put into `plain_rows` for a moment; most rows of a call tell the same one."""
+    texts: dict[datetime, str] = {}
+
+    def written(moment: datetime) -> object:
+        text = texts.get(moment)
+        if text is None:
+            text = texts[moment] = sqlite_time(moment.astimezone(UTC))
+        return text
+
+    return written if connection.dialect.name == "sqlite" else _as_it_is
+
+
+def _as_it_is(moment: datetime) -> object:
+    return moment
+
+
 def plain_rows(values: Iterable[Mapping[str, object]]) -> str:
-    """The same where no row has a moment, or the database is none of SQLite's."""
+    """The same where every moment is written by `moments`, or the database is Postgres: in one pass."""
     told = list(values)
     try:
         return msgspec.json.encode(told, enc_hook=_refuse).decode()

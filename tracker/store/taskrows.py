@@ -34,7 +34,7 @@ def lock(connection: Connection, keys: Iterable[int]) -> list[Locked]:
     dialect = connection.dialect.name
     asked = {"given": plain_rows({"key": key} for key in sorted(keys))}
     if dialect != "sqlite":
-        return [(task_of(row[:-1]), row[-1]) for row in connection.execute(_locking(dialect), asked)]
+        return [(task_of(row[:-1]), row[-1]) for row in connection.execute(_locking(dialect), asked).all()]
     found = msgspec.json.decode(connection.scalar(_reading(dialect), asked) or "[]")
     return [(task_of(_with_moments(row)), row[-1]) for row in found]
 

@@ -2,7 +2,7 @@
 
 A statement over a list of values would be a new text for every length of the list, which costs more to make and to
 plan than to run. As JSON they are one text, on SQLite by `json_each` and on Postgres by `json_to_recordset`. One call
-for all of them also lets go of the interpreter only once: row by row, SQLite's driver would wait for its turn at each.
+for all of them also runs beside the event loop: row by row, SQLite's driver might wait for the interpreter at each.
 """
 
 import json

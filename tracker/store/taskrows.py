@@ -48,7 +48,7 @@ def _locking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
 
 @cache
 def _reading(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    """All rows as one value: the driver would stop at each, and wait there for the event loop to let it go on."""
+    """All rows as one value: the driver lets go of the interpreter at each, and a busy event loop keeps it waiting."""
     found = _locking(dialect).subquery()
     return select(func.json_group_array(func.json_array(*found.c)))
 

@@ -13,13 +13,12 @@ from sqlalchemy import (
     Text,
     bindparam,
     insert,
-    literal,
-    or_,
     select,
 )
 
 from tracker.model import Callback, Change, Event, EventKind, MessageType, Outgoing, Status, Task
 from tracker.observe import message_for
+from tracker.pacing import PROGRESS_TYPES
 from tracker.store import pacing, taskrows
 from tracker.store.dialect import insert_for
 from tracker.store.given import end_to_end, given, moments, plain_rows, text_at
@@ -226,25 +225,29 @@ def _outgoing(connection: Connection, told: Sequence[Told]) -> list[Outgoing]:
 
 def _interested(connection: Connection, kinds: Iterable[tuple[int, MessageType]]) -> dict[int, list[Callback]]:
     """The callbacks that may want messages of these types, by the key of their task; asked under its lock."""
-    asked = [{"key": key, "word": str(kind).removeprefix("task.")} for key, kind in kinds]
+    asked = [{"key": key, **_words(kind)} for key, kind in kinds]
     by_task: dict[int, list[Callback]] = {}
     if asked:
         found = connection.execute(_asking(connection.dialect.name), {"given": plain_rows(asked)})
-        for one in map(callback_of, found):
+        # Sorted here: to have them in order, SQLite might rather go through all callbacks than look for these.
+        for one in sorted(map(callback_of, found), key=lambda one: one.key):
             by_task.setdefault(one.task_key, []).append(one)
     return by_task
+
+
+def _words(kind: MessageType) -> dict[str, str]:
+    """One of which a callback that wants it has among its own, if only as a part of one; see `Callback.wants`."""
+    word = kind.removeprefix("task.")
+    return {"word": word, "other": word if kind in PROGRESS_TYPES else "ended"}
 
 
 @cache
 def _asking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     """Most callbacks wait for the end, and most news is progress: those are not even read."""
-    new = given(dialect, "given", key=BigInteger(), word=Text())
-    wants = or_(
-        callback.c.events.contains(new.c.word),
-        new.c.word.not_in(("progress", "needs_input")) & callback.c.events.contains(literal("ended")),
-    )
+    new = given(dialect, "given", key=BigInteger(), word=Text(), other=Text())
+    wants = callback.c.events.contains(new.c.word) | callback.c.events.contains(new.c.other)
     query = select(*CALLBACK_COLUMNS).join_from(new, callback, callback.c.task_key == new.c.key)
-    return query.where(callback.c.gone_at.is_(None), wants).order_by(callback.c.key)
+    return query.where(callback.c.gone_at.is_(None), wants)
 
 
 def _last_objects(connection: Connection, keys: Sequence[int]) -> dict[int, Mapping[str, object]]:

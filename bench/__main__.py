@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.table import render
 from tracker import log
 
-NAMES = ("cadence", "delivering", "isolation", "recovery", "registering")
+NAMES = ("recording", "cadence", "delivering", "isolation", "recovery", "registering")
 """Modules of this package, each with `run() -> Iterable[Row]`, in the order of the table."""
 
 

@@ -221,14 +221,8 @@ class Lane:
         return seen.fingerprint != watched.fingerprint or seen.implies_failure or now >= watched.expires_at
 
     async def _write(self, decisions: Mapping[int, Decide], now: datetime) -> dict[int, Recorded]:
-        work = partial(
-            changes.record,
-            decisions=decisions,
-            watcher=self._ports.watcher(),
-            now=now,
-            compose=self._ports.compose,
-        )
-        recorded = await self._ports.database.write(work)
+        batch = changes.Batch(decisions=decisions, watcher=self._ports.watcher(), now=now, compose=self._ports.compose)
+        recorded = await self._ports.database.write_each(changes.record_each, batch, size=len(decisions))
         if any(entry.deliveries for entry in recorded.values()):
             self._ports.wake_courier()
         return recorded

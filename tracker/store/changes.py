@@ -3,26 +3,29 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Text,
+    bindparam,
+    insert,
+    select,
+)
 
-from tracker.model import Callback, Change, Event, EventKind, Outgoing, Status, Task
+from tracker.model import Callback, Change, Event, EventKind, MessageType, Outgoing, Status, Task
 from tracker.observe import message_for
-from tracker.store import pacing
-from tracker.store.dialect import insert_into
+from tracker.pacing import PROGRESS_TYPES
+from tracker.store import pacing, taskrows
+from tracker.store.dialect import insert_for
+from tracker.store.given import end_to_end, given, moments, plain_rows, text_at
 from tracker.store.moments import UtcDateTime
 from tracker.store.outbox import Compose, enqueue
-from tracker.store.rows import (
-    CALLBACK_COLUMNS,
-    TASK_COLUMNS,
-    callback_of,
-    columns_of,
-    dump_json,
-    load_json,
-    task_of,
-)
-from tracker.store.schema import callback, event, snapshot, task
+from tracker.store.rows import CALLBACK_COLUMNS, callback_of, dump_object, load_json
+from tracker.store.schema import callback, event, snapshot
 from tracker.store.watching import is_alive
 
 Decide = Callable[[Task], Change]
@@ -37,6 +40,16 @@ class Recorded:
     deliveries: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Decisions that were asked for together; see `record`."""
+
+    decisions: Mapping[int, Decide]
+    watcher: str | None
+    now: datetime
+    compose: Compose
+
+
 def record(
     connection: Connection, decisions: Mapping[int, Decide], *, watcher: str | None, now: datetime, compose: Compose
 ) -> dict[int, Recorded]:
@@ -45,126 +58,196 @@ def record(
     With a `watcher`, live tasks that somebody else watches by now are left alone and missing from the
     answer: a daemon that was frozen and replaced writes nothing.
     """
-    locked = _locked(connection, decisions)
+    return record_each(connection, [Batch(decisions=decisions, watcher=watcher, now=now, compose=compose)])[0]
+
+
+def record_each(connection: Connection, batches: Sequence[Batch]) -> list[dict[int, Recorded]]:
+    """The same for several batches, in as many statements as one takes where each is about other tasks."""
+    rounds = _rounds(batches)
+    if len(rounds) > 1:
+        # Or those of a later round could come before those of the first: two daemons would lock each other out.
+        taskrows.lock(connection, {key for batch in batches for key in batch.decisions})
+    recorded: list[dict[int, Recorded]] = []
+    for together in rounds:
+        written = _record(connection, together)
+        recorded += [{key: written[key] for key in batch.decisions if key in written} for batch in together]
+    return recorded
+
+
+def _rounds(batches: Sequence[Batch]) -> list[list[Batch]]:
+    """In the same order, those that follow each other together, as long as none decides about a task of another."""
+    rounds: list[list[Batch]] = []
+    keys: set[int] = set()
+    for batch in batches:
+        last = rounds[-1][-1] if rounds else None
+        is_same = last and last.watcher == batch.watcher and last.compose is batch.compose
+        if is_same and keys.isdisjoint(batch.decisions):
+            rounds[-1].append(batch)
+        else:
+            rounds.append([batch])
+            keys = set()
+        keys |= batch.decisions.keys()
+    return rounds
+
+
+def _record(connection: Connection, batches: Sequence[Batch]) -> dict[int, Recorded]:
+    watcher, compose, now = batches[0].watcher, batches[0].compose, max(batch.now for batch in batches)
+    decisions = {key: decide for batch in batches for key, decide in batch.decisions.items()}
+    locked: Sequence[taskrows.Locked] = taskrows.lock(connection, decisions)
     if watcher is not None:
         locked = _within_fence(connection, locked, watcher)
-    changes = {found.key: decisions[found.key](found) for found, _ in locked}
-    _update_tasks(connection, changes.values(), watcher=watcher, now=now)
-    _insert_events(connection, changes.values())
-    _keep_objects(connection, changes.values(), now)
-    _supersede(connection, changes.values(), now)
-    outgoing = _outgoing(connection, [change for change in changes.values() if change.event is not None])
-    counts = enqueue(connection, outgoing, now=now, compose=compose)
+    changes = [(found, decisions[found.key](found)) for found, _ in locked]
+    news = [(before, change) for before, change in changes if change.event or change.object is not None]
+    counts = _write(connection, news, watcher=watcher, now=now, compose=compose) if news else {}
     return {
-        key: Recorded(task=change.task, event=change.event, deliveries=counts.get(key, 0))
-        for key, change in changes.items()
+        before.key: Recorded(task=change.task, event=change.event, deliveries=counts.get(before.key, 0))
+        for before, change in changes
     }
 
 
-def _locked(connection: Connection, keys: Iterable[int]) -> list[tuple[Task, str | None]]:
-    query = select(*TASK_COLUMNS, task.c.watcher).where(task.c.key.in_(list(keys))).order_by(task.c.key)
-    rows = connection.execute(query.with_for_update(of=task)).all()
-    return [(task_of(row[:-1]), row[-1]) for row in rows]
-
-
-def _within_fence(
-    connection: Connection, locked: Sequence[tuple[Task, str | None]], watcher: str
-) -> list[tuple[Task, str | None]]:
+def _within_fence(connection: Connection, locked: Sequence[taskrows.Locked], watcher: str) -> Sequence[taskrows.Locked]:
     """Live tasks belong to their watcher; ended ones, which nobody watches, to any daemon that is not replaced."""
     if any(found.status.is_end for found, _ in locked) and not is_alive(connection, watcher):
         return []
-    return [(found, by) for found, by in locked if found.status.is_end or by == watcher]
+    return [(found, by) for found, by in locked if by == watcher or found.status.is_end]
 
 
-def _update_tasks(connection: Connection, changes: Iterable[Change], *, watcher: str | None, now: datetime) -> None:
-    rows = [{"row": change.task.key, **columns_of(change.task)} for change in changes if _is_news(change)]
-    for has_ended in (True, False):
-        some = [row for row in rows if (row["ended_at"] is not None) is has_ended]
-        if some:
-            values: dict[str, Any] = {name: bindparam(name) for name in some[0] if name != "row"}
-            if watcher is None:
-                # Whoever watches it finds the note and lets go of it.
-                values["refresh_at"] = case((task.c.watcher.is_not(None), literal(now, UtcDateTime)))
-            elif has_ended:
-                values["watcher"] = None
-            connection.execute(update(task).where(task.c.key == bindparam("row")).values(values), some)
+def _write(
+    connection: Connection,
+    news: Sequence[tuple[Task, Change]],
+    *,
+    watcher: str | None,
+    now: datetime,
+    compose: Compose,
+) -> dict[int, int]:
+    """Returns how many deliveries were written, by task key."""
+    taskrows.write(connection, ((before, change.task) for before, change in news), watcher=watcher, now=now)
+    changes = [change for _, change in news]
+    _keep_objects(connection, [change for change in changes if change.object], now)
+    told = [(change, change.event) for change in changes if change.event is not None]
+    _insert_events(connection, told)
+    _supersede(connection, told, now)
+    return enqueue(connection, _outgoing(connection, told), now=now, compose=compose)
 
 
-def _is_news(change: Change) -> bool:
-    return change.event is not None or change.object is not None
+Told = tuple[Change, Event]
+_EVENT = (
+    "task_key",
+    "sequence",
+    "event",
+    "observed_at",
+    "from_status",
+    "to_status",
+    "upstream_status",
+    "progress",
+    "note",
+)
 
 
-def _insert_events(connection: Connection, changes: Iterable[Change]) -> None:
-    rows = [_event_row(change.task.key, change.event) for change in changes if change.event is not None]
-    if rows:
-        connection.execute(insert(event), rows)
+def _insert_events(connection: Connection, told: Sequence[Told]) -> None:
+    if told:
+        written = moments(connection)
+        lines = [_event_row(change.task.key, line, written(line.observed_at)) for change, line in told]
+        connection.execute(_telling(connection.dialect.name), {"given": plain_rows(lines)})
 
 
-def _event_row(task_key: int, told: Event) -> dict[str, Any]:
+def _event_row(task_key: int, line: Event, observed_at: object) -> dict[str, object]:
     return {
         "task_key": task_key,
-        "sequence": told.sequence,
-        "event": str(told.kind),
-        "observed_at": told.observed_at,
-        "from_status": told.from_status and str(told.from_status),
-        "to_status": told.to_status and str(told.to_status),
-        "upstream_status": told.upstream_status,
-        "progress": told.progress,
-        "note": told.note,
+        "sequence": line.sequence,
+        "event": line.kind,
+        "observed_at": observed_at,
+        "from_status": line.from_status,
+        "to_status": line.to_status,
+        "upstream_status": line.upstream_status,
+        "progress": line.progress,
+        "note": line.note,
     }
 
 
-def _keep_objects(connection: Connection, changes: Iterable[Change], now: datetime) -> None:
-    rows = [
-        {"task_key": change.task.key, "seen_at": now, "object": dump_json(change.object)}
-        for change in changes
-        if change.object
-    ]
-    if not rows:
+@cache
+def _telling(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    new = given(dialect, "given", **{name: event.c[name].type for name in _EVENT})
+    return insert(event).from_select(list(_EVENT), select(*(new.c[name] for name in _EVENT)))
+
+
+def _keep_objects(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
+    if not changes:
         return
-    statement = insert_into(connection, snapshot)
-    fresh = {"seen_at": statement.excluded.seen_at, "object": statement.excluded.object}
-    connection.execute(statement.on_conflict_do_update(index_elements=["task_key"], set_=fresh), rows)
+    objects, places = end_to_end(dump_object(change.object or {}) for change in changes)
+    given_rows = [{"key": change.task.key, **place} for change, place in zip(changes, places, strict=True)]
+    asked = {"given": plain_rows(given_rows), "objects": objects, "now": now}
+    connection.execute(_keeping(connection.dialect.name), asked)
 
 
-def _supersede(connection: Connection, changes: Iterable[Change], now: datetime) -> None:
+@cache
+def _keeping(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    new = given(dialect, "given", key=BigInteger(), start=Integer(), length=Integer())
+    seen_at = bindparam("now", type_=UtcDateTime())
+    fresh = select(new.c.key, seen_at, text_at(dialect, "objects", new.c.start, new.c.length))
+    # SQLite would take ON CONFLICT for a part of the query where that does not end in a WHERE.
+    statement = insert_for(dialect, snapshot).from_select(
+        ["task_key", "seen_at", "object"], fresh.where(new.c.key.is_not(None))
+    )
+    newer = {name: statement.excluded[name] for name in ("seen_at", "object")}
+    return statement.on_conflict_do_update(index_elements=["task_key"], set_=newer)
+
+
+def _supersede(connection: Connection, told: Iterable[Told], now: datetime) -> None:
     """What these changes leave nothing to say about; what newer messages replace is seen to where they are written."""
-    turns = [
-        (change.task, change.event) for change in changes if change.event and change.event.kind is EventKind.STATUS
-    ]
+    turns = [(change.task, line) for change, line in told if line.kind is EventKind.STATUS]
     if ended := [task.key for task, _ in turns if task.status.is_end]:
         pacing.supersede_all(connection, ended, now=now)
     if answered := [
-        task.key for task, told in turns if told.from_status is Status.NEEDS_INPUT and not task.status.is_end
+        task.key for task, line in turns if line.from_status is Status.NEEDS_INPUT and not task.status.is_end
     ]:
         pacing.supersede_questions(connection, answered, now=now)
 
 
-def _outgoing(connection: Connection, changes: Sequence[Change]) -> list[Outgoing]:
-    told = [(change, kind) for change in changes if change.event and (kind := message_for(change.event))]
-    if not told:
-        return []
-    query = select(*CALLBACK_COLUMNS).where(
-        callback.c.task_key.in_([change.task.key for change, _ in told]), callback.c.gone_at.is_(None)
-    )
-    by_task: dict[int, list[Callback]] = {}
-    for found in map(callback_of, connection.execute(query)):
-        by_task.setdefault(found.task_key, []).append(found)
-    missing = [change.task.key for change, _ in told if change.object is None and change.task.key in by_task]
+def _outgoing(connection: Connection, told: Sequence[Told]) -> list[Outgoing]:
+    kinds = [(change, line, kind) for change, line in told if (kind := message_for(line))]
+    by_task = _interested(connection, [(change.task.key, kind) for change, _, kind in kinds])
+    missing = [change.task.key for change, *_ in kinds if change.object is None and change.task.key in by_task]
     objects = _last_objects(connection, missing)
     return [
         Outgoing(
             message_type=kind,
             task=change.task,
             callback=found,
-            sequence=change.event.sequence,
-            at=change.event.observed_at,
+            sequence=line.sequence,
+            at=line.observed_at,
             object=change.object or objects.get(change.task.key, {}),
         )
-        for change, kind in told
-        if change.event is not None
+        for change, line, kind in kinds
         for found in by_task.get(change.task.key, ())
     ]
+
+
+def _interested(connection: Connection, kinds: Iterable[tuple[int, MessageType]]) -> dict[int, list[Callback]]:
+    """The callbacks that may want messages of these types, by the key of their task; asked under its lock."""
+    asked = [{"key": key, **_words(kind)} for key, kind in kinds]
+    by_task: dict[int, list[Callback]] = {}
+    if asked:
+        found = connection.execute(_asking(connection.dialect.name), {"given": plain_rows(asked)})
+        # Sorted here: to have them in order, SQLite might rather go through all callbacks than look for these.
+        for one in sorted(map(callback_of, found), key=lambda one: one.key):
+            by_task.setdefault(one.task_key, []).append(one)
+    return by_task
+
+
+def _words(kind: MessageType) -> dict[str, str]:
+    """One of which a callback that wants it has among its own, if only as a part of one; see `Callback.wants`."""
+    word = kind.removeprefix("task.")
+    return {"word": word, "other": word if kind in PROGRESS_TYPES else "ended"}
+
+
+@cache
+def _asking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    """Most callbacks wait for the end, and most news is progress: those are not even read."""
+    new = given(dialect, "given", key=BigInteger(), word=Text(), other=Text())
+    wants = callback.c.events.contains(new.c.word) | callback.c.events.contains(new.c.other)
+    query = select(*CALLBACK_COLUMNS).join_from(new, callback, callback.c.task_key == new.c.key)
+    return query.where(callback.c.gone_at.is_(None), wants)
 
 
 def _last_objects(connection: Connection, keys: Sequence[int]) -> dict[int, Mapping[str, object]]:

@@ -64,9 +64,12 @@ class Database:
             heard()
         return result
 
-    async def write_each(self, work: Callable[[Connection, Sequence[P]], Sequence[T]], piece: P) -> T:
-        """The same for one piece of work of a kind: what of that kind is waiting is written by a single call."""
-        return await self.write(Each(work, piece))
+    async def write_each(self, work: Callable[[Connection, Sequence[P]], Sequence[T]], piece: P, *, size: int = 1) -> T:
+        """The same for one piece of work of a kind: what of that kind is waiting is written by a single call.
+
+        `size` is about how many rows it writes.
+        """
+        return await self.write(Each(work, piece, size))
 
     def listen(self, heard: Callable[[], None]) -> None:
         """Have this called, in the event loop, after each `write` of this process."""

@@ -1,16 +1,30 @@
 """Rows that come from outside, as a table that a statement can read: one parameter, whatever their number.
 
 A statement over a list of values would be a new text for every length of the list, which costs more to make and to
-plan than to run. As JSON they are one text, on SQLite by `json_each` and on Postgres by `json_to_recordset`.
+plan than to run. As JSON they are one text, on SQLite by `json_each` and on Postgres by `json_to_recordset`. One call
+for all of them also runs beside the event loop: row by row, SQLite's driver might wait for the interpreter at each.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, FromClause, Text, bindparam, cast, column, func, select, type_coerce
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    FromClause,
+    LargeBinary,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+    type_coerce,
+)
 from sqlalchemy.types import JSON, TypeEngine
 
 from tracker.store.moments import UtcDateTime, sqlite_time
@@ -36,11 +50,66 @@ def _plain(type_: TypeEngine[Any]) -> TypeEngine[Any]:
 
 def rows(connection: Connection, values: Iterable[Mapping[str, object]]) -> str:
     """The value of the parameter: moments as the database writes them, everything else as JSON has it."""
-    return json.dumps(list(values), default=partial(_written, connection.dialect.name == "sqlite"))
+    if connection.dialect.name != "sqlite":
+        return plain_rows(values)
+    written = moments(connection)
+    return plain_rows(
+        {name: written(value) if isinstance(value, datetime) else value for name, value in row.items()}
+        for row in values
+    )
 
 
-def _written(is_sqlite: bool, value: object) -> str:  # noqa: FBT001 - which of the two databases
-    if not isinstance(value, datetime):
-        raise TypeError(f"{type(value).__name__} has no place in a row")
-    moment = value.astimezone(UTC)
-    return sqlite_time(moment) if is_sqlite else moment.isoformat()
+def moments(connection: Connection) -> Callable[[datetime], object]:
+    """What to put into `plain_rows` for a moment; most rows of a call tell the same one."""
+    texts: dict[datetime, str] = {}
+
+    def written(moment: datetime) -> object:
+        text = texts.get(moment)
+        if text is None:
+            text = texts[moment] = sqlite_time(moment.astimezone(UTC))
+        return text
+
+    return written if connection.dialect.name == "sqlite" else _as_it_is
+
+
+def _as_it_is(moment: datetime) -> object:
+    return moment
+
+
+def plain_rows(values: Iterable[Mapping[str, object]]) -> str:
+    """The same where every moment is written by `moments`, or the database is Postgres: in one pass."""
+    told = list(values)
+    try:
+        return msgspec.json.encode(told, enc_hook=_refuse).decode()
+    except UnicodeEncodeError:
+        # Half a character: whether it can be stored is for the database to say.
+        return json.dumps(told, default=_written)
+
+
+def _written(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else _refuse(value)
+
+
+def _refuse(value: object) -> str:
+    raise TypeError(f"{type(value).__name__} has no place in a row")
+
+
+def end_to_end(texts: Iterable[bytes]) -> tuple[bytes, list[dict[str, int]]]:
+    """Long texts as one parameter, and for each where it begins in that and how long it is, for `text_at`.
+
+    Inside the JSON of `rows` every character of theirs would be looked at four times.
+    """
+    places: list[dict[str, int]] = []
+    parts: list[bytes] = []
+    start = 1
+    for text in texts:
+        places.append({"start": start, "length": len(text)})
+        parts.append(text)
+        start += len(text)
+    return b"".join(parts), places
+
+
+def text_at(dialect: str, name: str, start: ColumnElement[int], length: ColumnElement[int]) -> ColumnElement[str]:
+    """One of the texts that the parameter `name` holds end to end."""
+    part = func.substr(bindparam(name, type_=LargeBinary()), start, length)
+    return cast(part, Text) if dialect == "sqlite" else func.convert_from(part, "UTF8", type_=Text())

@@ -33,11 +33,22 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if dialect.name == "sqlite":
-            value = datetime.fromisoformat(value)
+            return from_sqlite(value)
         moment: datetime = value
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+_WITHOUT_ZONE = len("2026-11-22 08:00:00.123")
+
+
 def sqlite_time(moment: datetime) -> str:
-    """A moment as SQLite stores it."""
-    return moment.replace(tzinfo=None).isoformat(" ", "milliseconds") + "Z"
+    """A moment, in UTC, as SQLite stores it."""
+    return moment.isoformat(" ", "milliseconds")[:_WITHOUT_ZONE] + "Z"
+
+
+def from_sqlite(text: str) -> datetime:
+    """A moment as SQLite stores it, or as somebody wrote it by hand."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is UTC:
+        return moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Integer, select
 
 from tracker.model import Outgoing
 from tracker.store import pacing
-from tracker.store.dialect import insert_into
+from tracker.store.dialect import insert_for, insert_into
 from tracker.store.endpoints import first_due
+from tracker.store.given import end_to_end, given, rows, text_at
 from tracker.store.rows import new_id
 from tracker.store.schema import delivery, endpoint
 
@@ -45,26 +47,48 @@ def enqueue(connection: Connection, outgoing: Sequence[Outgoing], *, now: dateti
     origins = {entry.callback.url: compose.endpoint(entry.callback.url) for entry in wanted}
     keys = _endpoint_keys(connection, set(origins.values()), now)
     due = first_due(connection, list(keys.values()), now=now + compose.first_wait)
-    rows = [
+    bodies, places = end_to_end(compose.body(entry).encode() for entry in wanted)
+    values = [
         {
             "id": compose.message_id(),
             "task_key": entry.task.key,
             "callback_key": entry.callback.key,
             "endpoint_key": keys[origins[entry.callback.url]],
             "sequence": entry.sequence,
-            "message_type": str(entry.message_type),
-            "body": compose.body(entry),
+            "message_type": entry.message_type,
             "next_attempt_at": max(due[keys[origins[entry.callback.url]]], starts.get(entry.callback.key, now)),
             "created_at": now,
+            **place,
         }
-        for entry in wanted
+        for entry, place in zip(wanted, places, strict=True)
     ]
-    statement = insert_into(connection, delivery).on_conflict_do_nothing(index_elements=["callback_key", "sequence"])
-    connection.execute(statement, rows)
+    asked = {"given": rows(connection, values), "bodies": bodies}
+    connection.execute(_enqueuing(connection.dialect.name), asked)
     counts: dict[int, int] = {}
     for entry in wanted:
         counts[entry.task.key] = counts.get(entry.task.key, 0) + 1
     return counts
+
+
+@cache
+def _enqueuing(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    fields = (
+        "id",
+        "task_key",
+        "callback_key",
+        "endpoint_key",
+        "sequence",
+        "message_type",
+        "next_attempt_at",
+        "created_at",
+    )
+    types = {name: delivery.c[name].type for name in fields}
+    new = given(dialect, "given", **types, start=Integer(), length=Integer())
+    body = text_at(dialect, "bodies", new.c.start, new.c.length)
+    # SQLite would take ON CONFLICT for a part of the query where that does not end in a WHERE.
+    written = select(*(new.c[name] for name in fields), body).where(new.c.id.is_not(None))
+    statement = insert_for(dialect, delivery).from_select([*fields, "body"], written)
+    return statement.on_conflict_do_nothing(index_elements=["callback_key", "sequence"])
 
 
 def _endpoint_keys(connection: Connection, origins: set[str], now: datetime) -> dict[str, int]:
@@ -72,8 +96,8 @@ def _endpoint_keys(connection: Connection, origins: set[str], now: datetime) -> 
     found = {row.origin: row.key for row in connection.execute(query)}
     new = sorted(origins - found.keys())
     if new:
-        rows = [{"id": new_id("end", now), "origin": origin, "created_at": now} for origin in new]
-        statement = insert_into(connection, endpoint).values(rows)
+        values = [{"id": new_id("end", now), "origin": origin, "created_at": now} for origin in new]
+        statement = insert_into(connection, endpoint).values(values)
         connection.execute(statement.on_conflict_do_nothing(index_elements=["origin"]))
         found.update({row.origin: row.key for row in connection.execute(query)})
     return found

@@ -30,6 +30,8 @@ class Each(Generic[P, T]):
     work: Callable[[Connection, Sequence[P]], Sequence[T]]
     """Takes pieces, returns as many answers."""
     piece: P
+    size: int = 1
+    """About how many rows it writes."""
 
     def __call__(self, connection: Connection) -> T:
         """This piece alone."""
@@ -39,6 +41,8 @@ class Each(Generic[P, T]):
 Entry = tuple[Work[Any], Promise]
 GROUP_SIZE = 64
 """The most pieces of work in one commit: large enough to share a flush, small enough not to delay the first."""
+GROUP_ROWS = 1024
+"""A group takes no further piece once it has this many rows to write: more save nothing, and others wait."""
 _COMPANY = 4
 """Pieces of work in a group that tell of a busy time."""
 _COMPANY_SECONDS = 0.004
@@ -63,6 +67,7 @@ class Writer:
 
     def __init__(self, engine: Engine, stopwatch: Stopwatch) -> None:
         self._engine = engine
+        self._is_alone = engine.dialect.name == "sqlite"
         self._stopwatch = stopwatch
         self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="tracker-write", daemon=True)
@@ -102,9 +107,9 @@ class Writer:
         while True:
             group, is_last = self._take()
             self._had_company = len(group) >= _COMPANY
-            started = time.perf_counter()
-            if group:
-                self._commit(group)
+            for part in self._parts(group):
+                started = time.perf_counter()
+                self._commit(part)
                 self._stopwatch("write", time.perf_counter() - started)
             if is_last:
                 return
@@ -116,19 +121,27 @@ class Writer:
         before its first row: it is worth a short wait.
         """
         group: list[Entry] = []
+        size = 0
         entry = self._waiting.get()
         if self._had_company:
             time.sleep(_COMPANY_SECONDS)
         while entry is not None:
             if _is_wanted(entry[1]):
                 group.append(entry)
-            if len(group) >= GROUP_SIZE:
+                size += entry[0].size if isinstance(entry[0], Each) else 1
+            if len(group) >= GROUP_SIZE or size >= GROUP_ROWS:
                 return group, False
             try:
                 entry = self._waiting.get_nowait()
             except queue.Empty:
                 return group, False
         return group, True
+
+    def _parts(self, group: list[Entry]) -> list[list[Entry]]:
+        """Its transactions."""
+        if self._is_alone:
+            return [group] if group else []
+        return _by_kind(group)
 
     def _commit(self, group: list[Entry]) -> None:
         try:
@@ -143,6 +156,18 @@ class Writer:
                 self._commit([entry])
             return
         _answer([(promise, result) for (_, promise), result in zip(group, results, strict=True)])
+
+
+def _by_kind(group: Sequence[Entry]) -> list[list[Entry]]:
+    """What is to be one transaction where other programs write too.
+
+    Each kind takes the locks of all its pieces in one order. One after the other in a transaction, two kinds would
+    not, and two daemons would lock each other out.
+    """
+    kinds: dict[object, list[Entry]] = {}
+    for entry in group:
+        kinds.setdefault(entry[0].work if isinstance(entry[0], Each) else None, []).append(entry)
+    return list(kinds.values())
 
 
 def _is_wanted(promise: Promise) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from uuid import uuid4
 
+import msgspec
+
 from tracker.model import Callback, MessageType, Status, Task
 from tracker.moments import rfc3339
 from tracker.vocabulary import parse_status
@@ -169,6 +171,16 @@ def _size(value: object) -> int:
 
 def _dumped(value: object) -> str | None:
     """JSON that every parser takes, with nothing that UTF-8 cannot carry; None if it is nested too deeply."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, OverflowError):
+        return _repaired(value)
+    except RecursionError:
+        return None
+
+
+def _repaired(value: object) -> str | None:
+    """The same for what is not fit as it is: half a character, say."""
     try:
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -30,7 +30,7 @@ _SILENCE = 15.0
 _MOST_MEGABYTES = 1000.0
 _MOST_LATE = 5.0
 _SAME_COST = 1.3
-_GIVE_UP = 300.0
+_GIVE_UP = 1200.0
 _LATENESS = "tracker_poll_lateness_seconds"
 
 

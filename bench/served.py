@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from bench.exposition import Exposition, parse
 
 READY_WITHIN = 120.0
@@ -27,6 +29,8 @@ class Served:
     process: subprocess.Popen[bytes]
     folder: Path
     port: int
+    token_file: Path
+    """Written by the first `serve` on a database."""
     started_at: float
     """On the monotonic clock, just before its process was made."""
 
@@ -37,8 +41,8 @@ class Served:
 
     @property
     def token(self) -> str:
-        """The one that the first `serve` on a database writes down."""
-        return (self.folder / "tracker.token").read_text().strip()
+        """One that allows everything."""
+        return self.token_file.read_text().strip()
 
     @property
     def cpu(self) -> float:
@@ -117,7 +121,9 @@ def served(folder: Path, database_url: str, settings: Mapping[str, str]) -> Iter
         process = subprocess.Popen(  # noqa: S603 - our own program
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
-    daemon = Served(process=process, folder=folder, port=port, started_at=started_at)
+    database_file = make_url(database_url).database if database_url.startswith("sqlite") else None
+    token_file = (Path(database_file).parent if database_file else folder) / "tracker.token"
+    daemon = Served(process=process, folder=folder, port=port, token_file=token_file, started_at=started_at)
     try:
         yield daemon
     finally:

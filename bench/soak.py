@@ -24,9 +24,9 @@ from bench.sink import sinks
 from bench.table import Row
 from bench.upstream import upstream
 
-_ENDPOINTS = 4
-_REGISTERING = 8
-"""Connections that register."""
+_ENDPOINTS = 16
+_REGISTERING = 64
+"""Connections that register: enough for the rate even where an answer takes half a second."""
 _AT_ONCE = 500
 """Tasks in one batch, before the time begins."""
 _LOOK_EVERY = 1.0

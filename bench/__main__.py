@@ -44,9 +44,7 @@ def main(names: list[str]) -> int:
         log.configure(format="json", level="info", stream=nowhere)
         for name in names or NAMES:
             module = importlib.import_module(f"bench.{name}")
-            measure = module.run if names else getattr(module, "brief", module.run)
-            found = list(_timed(name, measure, failed))
-            rows += found
+            rows += _timed(name, module.run if names else getattr(module, "brief", module.run), failed)
     print("\n".join(_machine(load)) + "\n")
     print(render(rows))
     print(f"\n{time.monotonic() - began:.0f} s")

@@ -19,7 +19,6 @@ from bench.table import Row, render
 from bench.upstream import upstream
 
 _NOT_DUE = "365d"
-_SETTLE = 5.0
 _ADOPTED_WITHIN = 120.0
 _MOST_POLLS = 1e-3
 """For each task: more, and it was not idle."""
@@ -34,6 +33,8 @@ class Scale:
 
     tasks: int = 100_000
     seconds: float = 40.0
+    settle: float = 5.0
+    """Seconds between the adoption of the last and the beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def measure(scale: Scale) -> Iterator[Row]:
         ]
         for idler in idlers:
             _wait_for(idler)
-        time.sleep(_SETTLE)
+        time.sleep(scale.settle)
         shares = _shares(idlers, scale.seconds)
         loading = {idler.kind: _loading(idler.engine) for idler in idlers if idler.tasks}
     for idler, share in zip(idlers, shares, strict=True):
@@ -152,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description="What a daemon costs that has nothing to do.")
     options.add_argument("--tasks", type=int, default=usual.tasks)
     options.add_argument("--seconds", type=float, default=usual.seconds)
+    options.add_argument("--settle", type=float, default=usual.settle, help="seconds before it begins")
     rows = list(measure(Scale(**vars(options.parse_args(arguments)))))
     print(render(rows))
     return 0 if all(row.holds for row in rows) else 1

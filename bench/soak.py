@@ -103,8 +103,8 @@ class Soak:
     async def _register(self, session: aiohttp.ClientSession, number: int, began: float) -> None:
         """One after another, at a share of the rate; who is behind catches up."""
         loop, every = asyncio.get_running_loop(), self.plan.life / self.plan.tasks * _REGISTERING
-        due = began + every * number / _REGISTERING
-        while due < began + self.plan.seconds:
+        due, over = began + every * number / _REGISTERING, began + self.plan.seconds
+        while max(due, loop.time()) < over:
             await asyncio.sleep(max(due - loop.time(), 0))
             async with session.post("/v1/tasks", json=self._task(self.plan.life)) as answer:
                 if answer.status != _CREATED:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
+_WINDOWS = 6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -101,8 +103,12 @@ class _Judge:
         )
 
     def descriptors(self) -> Verdict:
-        return self._line(
-            "descriptors", lambda one: one.descriptors, tolerance=self.tolerances.descriptors, unit="descriptors"
+        """Connections come and go with the work: what is left open raises the fewest that there are."""
+        return self._floor(
+            "descriptors, fewest",
+            lambda one: one.descriptors,
+            tolerance=self.tolerances.descriptors,
+            unit="descriptors",
         )
 
     def database(self) -> Verdict:
@@ -167,11 +173,25 @@ class _Judge:
         )
 
     def backlog(self) -> Verdict:
-        return self._line(
-            "messages that wait",
+        return self._floor(
+            "messages that wait, fewest",
             lambda one: one.waiting,
             tolerance=self.tolerances.share * self.last[-1].live,
             unit="messages",
+        )
+
+    def _floor(self, what: str, of: Callable[[Sample], float], *, tolerance: float, unit: str) -> Verdict:
+        """A line through the lowest of each window: what only peaks now and then does not bend it."""
+        size = max(len(self.last) // _WINDOWS, 1)
+        windows = [self.last[start : start + size] for start in range(0, len(self.last) - size + 1, size)]
+        lowest = [min(window, key=of) for window in windows]
+        return Verdict(
+            what=what,
+            before=f"{min(map(of, self.before)):,.0f}",
+            after=f"{min(map(of, self.last)):,.0f}",
+            growth=slope([(one.at, of(one)) for one in lowest]) * (self.last[-1].at - self.last[0].at),
+            tolerance=tolerance,
+            unit=unit,
         )
 
     def _line(self, what: str, of: Callable[[Sample], float], *, tolerance: float, unit: str) -> Verdict:

@@ -16,22 +16,21 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import Engine
 
-from bench.exposition import Exposition
 from bench.outbox import empty_database
+from bench.paces import Few, Many, Pace, described, median_gap, paced
 from bench.seeding import all_adopted, beside, seed
 from bench.served import Served, served
 from bench.stalls import Stalls
 from bench.table import Row, render
-from bench.upstream import Asked, Upstream, upstream
+from bench.upstream import Upstream, upstream
 
 _START_WITHIN = 20.0
-_SILENCE = 15.0
-"""Seconds after which a daemon that says nothing is taken for dead: no other on the same Postgres adopts before."""
+_SILENCE = 20.0
+"""Seconds until a daemon that says nothing is taken for dead: no other on the same Postgres adopts before."""
 _MOST_MEGABYTES = 1000.0
 _MOST_LATE = 5.0
 _SAME_COST = 1.3
 _GIVE_UP = 1200.0
-_LATENESS = "tracker_poll_lateness_seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,61 +50,6 @@ class Scale:
     def short_interval(self) -> float:
         """Seconds."""
         return self.interval * self.few / self.tasks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """A span of steady polling."""
-
-    seconds: float
-    polls: float
-    requests: float
-    cpu: float
-    lateness: float
-    """The 99th percentile, in seconds."""
-    asked: Asked
-
-    @property
-    def cost(self) -> float:
-        """Microseconds of a core for one poll."""
-        return 1e6 * self.cpu / max(self.polls, 1)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.polls / self.seconds:,.0f} polls/s, {self.polls / max(self.requests, 1):.0f} in a request, "
-            f"{self.cost:.1f} µs of CPU each, {100 * self.cpu / self.seconds:.0f} % of a core, "
-            f"lateness p99 {self.lateness:.2f} s"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Few:
-    """What a few tasks cost."""
-
-    start: float
-    """Seconds of CPU until an empty daemon serves."""
-    adopting: float
-    """Microseconds of CPU for one task."""
-    pace: Pace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Many:
-    """What many tasks cost."""
-
-    seconds: float
-    """From the start of the process until all were adopted, after an orderly end of the last daemon."""
-    after_kill: float
-    """The same after a SIGKILL."""
-    stopping: float
-    """From SIGTERM until the process is gone, in seconds."""
-    adopting: float
-    """Microseconds of CPU for one task."""
-    peak: float
-    """Megabytes."""
-    first: Pace
-    """The first look at each task, for which its row is read."""
-    steady: Pace
 
 
 def run() -> Iterator[Row]:
@@ -203,8 +147,8 @@ class _At:
             began, cpu, before = time.monotonic(), daemon.cpu, daemon.metrics()
             time.sleep(seconds)
             lasted, spent, grown = time.monotonic() - began, daemon.cpu - cpu, daemon.metrics().since(before)
-            pace = _paced(lasted, spent, grown, self.upstream.read())
-            self._say(f"{pace}; {stalls.read()}; {_described(pace.asked)}")
+            pace = paced(lasted, spent, grown, self.upstream.read())
+            self._say(f"{pace}; {stalls.read()}; {described(pace.asked)}")
         return pace
 
     @contextmanager
@@ -222,17 +166,6 @@ class _At:
         print(f"{self.kind}: {what}", file=sys.stderr, flush=True)
 
 
-def _paced(seconds: float, cpu: float, grown: Exposition, asked: Asked) -> Pace:
-    return Pace(
-        seconds=seconds,
-        polls=grown.total("tracker_polls_total"),
-        requests=grown.total("tracker_upstream_requests_total"),
-        cpu=cpu,
-        lateness=grown.quantile(0.99, _LATENESS),
-        asked=asked,
-    )
-
-
 def _wait_for(engine: Engine, daemon: Served) -> float:
     """Seconds from the start of the process until all are adopted."""
     while not all_adopted(engine):
@@ -242,19 +175,6 @@ def _wait_for(engine: Engine, daemon: Served) -> float:
             raise AssertionError(f"not all adopted within {_GIVE_UP:.0f} s:\n{daemon.log()}")
         time.sleep(0.1)
     return time.monotonic() - daemon.started_at
-
-
-def _described(asked: Asked) -> str:
-    if not asked.gaps:
-        return "no task was asked for twice"
-    return (
-        f"between two looks p50 {_median(asked.gaps):.1f}, p99 {asked.gaps[int(0.99 * len(asked.gaps))]:.1f}, "
-        f"most {asked.gaps[-1]:.1f} s; longest not asked for {asked.silences[-1]:.1f} s"
-    )
-
-
-def _median(gaps: Sequence[float]) -> float:
-    return statistics.median(gaps) if gaps else float("inf")
 
 
 def _rows(kind: str, scale: Scale, few: Sequence[Few], many: Many) -> Iterator[Row]:
@@ -268,7 +188,7 @@ def _rows(kind: str, scale: Scale, few: Sequence[Few], many: Many) -> Iterator[R
     yield _bound(
         f"{name}: lateness of polls, p99", f"{many.steady.lateness:.2f} s", many.steady.lateness, _MOST_LATE, "s"
     )
-    between = _median(many.steady.asked.gaps)
+    between = median_gap(many.steady.asked.gaps)
     yield _bound(f"{name}: between two looks, p50", f"{between:.1f} s", between, scale.interval, "s", at_most=1.1)
     share = many.steady.cpu / many.steady.seconds
     yield _bound(f"{name}: CPU", f"{100 * share:.0f} %", 100 * share, 100.0, "% of a core")

@@ -57,6 +57,13 @@ def test_a_descriptor_that_is_left_open_each_minute_is_found() -> None:
     assert grown(judged(descriptors=[40 + number // 6 for number in range(1, 61)])) == {"descriptors"}
 
 
+def test_connections_that_come_with_a_burst_are_no_growth() -> None:
+    bursting: list[object] = [40 + 60 * (number % 4 > 1) for number in range(60)]
+    bursting[-6:] = [110] * 6
+
+    assert grown(judged(descriptors=bursting)) == set()
+
+
 def test_a_single_peak_is_no_growth() -> None:
     peaking: list[object] = [40 if number != 50 else 90 for number in range(1, 61)]
 

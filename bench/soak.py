@@ -175,10 +175,9 @@ def _line(sample: Sample) -> str:
     )
 
 
-def soak(kind: str, plan: Plan) -> list[Sample]:
-    """One run on a fresh database of this kind."""
+def soak(url: str, plan: Plan) -> list[Sample]:
+    """One run on this database, which is empty."""
     with (
-        empty_database(kind) as url,
         beside(url) as engine,
         upstream() as asked,
         sinks(_ENDPOINTS) as receivers,
@@ -208,8 +207,9 @@ def _settings(plan: Plan, origin: str) -> Mapping[str, str]:
 def run() -> Iterator[Row]:
     """Rows for both databases, in full."""
     for kind in ("sqlite", "postgres"):
-        for verdict in judge(soak(kind, Plan()), Tolerances()):
-            yield _row(kind, verdict)
+        with empty_database(kind) as url:
+            samples = soak(url, Plan())
+        yield from (_row(kind, verdict) for verdict in judge(samples, Tolerances()))
 
 
 def _row(kind: str, verdict: Verdict) -> Row:
@@ -237,7 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kind = chosen.pop("database")
     has_held = True
     for one in [kind] if kind else ["sqlite", "postgres"]:
-        verdicts = judge(soak(one, Plan(**chosen)), Tolerances())
+        with empty_database(one) as url:
+            verdicts = judge(soak(url, Plan(**chosen)), Tolerances())
         has_held = has_held and all(verdict.holds for verdict in verdicts)
         print("\n".join(f"{one}: {verdict}" for verdict in verdicts), flush=True)
     return 0 if has_held else 1

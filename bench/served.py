@@ -46,23 +46,31 @@ class Served:
 
     @property
     def cpu(self) -> float:
-        """Seconds of a core that it has taken so far, all its threads together."""
-        return cpu_of(self.process.pid)
+        """Seconds of a core that it has taken so far, with all its threads and the processes that it has started."""
+        return sum(map(cpu_of, self._family()))
 
     @property
     def resident(self) -> float:
-        """Megabytes that it holds just now."""
-        return _status(self.process.pid, "VmRSS")
+        """Megabytes that it holds just now; what its processes share counts for each of them."""
+        return sum(_status(pid, "VmRSS") for pid in self._family())
 
     @property
     def peak(self) -> float:
         """The most megabytes that it has held."""
-        return _status(self.process.pid, "VmHWM")
+        return sum(_status(pid, "VmHWM") for pid in self._family())
 
     @property
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self._family())
+
+    def _family(self) -> list[int]:
+        """It and the processes that it has started."""
+        family = [self.process.pid]
+        for pid in family:
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                family += map(int, children.read_text().split())
+        return family
 
     def metrics(self) -> Exposition:
         """What it says of itself just now."""

@@ -98,7 +98,7 @@ def _begin(stack: ExitStack, kind: str, tasks: int, origin: str) -> _Idler:
 def _wait_for(idler: _Idler) -> None:
     idler.daemon.wait_until_ready()
     deadline = time.monotonic() + _ADOPTED_WITHIN
-    while not all_adopted(idler.engine):
+    while not all_adopted(idler.engine, idler.daemon.process.pid):
         if time.monotonic() > deadline:
             raise AssertionError(f"not all adopted within {_ADOPTED_WITHIN:.0f} s:\n{idler.daemon.log()}")
         time.sleep(0.1)

@@ -168,7 +168,7 @@ class _At:
 
 def _wait_for(engine: Engine, daemon: Served) -> float:
     """Seconds from the start of the process until all are adopted."""
-    while not all_adopted(engine):
+    while not all_adopted(engine, daemon.process.pid):
         if daemon.process.poll() is not None:
             raise AssertionError(f"the daemon ended:\n{daemon.log()}")
         if time.monotonic() - daemon.started_at > _GIVE_UP:

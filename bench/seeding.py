@@ -29,11 +29,20 @@ _EVENTS = """INSERT INTO event (task_key, sequence, event, observed_at, to_statu
     SELECT key, 1, 'registered', :now, 'queued' FROM task WHERE key BETWEEN :low AND :high"""
 _SPAN = text("SELECT coalesce(min(key), 0), coalesce(max(key), 0) FROM task WHERE key > :known")
 _NEWEST = text("SELECT coalesce(max(key), 0) FROM task")
-_UNWATCHED = {
+_ME = text("SELECT id FROM daemon WHERE pid = :pid ORDER BY started_at DESC LIMIT 1")
+_FREE = "SELECT 1 FROM task WHERE watcher IS NULL AND ended_at IS NULL LIMIT 1"
+_SMALLER = "SELECT 1 FROM task WHERE watcher IS NOT NULL AND watcher < :me AND ended_at IS NULL LIMIT 1"
+_GREATER = "SELECT 1 FROM task WHERE watcher IS NOT NULL AND watcher > :me AND ended_at IS NULL LIMIT 1"
+_OTHERS = {
+    "postgresql": (text(_FREE), text(_SMALLER), text(_GREATER)),
     # Left alone, SQLite may read the whole table, and what is measured is how the daemon bears with that.
-    "sqlite": text("SELECT 1 FROM task INDEXED BY task_unwatched WHERE watcher IS NULL AND ended_at IS NULL LIMIT 1"),
-    "postgresql": text("SELECT 1 FROM task WHERE watcher IS NULL AND ended_at IS NULL LIMIT 1"),
+    "sqlite": (
+        text(_FREE.replace("task", "task INDEXED BY task_unwatched")),
+        text(_SMALLER.replace("task", "task INDEXED BY task_watched")),
+        text(_GREATER.replace("task", "task INDEXED BY task_watched")),
+    ),
 }
+"""Live tasks that a daemon does not watch, each asked so that an index answers at once."""
 
 
 @contextmanager
@@ -83,7 +92,11 @@ def _sqlite_time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
 
-def all_adopted(engine: Engine) -> bool:
-    """Whether each live task is watched by some daemon."""
+def all_adopted(engine: Engine, pid: int) -> bool:
+    """Whether each live task is watched by the daemon that this process is."""
     with engine.connect() as connection:
-        return connection.scalar(_UNWATCHED[connection.dialect.name]) is None
+        me = connection.scalar(_ME, {"pid": pid})
+        if me is None:
+            return False
+        others = _OTHERS[connection.dialect.name]
+        return all(connection.scalar(question, {"me": me}) is None for question in others)

@@ -26,7 +26,6 @@ def test_a_task_that_is_seeded_is_what_the_upstream_says_so_that_a_look_at_it_ch
 ) -> None:
     with beside(database_url) as engine:
         seed(engine, 1, 3)
-        assert not all_adopted(engine)
     rows = database.read_now(lambda connection: connection.execute(task.select().order_by(task.c.key)).all())
     names = [column.name for column in TASK_COLUMNS]
     known = [task_of([getattr(row, name) for name in names]) for row in rows]
@@ -48,6 +47,30 @@ def test_seeds_have_a_callback_a_registration_and_an_event_each(database_url: st
         with engine.connect() as connection:
             for table in ("task", "registration", "callback", "event"):
                 assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 7
+
+
+def test_tasks_are_adopted_once_this_very_process_watches_all_of_them(database_url: str) -> None:
+    with beside(database_url) as engine:
+        seed(engine, 1, 3)
+
+        def adopted_after(*statements: str) -> bool:
+            with engine.begin() as connection:
+                for statement in statements:
+                    connection.execute(text(statement))
+            return all_adopted(engine, 4711)
+
+        columns = "INSERT INTO daemon (id, host, pid, version, started_at, heartbeat_at)"
+        moment = "'2026-11-22 08:00:00.000Z'"
+        joined = [
+            f"{columns} VALUES ('{name}', 'here', {pid}, '1', {moment}, {moment})"
+            for name, pid in (("dmn_b", 4711), ("dmn_a", 4710), ("dmn_c", 4712))
+        ]
+        assert not adopted_after()
+        assert not adopted_after(*joined)
+        assert not adopted_after("UPDATE task SET watcher = 'dmn_b' WHERE task_id <> 'm2'")
+        assert not adopted_after("UPDATE task SET watcher = 'dmn_a' WHERE task_id = 'm2'")
+        assert not adopted_after("UPDATE task SET watcher = 'dmn_c' WHERE task_id = 'm2'")
+        assert adopted_after("UPDATE task SET watcher = 'dmn_b' WHERE task_id = 'm2'")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test check bench kill verify-js format lock wheel clean
+.PHONY: demo run test check bench million soak kill verify-js format lock wheel clean
 
 demo: .venv/ready
 	$(BIN)/tracker demo
@@ -26,9 +26,18 @@ kill: .venv/ready
 	$(BIN)/python tests/kill_loop.py
 	$(BIN)/python tests/kill_delivery.py
 
-# One table of ratios, each measured against its alternative in the same run.
+# One table of ratios, each measured against its alternative in the same run; less than ten minutes.
 bench: .venv/ready
 	$(BIN)/python -m bench
+
+# One daemon with a million live tasks, on each database: its start, its memory, its pace, what a task costs. A quarter
+# of an hour.
+million: .venv/ready
+	$(BIN)/python -m bench million
+
+# Ten minutes on each database with 50,000 live tasks that end and are replaced: nothing may grow.
+soak: .venv/ready
+	$(BIN)/python -m bench.soak
 
 # The official JavaScript library, fetched from npm, takes what we sign and nothing else.
 verify-js: .venv/ready

@@ -105,6 +105,13 @@ def run() -> Iterable[Row]:
     yield _waiting_row(f"beside {_HOLES} black holes, just started", new)
 
 
+def brief() -> Iterable[Row]:
+    """One round of what matters most."""
+    kinds = [side_by_side((ALONE, ALL_KINDS), _SEED)]
+    yield _waiting_row(f"beside {len(HOSTILE)} hostile ones", kinds, at_most=1.5)
+    yield _memory_row([beside for _, beside in kinds])
+
+
 def side_by_side(crowds: Sequence[Crowd], seed: int) -> list[Measured]:
     """A process for each, which begin together."""
     context = get_context("spawn")

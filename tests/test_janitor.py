@@ -13,6 +13,7 @@ from lending import KINDS, lent_database
 
 from tracker.config import RetentionSettings
 from tracker.janitor import Janitor
+from tracker.janitor.stride import Stride
 from tracker.metrics import Metrics
 from tracker.store import endpoints
 from tracker.store.database import Database
@@ -39,8 +40,12 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def janitor(world: World, metrics: Metrics) -> Janitor:
-    settings = RetentionSettings(tasks=timedelta(days=3), attempts=timedelta(days=2), bodies=timedelta(days=1))
+def settings() -> RetentionSettings:
+    return RetentionSettings(tasks=timedelta(days=3), attempts=timedelta(days=2), bodies=timedelta(days=1))
+
+
+@pytest.fixture
+def janitor(world: World, settings: RetentionSettings, metrics: Metrics) -> Janitor:
     return Janitor(world.database, settings, world.clock, metrics)
 
 
@@ -58,19 +63,24 @@ async def test_bodies_then_attempts_then_tasks_are_forgotten(world: World, janit
 
 
 async def test_many_are_forgotten_in_steps_that_nobody_notices(
-    world: World, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+    world: World, settings: RetentionSettings, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.janitor._STEP", 2)
+    monkeypatch.setattr("tracker.janitor.sweeping._TASKS_AT_A_LOOK", 3)
+    monkeypatch.setattr("tracker.janitor.sweeping.Stride", partial(Stride, rows=2))
     world.pending(*(want(str(number), url=None) for number in range(5)))
     world.clock.advance(10 * DAY)
+    janitor = Janitor(world.database, settings, world.clock, metrics)
 
-    assert await janitor.run_once() == 10, "five objects, five tasks"
+    with statements() as sent:
+        assert await janitor.run_once() == 10, "five objects, five tasks"
     assert await janitor.run_once() == 0
     assert world.column("SELECT count(*) FROM task") == [0]
+    assert len([one for one in sent if one.startswith("DELETE FROM task")]) == 3, "two of three, one of three, two"
 
 
-async def test_where_nothing_is_old_nothing_is_written(world: World, janitor: Janitor) -> None:
+async def test_where_nothing_is_old_nor_new_nothing_is_written(world: World, janitor: Janitor) -> None:
     world.pending(want())
+    await janitor.run_once()
 
     with statements() as sent:
         assert await janitor.run_once() == 0
@@ -103,7 +113,7 @@ async def test_the_operator_is_reminded_once_a_day_and_what_is_stale_is_ended(
 async def test_what_is_stale_is_ended_in_steps_and_counted_in_full(
     world: World, janitor: Janitor, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.janitor._STEP", 2)
+    monkeypatch.setattr("tracker.janitor.janitor._STEP", 2)
     world.join("dmn_teller", tells_operator=True)
     world.pending(*(want(str(number), url=f"https://{number}.example/") for number in range(5)))
     for key in world.column("SELECT key FROM endpoint"):

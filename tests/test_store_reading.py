@@ -318,10 +318,22 @@ class TestSecrets:
         assert other.column("SELECT secret FROM secret WHERE expires_at IS NULL") == ["whsec_2"]
 
 
+SWEEPS = {
+    "tasks": [retention.TASKS],
+    "attempts": [retention.ATTEMPTS],
+    "bodies": [retention.BODIES, retention.OBJECTS],
+}
+
+
 class TestRetention:
     def forget(self, world: World, what: str, days: int = 30, limit: int = 100) -> int:
-        step = getattr(retention, f"forget_{what}")
-        return world.write(partial(step, ended_before=world.clock() - days * DAY, limit=limit))
+        before = world.clock() - days * DAY
+        found = world.database.read_now(partial(retention.ended, after=retention.START, before=before, limit=limit))
+        forgotten = 0
+        for sweep in SWEEPS[what]:
+            keys = world.database.read_now(lambda c, find=sweep.find: find(c, [place.key for place in found]))
+            forgotten += world.write(partial(sweep.forget, keys=keys, ended_before=before))
+        return forgotten
 
     @pytest.fixture
     def told(self, world: World) -> World:

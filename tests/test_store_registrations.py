@@ -358,7 +358,7 @@ class TestRaces:
         registering = HeldOpen(intake.database, intake.registering(want()))
         poller.clock.advance(3600)
 
-        forgotten = poller.write(partial(retention.forget_tasks, ended_before=poller.clock(), limit=10))
+        forgotten = poller.write(partial(retention.forget_tasks, keys=[poller.key()], ended_before=poller.clock()))
         registering.commit()
 
         assert forgotten == 0

@@ -6,10 +6,11 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import Connection, inspect, make_url, text
+from sqlalchemy import Connection, func, inspect, make_url, select, text
 
 import tracker
 from tracker.errors import UnavailableError
+from tracker.store import partitions
 from tracker.store.engines import open_engine
 from tracker.store.faults import translated
 
@@ -52,6 +53,8 @@ def upgrade(url: str, revision: str = "head") -> Revisions:
     def go(connection: Connection, before: str | None) -> None:
         if before != (newest() if revision == "head" else revision):
             _run_alembic(connection, "upgrade", revision)
+        if revision == "head":
+            partitions.make_ahead(connection, now=connection.execute(select(func.now())).scalar_one())
 
     return _migrate(url, go)
 

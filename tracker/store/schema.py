@@ -23,6 +23,7 @@ from sqlalchemy import (
     text,
 )
 
+import tracker.store.rollup_tables  # noqa: F401 - its tables belong to the schema
 from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, NoticeStatus, NoticeType, Status
 from tracker.store.moments import UtcDateTime
 from tracker.store.naming import metadata
@@ -91,7 +92,8 @@ task = Table(
     Index("task_unwatched", "key", **_only("watcher IS NULL AND ended_at IS NULL")),
     Index("task_watched", "watcher", "key", **_only("watcher IS NOT NULL")),
     Index("task_refresh", "refresh_at", **_only("refresh_at IS NOT NULL")),
-    Index("task_ended", "ended_at", **_only("ended_at IS NOT NULL")),
+    # In the order in which they are forgotten; with the status, so that an hour is counted without its rows.
+    Index("task_ended", "ended_at", "key", "status", **_only("ended_at IS NOT NULL")),
     Index("task_by_status", "status", "key"),
     Index("task_by_task_id", "task_id"),
 )  # fmt: skip
@@ -127,7 +129,8 @@ event = Table(
     Column("progress", Integer),
     Column("note", Text),
     Column("transaction_id", BigInteger, nullable=False, server_default="0"),
-    UniqueConstraint("task_key", "sequence"),
+    # On PostgreSQL each month has one of its own: `tracker.store.partitions`.
+    UniqueConstraint("task_key", "sequence").ddl_if(dialect="sqlite"),
     _word_check("event", EventKind),
     _word_check("from_status", Status, optional=True),
     _word_check("to_status", Status, optional=True),
@@ -197,6 +200,7 @@ delivery = Table(
     Index("delivery_waiting", "endpoint_key", "next_attempt_at", **_only("settled_at IS NULL")),
     Index("delivery_task_key", "task_key"),
     Index("delivery_by_status", "status", "key"),
+    Index("delivery_settled", "settled_at", "status", **_only("settled_at IS NOT NULL")),
     Index("delivery_endpoint_key", "endpoint_key"),
 )  # fmt: skip
 

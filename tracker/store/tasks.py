@@ -1,6 +1,7 @@
 """Reading tasks: one, many by filter, their history, how many there are. Owners see what they registered."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, or_, select, text, update
 
 from tracker.model import Callback, EventKind, Status, Task
+from tracker.store import rollups
+from tracker.store.owners import LIVE
+from tracker.store.rollup_tables import HOURLY
 from tracker.store.rows import CALLBACK_COLUMNS, TASK_COLUMNS, callback_of, load_json, task_of
 from tracker.store.schema import callback, delivery, event, registration, snapshot, task
 
@@ -126,15 +130,28 @@ def last_object(connection: Connection, key: int) -> Any:  # noqa: ANN401 - JSON
 
 
 def count_by_status(connection: Connection) -> dict[str, int]:
-    """How many tasks are in each status."""
-    query = select(task.c.status, func.count()).group_by(task.c.status)
-    return {row[0]: row[1] for row in connection.execute(query)}
+    """How many tasks are in each status; what ended in hours that are added up already is not counted one by one."""
+    ended, since = rollups.total(connection, HOURLY.tasks, "tasks")
+    live = select(task.c.status, func.count()).where(task.c.status.in_(LIVE)).group_by(task.c.status)
+    rest = select(task.c.status, func.count()).where(text("task.ended_at IS NOT NULL")).group_by(task.c.status)
+    return _added(connection, ended, live, rest if since is None else rest.where(task.c.ended_at >= since))
 
 
 def count_deliveries(connection: Connection) -> dict[str, int]:
-    """How many deliveries are in each status."""
-    query = select(delivery.c.status, func.count()).group_by(delivery.c.status)
-    return {row[0]: row[1] for row in connection.execute(query)}
+    """How many deliveries are in each status, counted the same way."""
+    settled, since = rollups.total(connection, HOURLY.deliveries, "deliveries")
+    pending = select(delivery.c.status, func.count()).where(text("delivery.status = 'pending'"))
+    rest = select(delivery.c.status, func.count()).where(text("delivery.settled_at IS NOT NULL"))
+    rest = rest.group_by(delivery.c.status)
+    pending = pending.group_by(delivery.c.status)
+    return _added(connection, settled, pending, rest if since is None else rest.where(delivery.c.settled_at >= since))
+
+
+def _added(connection: Connection, sums: Mapping[str, int], *queries: Select[Any]) -> dict[str, int]:
+    counts = Counter(sums)
+    for query in queries:
+        counts.update({row[0]: row[1] for row in connection.execute(query)})
+    return dict(counts)
 
 
 def ask_refresh(connection: Connection, key: int, *, now: datetime) -> None:

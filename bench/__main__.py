@@ -27,7 +27,7 @@ NAMES = (
 
 One that takes longer than a minute has a shorter `brief()` too, for the table of all: that ends within ten minutes.
 """
-ON_REQUEST = ("million", "soak")
+ON_REQUEST = ("million", "soak", "history", "snapshot")
 """The same, for which nobody waits who did not ask for them."""
 
 

@@ -118,6 +118,7 @@ def test_the_schema_goes_up_and_down(tmp_path: Path) -> None:
     assert run.lines("db", "downgrade", "base", "--yes") == [[newest, "none"]]
     assert run("db", "current").exit_code == 1
     assert run.json("db", "upgrade") == {"before": None, "after": newest}
+    assert set(run.json("db", "vacuum")) == {"before", "after"}
 
 
 def test_going_down_asks_first(run: CommandLine) -> None:

@@ -20,11 +20,14 @@ def test_every_documented_query_runs_on_both_databases(database: Database, query
     database.write_now(run)
 
 
-def test_there_are_ten_questions_and_one_insert() -> None:
-    assert len(QUERIES) == 11
+def test_there_are_twelve_questions_and_one_insert() -> None:
+    assert len(QUERIES) == 13
 
 
-@pytest.mark.parametrize("view", ["task_overview", "task_history", "delivery_log"])
+CONTRACTS = ["task_overview", "task_history", "delivery_log", "daily_tasks", "daily_durations", "daily_deliveries"]
+
+
+@pytest.mark.parametrize("view", CONTRACTS)
 def test_the_documented_columns_are_the_views_columns(database: Database, view: str) -> None:
     row = re.search(rf"\| `{view}` \|[^|]*\| `([^`]*)` \|", (ROOT / "docs" / "sql.md").read_text())
     assert row is not None

@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from fakes import HOOK, HeldOpen, World, delivered, moment_of, refused_by, snap,
 from lending import KINDS, lent_database
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
-from tracker.errors import UnavailableError
+from tracker.errors import TrackerError, UnavailableError
 from tracker.model import Status
 from tracker.store import access, endpoints, migrate, rollups, upstreams
 from tracker.store.database import Database
@@ -129,7 +131,7 @@ def test_histories_survive_the_way_down_and_up_again(database_url: str, clock: F
     before = world.rows(lines)
     world.database.close()
 
-    for go in (partial(migrate.downgrade, revision="0003"), migrate.upgrade) * 2:
+    for go in (partial(migrate.downgrade, revision="0004"), migrate.upgrade) * 2:
         go(database_url)
         world = World(Database(database_url), clock)
         assert world.rows(lines) == before
@@ -150,7 +152,7 @@ def test_a_busy_database_is_not_held_up_by_the_migration(request: pytest.Fixture
     """Somebody reads for hours: the migration gives up, and nothing has changed."""
     databases: PostgresDatabases = request.getfixturevalue("postgres")
     url = databases.empty()
-    migrate.upgrade(url, "0003")
+    migrate.upgrade(url, "0004")
     reader = Database(url)
     held = HeldOpen(reader, lambda connection: connection.execute(text("SELECT count(*) FROM event")).all())
 
@@ -158,8 +160,8 @@ def test_a_busy_database_is_not_held_up_by_the_migration(request: pytest.Fixture
         migrate.upgrade(url, "0005")
 
     held.commit()
-    assert reader.read_now(migrate.current) == "0003"
-    assert migrate.upgrade(url, "0005") == ("0003", "0005")
+    assert reader.read_now(migrate.current) == "0004"
+    assert migrate.upgrade(url, "0005") == ("0004", "0005")
     reader.close()
     databases.drop(url)
 
@@ -511,3 +513,30 @@ def test_sqlite_readers_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="readonly"):
         database.read_now(lambda connection: connection.execute(text("DELETE FROM task")).close())
     database.close()
+
+
+def test_a_file_that_cannot_shrink_can_after_a_vacuum(tmp_path: Path) -> None:
+    path = tmp_path / "tracker.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA user_version=1")
+    url = f"sqlite:///{path}"
+    migrate.upgrade(url)
+    database = Database(url)
+    many = "WITH RECURSIVE r(g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM r WHERE g < 5000) SELECT g FROM r"
+    database.write_now(lambda c: c.execute(text(f"INSERT INTO task (upstream, task_id) SELECT 'a', g FROM ({many})")))
+    database.write_now(lambda c: c.execute(text("DELETE FROM task")))
+    database.close()
+    assert pragma(url, "auto_vacuum") == 0
+
+    before, after = migrate.vacuum(url)
+
+    assert after < before / 2
+    assert pragma(url, "auto_vacuum") == 2
+    assert pragma(url, "journal_mode") == "wal"
+
+
+@pytest.mark.parametrize("url", ["postgresql://somewhere/x", "sqlite:////nowhere/tracker.db"])
+def test_there_is_nothing_to_vacuum_elsewhere(url: str) -> None:
+    with pytest.raises(TrackerError, match=r"PostgreSQL|no database"):
+        migrate.vacuum(url)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Text, cast, exists, func, literal, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Text, cast, exists, func, literal, select, tuple_
 
 from tracker.model import EventKind
 from tracker.store.audience import concerning
@@ -46,11 +46,9 @@ class FeedLine(HistoryLine):
 
 
 _PLACE = (event.c.transaction_id, event.c.key)
-_LINES = (
-    select(*(event.c[name] for name in HistoryLine.__slots__), *_PLACE, task.c.id, task.c.task_id, task.c.upstream)
-    .join(task, task.c.key == event.c.task_key)
-    .order_by(*_PLACE)
-)
+_LINES = select(
+    *(event.c[name] for name in HistoryLine.__slots__), *_PLACE, task.c.id, task.c.task_id, task.c.upstream
+).join(task, task.c.key == event.c.task_key)
 
 
 def page(
@@ -81,13 +79,19 @@ def after(connection: Connection, *, transaction_id: int, key: int, owner: str |
 
 
 def _look(connection: Connection, place: Position, *, owner: str | None, limit: int) -> Sequence[FeedLine]:
-    query = _LINES.where(
-        tuple_(*_PLACE) > tuple_(*(literal(number, BigInteger) for number in place)), _is_settled(connection)
-    ).limit(limit)
+    query = _after(connection, place).limit(limit)
     if owner is not None:
         mine = (registration.c.owner == owner, registration.c.task_key == event.c.task_key)
         query = query.where(exists().where(*mine))
     return [_line(row) for row in connection.execute(query)]
+
+
+def _after(connection: Connection, place: Position) -> Select[Any]:
+    if connection.dialect.name == "sqlite":
+        # The first number is the same for all; asked for both, SQLite would begin with the first line of all.
+        return _LINES.where(event.c.key > place.key).order_by(event.c.key)
+    later = tuple_(*_PLACE) > tuple_(*(literal(number, BigInteger) for number in place))
+    return _LINES.where(later, _is_settled(connection)).order_by(*_PLACE)
 
 
 def _line(row: Any) -> FeedLine:  # noqa: ANN401 - a row of _LINES

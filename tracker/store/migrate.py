@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Connection, func, inspect, make_url, select, text
 
 import tracker
-from tracker.errors import UnavailableError
+from tracker.errors import InputError, UnavailableError
 from tracker.store import partitions
-from tracker.store.engines import open_engine
+from tracker.store.engines import open_engine, sqlite_file
 from tracker.store.faults import translated
 
 _ADVISORY_LOCK = 0x7472_6163_6B65_72  # "tracker"
@@ -62,6 +62,24 @@ def upgrade(url: str, revision: str = "head") -> Revisions:
 def downgrade(url: str, revision: str) -> Revisions:
     """Migrate down."""
     return _migrate(url, lambda connection, _: _run_alembic(connection, "downgrade", revision))
+
+
+def vacuum(url: str) -> tuple[int, int]:
+    """Write a SQLite file anew, so that it can shrink by itself from now on; returns its bytes before and after.
+
+    Nobody else may write meanwhile; raises InputError where the database is none of SQLite's.
+    """
+    path = sqlite_file(url)
+    if path is None:
+        raise InputError("database_url", "PostgreSQL sees to its room by itself", "name a SQLite file")
+    if not _has_content(path):
+        raise UnavailableError(f"database_url: there is no database at {path}")
+    before = path.stat().st_size
+    with translated(), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return before, path.stat().st_size
 
 
 def _migrate(url: str, go: Callable[[Connection, str | None], None]) -> Revisions:

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, and_, exists, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, Text, and_, exists, func, literal, or_, select, tuple_
 
 from tracker.model import Status
+from tracker.store.given import given, rows
 from tracker.store.schema import registration, task
 
 LIVE = tuple(str(status) for status in Status if not status.is_end)
@@ -31,9 +32,12 @@ def live_by_upstream(connection: Connection, owner: str) -> dict[str, int]:
     oldest = _oldest_live(connection)
     if oldest is None:
         return {}
-    mine = (registration.c.owner == owner, registration.c.task_key >= oldest, task.c.ended_at.is_(None))
+    mine = (registration.c.owner == owner, registration.c.task_key >= oldest, task.c.key >= oldest)
     query = select(task.c.upstream, func.count()).join(registration, registration.c.task_key == task.c.key)
-    return {row[0]: row[1] for row in connection.execute(query.where(*mine).group_by(task.c.upstream))}
+    return {
+        row[0]: row[1]
+        for row in connection.execute(query.where(*mine, task.c.ended_at.is_(None)).group_by(task.c.upstream))
+    }
 
 
 def _oldest_live(connection: Connection) -> int | None:
@@ -55,6 +59,9 @@ def adding_nothing(connection: Connection, owner: str, names: Collection[tuple[s
     mine = exists().where(registration.c.owner == owner, registration.c.task_key == task.c.key)
     # A dropped one that is registered again is watched again.
     has_ended = and_(task.c.ended_at.is_not(None), task.c.status != Status.DROPPED)
-    known = select(task.c.upstream, task.c.task_id).where(tuple_(task.c.upstream, task.c.task_id).in_(sorted(names)))
-    rows = connection.execute(known.where(or_(has_ended, and_(task.c.ended_at.is_(None), mine))))
-    return {(row.upstream, row.task_id) for row in rows}
+    wanted = given(connection.dialect.name, "given", upstream=Text(), task_id=Text())
+    same = and_(task.c.upstream == wanted.c.upstream, task.c.task_id == wanted.c.task_id)
+    known = select(task.c.upstream, task.c.task_id).join_from(wanted, task, same)
+    asked = rows(connection, [{"upstream": upstream, "task_id": task_id} for upstream, task_id in sorted(names)])
+    found = connection.execute(known.where(or_(has_ended, and_(task.c.ended_at.is_(None), mine))), {"given": asked})
+    return {(row.upstream, row.task_id) for row in found}

@@ -29,7 +29,7 @@ _KEPT = """
     kept AS (
         SELECT task.key FROM task, last WHERE task.key <= last.key AND task.ended_at IS NULL
         UNION ALL SELECT task.key FROM task, last WHERE task.key <= last.key AND task.ended_at >= :ended_before
-        UNION ALL SELECT delivery.task_key FROM delivery WHERE delivery.status = 'pending'
+        UNION ALL SELECT delivery.task_key FROM delivery WHERE delivery.settled_at IS NULL
     )
     SELECT EXISTS (SELECT FROM kept WHERE EXISTS (SELECT FROM {part} part WHERE part.task_key = kept.key))
 """

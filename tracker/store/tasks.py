@@ -62,11 +62,13 @@ def find(connection: Connection, task_id: str, *, upstream: str | None, owner: s
 
 def page(connection: Connection, wanted: Filter, *, owner: str | None) -> list[Task]:
     """Tasks that match, newest first."""
-    query = _visible(select(*TASK_COLUMNS).where(*_conditions(wanted)), owner)
-    return [task_of(row) for row in connection.execute(query.order_by(task.c.key.desc()).limit(wanted.limit))]
+    # In the order of the index that leads to an owner's tasks, so that nothing has to be sorted.
+    key = registration.c.task_key if owner is not None and wanted.task_id is None else task.c.key
+    query = _visible(select(*TASK_COLUMNS).where(*_conditions(wanted, key)), owner)
+    return [task_of(row) for row in connection.execute(query.order_by(key.desc()).limit(wanted.limit))]
 
 
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+def _conditions(wanted: Filter, key: ColumnElement[int]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.status:
         conditions.append(task.c.status.in_([str(status) for status in wanted.status]))
@@ -79,7 +81,7 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     if wanted.until is not None:
         conditions.append(task.c.registered_at < wanted.until)
     if wanted.before is not None:
-        conditions.append(task.c.key < wanted.before)
+        conditions += [key < wanted.before, task.c.key < wanted.before]
     if wanted.q:
         conditions.append(_mentions(wanted.q))
     return conditions
@@ -133,21 +135,23 @@ def count_by_status(connection: Connection) -> dict[str, int]:
     """How many tasks are in each status; what ended in hours that are added up already is not counted one by one."""
     ended, since = rollups.total(connection, HOURLY.tasks, "tasks")
     live = select(task.c.status, func.count()).where(task.c.status.in_(LIVE)).group_by(task.c.status)
-    rest = select(task.c.status, func.count()).where(text("task.ended_at IS NOT NULL")).group_by(task.c.status)
+    # Grouped by an expression: else SQLite would walk the index of statuses from one end to the other.
+    status = task.c.status.concat("")
+    rest = select(status, func.count()).where(text("task.ended_at IS NOT NULL")).group_by(status)
     return _added(connection, ended, live, rest if since is None else rest.where(task.c.ended_at >= since))
 
 
 def count_deliveries(connection: Connection) -> dict[str, int]:
     """How many deliveries are in each status, counted the same way."""
     settled, since = rollups.total(connection, HOURLY.deliveries, "deliveries")
-    pending = select(delivery.c.status, func.count()).where(text("delivery.status = 'pending'"))
-    rest = select(delivery.c.status, func.count()).where(text("delivery.settled_at IS NOT NULL"))
-    rest = rest.group_by(delivery.c.status)
-    pending = pending.group_by(delivery.c.status)
+    status = delivery.c.status.concat("")
+    counted = select(status, func.count()).group_by(status)
+    pending = counted.where(text("delivery.settled_at IS NULL"))
+    rest = counted.where(text("delivery.settled_at IS NOT NULL"))
     return _added(connection, settled, pending, rest if since is None else rest.where(delivery.c.settled_at >= since))
 
 
-def _added(connection: Connection, sums: Mapping[str, int], *queries: Select[Any]) -> dict[str, int]:
+def _added(connection: Connection, sums: Mapping[str, int], *queries: Select[str, int]) -> dict[str, int]:
     counts = Counter(sums)
     for query in queries:
         counts.update({row[0]: row[1] for row in connection.execute(query)})
@@ -161,10 +165,9 @@ def ask_refresh(connection: Connection, key: int, *, now: datetime) -> None:
 
 def orphans(connection: Connection, upstreams: Sequence[str]) -> dict[str, int]:
     """Live tasks of upstreams that are not configured, by name: nobody looks at them."""
-    query = select(task.c.upstream, func.count()).where(
-        text("watcher IS NULL AND ended_at IS NULL"), task.c.upstream.not_in(upstreams)
-    )
-    return {row[0]: row[1] for row in connection.execute(query.group_by(task.c.upstream))}
+    at = task.c.upstream.concat("")
+    query = select(at, func.count()).where(text("watcher IS NULL AND ended_at IS NULL"), at.not_in(upstreams))
+    return {row[0]: row[1] for row in connection.execute(query.group_by(at))}
 
 
 def others_registered(connection: Connection, key: int, owner: str) -> bool:

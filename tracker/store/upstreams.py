@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select
 
 from tracker.store.dialect import insert_into
+from tracker.store.owners import LIVE
 from tracker.store.schema import task, upstream
 
 
@@ -42,6 +43,7 @@ def read(connection: Connection) -> dict[str, Health]:
 
 def live_tasks(connection: Connection) -> dict[str, int]:
     """How many tasks without an end each upstream has."""
-    query = select(task.c.upstream, func.count()).where(text("ended_at IS NULL")).group_by(task.c.upstream)
+    at = task.c.upstream.concat("")
+    query = select(at, func.count()).where(task.c.status.in_(LIVE)).group_by(at)
     found: Any = connection.execute(query)
     return {row[0]: row[1] for row in found}

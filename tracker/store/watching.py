@@ -50,18 +50,21 @@ _ADOPTED = (
 _UNWATCHED = text("watcher IS NULL AND ended_at IS NULL")
 _NOTED = text("refresh_at IS NOT NULL")
 _HAS_ENDED = text("ended_at IS NOT NULL")
+# Said so that no index serves: else SQLite would rather walk all tasks of an upstream, or all that somebody watches.
+_at = task.c.upstream.concat("")
+_by = task.c.watcher.concat("")
 
 
 def _for(me: str | ColumnElement[str], upstreams: Any) -> ColumnElement[bool]:  # noqa: ANN401 - names, or a bind
     """Notes for this daemon: about what it watches, and about ended tasks that nobody does."""
-    return or_(task.c.watcher == me, and_(text("watcher IS NULL"), task.c.upstream.in_(upstreams), _HAS_ENDED))
+    return or_(_by == me, and_(text("watcher IS NULL"), _at.in_(upstreams), _HAS_ENDED))
 
 
 # Built once: it is asked all the time, also when there is nothing to do.
 _OURS: BindParameter[list[str]] = bindparam("upstreams", expanding=True)
 _HAS_WORK = select(
     or_(
-        exists().where(_UNWATCHED, task.c.upstream.in_(_OURS)),
+        exists().where(_UNWATCHED, _at.in_(_OURS)),
         exists().where(_NOTED, _for(bindparam("me"), _OURS)),
     )
 )
@@ -114,7 +117,7 @@ def adopt(connection: Connection, *, me: str, upstreams: Collection[str], limit:
     """
     if not is_alive(connection, me):
         return []
-    free = select(task.c.key).where(_UNWATCHED, task.c.upstream.in_(upstreams)).order_by(task.c.key).limit(limit)
+    free = select(task.c.key).where(_UNWATCHED, _at.in_(upstreams)).order_by(task.c.key).limit(limit)
     chosen = list(connection.scalars(free.with_for_update(skip_locked=True)))
     if not chosen:
         return []

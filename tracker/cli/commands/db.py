@@ -67,6 +67,26 @@ def downgrade(revision: str, *, yes: bool) -> None:
     _report(*migrate.downgrade(url, revision))
 
 
+@command.command("vacuum")
+def vacuum() -> None:
+    """Make a SQLite file small, and able to shrink by itself.
+
+    Only for files that another program made: `PRAGMA auto_vacuum` says 2 where it is not needed. The daemon must be
+    stopped. Prints the bytes before and after.
+    """
+    from tracker.daemon.exclusive import exclusive
+    from tracker.store import migrate
+    from tracker.store.database import sqlite_file
+
+    url = _url()
+    with exclusive(sqlite_file(url)):
+        before, after = migrate.vacuum(url)
+    if Invocation.current().json:
+        print_json({"before": before, "after": after})
+    else:
+        print_line(str(before), str(after))
+
+
 def _url() -> str:
     from tracker.cli.opening import load
 

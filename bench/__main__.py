@@ -15,6 +15,7 @@ from bench.table import Row, render
 from tracker import log
 
 NAMES = (
+    "polling",
     "recording",
     "cadence",
     "delivering",
@@ -70,7 +71,7 @@ def _machine(load: float) -> Iterator[str]:
     cores = os.cpu_count() or 1
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     yield f"{platform.system()} {platform.release()}, {cores} cores ({_processor()}), {memory:.0f} GB"
-    wanted = ("httpx", "httpx-aiohttp", "aiohttp", "sqlalchemy", "psycopg", "msgspec", "uvloop", "orjson", "httptools")
+    wanted = ("httpx", "aiohttp", "sqlalchemy", "psycopg", "msgspec", "uvloop", "orjson", "httptools")
     versions = ", ".join(f"{name} {found}" for name in wanted if (found := _version(name)))
     yield f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {versions}"
     busy = " (others are at work here: trust the ratios, not the figures)" if load > cores / 4 else ""

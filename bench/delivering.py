@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
-import httpx
 from sqlalchemy import exists, select, update
 
 import tracker
+from bench.fetching import HttpxClient
 from bench.outbox import empty_database, fill
 from bench.sink import sinks
 from bench.table import Row
@@ -21,7 +21,7 @@ from tracker.clock import utc_now
 from tracker.config import CallbackSettings
 from tracker.courier import Courier, Ports
 from tracker.guard import Guard
-from tracker.http import Client, open_callback_client
+from tracker.http import Client, Request, open_callback_client
 from tracker.metrics import Metrics
 from tracker.model import Outcome
 from tracker.store.database import Connection, Database
@@ -85,8 +85,7 @@ def _guarded() -> Client:
 
 
 def _httpx_default() -> Client:
-    limits = httpx.Limits(max_connections=SETTINGS.max_in_flight, max_keepalive_connections=SETTINGS.max_in_flight)
-    return httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+    return HttpxClient(SETTINGS.max_in_flight)
 
 
 async def _bare(urls: Sequence[str]) -> float:
@@ -104,10 +103,9 @@ async def _bare(urls: Sequence[str]) -> float:
 
         async def post(url: str, times: int) -> None:
             for _ in range(times):
-                response = await client.handle_async_request(httpx.Request("POST", url, headers=headers, content=body))
-                await response.aread()
-                await response.aclose()
-                assert response.status_code == 204  # noqa: PLR2004, S101
+                response = await client.open(Request(method="POST", url=url, headers=headers, content=body))
+                assert response.status == 204  # noqa: PLR2004, S101
+                response.release()
 
         async def post_all(times: int) -> None:
             slots = SETTINGS.max_in_flight

@@ -29,7 +29,7 @@ from tracker.model import (
     Streak,
 )
 from tracker.observe import observe
-from tracker.providers.protocol import Look
+from tracker.providers.protocol import NOTHING_KNOWN, Look
 from tracker.store import changes, deliveries, due, outcomes, registrations, watching
 from tracker.store.changes import Decide, Recorded
 from tracker.store.database import Connection, Database, Work
@@ -275,14 +275,17 @@ class FakeProvider:
     script: deque[Seen | Exception | Look] = field(default_factory=deque)
     """What the next looks bring, each for all of its tasks; a miss is then the upstream's trouble."""
     asked: list[tuple[str, ...]] = field(default_factory=list)
+    known: list[dict[int, str]] = field(default_factory=list)
+    """What each look was told to be known already."""
     requests: int = 1
     meanwhile: Callable[[], None] = lambda: None
     """What happens while a look is out."""
     gate: asyncio.Event | None = None
     """Where set, looks stay out until it opens."""
 
-    async def look(self, task_ids: Sequence[str]) -> Look:
+    async def look(self, task_ids: Sequence[str], known: Mapping[int, str] = NOTHING_KNOWN) -> Look:
         self.asked.append(tuple(task_ids))
+        self.known.append(dict(known))
         if self.gate is not None:
             await self.gate.wait()
         self.meanwhile()

@@ -176,6 +176,70 @@ class TestPace:
 
         assert sent == []
 
+    async def test_an_answer_that_comes_again_is_known_until_its_deadline_comes_near(self, watch: Watch) -> None:
+        """A deadline may pass while a look is out, and then what is seen has to be judged."""
+        watch = slow(watch, expire_after=HOUR)
+        await watch.start("1", "2")
+        watch.provider.script.append(Look(seen={"1": snap(), "2": snap(progress=7)}, digests={"1": 11, "2": 22}))
+        watch.provider.script.extend([Look(seen={}, unchanged={"1", "2"})] * 2)
+        await watch.lane.run_once()
+
+        with statements() as sent:
+            assert await watch.look_after(1800) == 2
+            assert await watch.look_after(1800 - 31) == 2
+        assert not any(" task" in statement for statement in sent), "only that the upstream answers"
+        await watch.look_after(61)
+
+        assert watch.provider.known == [{}, {11: "1", 22: "2"}, {11: "1", 22: "2"}, {}]
+        assert watch.world.messages("1") == [("task.expired", "pending")]
+
+    async def test_unchanged_looks_are_counted_and_keep_the_pace_of_a_task_without_news(self, watch: Watch) -> None:
+        await watch.start("1")
+        watch.provider.script.append(Look(seen={"1": snap()}, digests={"1": 11}))
+        watch.provider.script.append(Look(seen={}, unchanged={"1"}))
+        await watch.lane.run_once()
+
+        await watch.look_after(3600)
+
+        assert (watch.due_in() or 0) > 5
+        assert b'tracker_polls_total{upstream="default"} 2.0' in watch.metrics.exposition()[0]
+
+    async def test_an_unchanged_look_ends_a_row_of_misses(self, watch: Watch) -> None:
+        await watch.start("1")
+        missing = Look(seen={"1": miss(MissKind.UNKNOWN)})
+        watch.provider.script.append(Look(seen={"1": snap()}, digests={"1": 11}))
+        for _ in range(3):
+            watch.provider.script.extend([*[missing] * 4, Look(seen={}, unchanged={"1"})])
+
+        while watch.provider.script:
+            await watch.look_after(300)
+
+        assert watch.world.messages() == []
+        assert watch.provider.known[-1] == {11: "1"}, "a miss says nothing against what was known"
+
+    async def test_what_could_not_be_written_is_not_known(self, watch: Watch) -> None:
+        await watch.start("1")
+        watch.provider.script.append(Look(seen={"1": snap(progress=5)}, digests={"1": 11}))
+        assert isinstance(watch.world.database, FlakyDatabase)
+        watch.world.database.away = 1
+
+        await watch.lane.run_once()
+        watch.provider.answers["1"] = snap(progress=5)
+        await watch.look_after(60)
+
+        assert watch.provider.known == [{}, {}]
+        assert watch.world.column("SELECT progress FROM task") == [5]
+
+    async def test_what_has_to_be_counted_is_forgotten_as_known(self, watch: Watch) -> None:
+        await watch.start("1")
+        watch.provider.script.append(Look(seen={"1": snap(progress=5)}, digests={"1": 11}))
+        watch.provider.answers["1"] = snap(progress=100, fail_reason="banned", implies_failure=True)
+
+        for _ in range(3):
+            await watch.look_after(61)
+
+        assert watch.provider.known == [{}, {11: "1"}, {}]
+
     async def test_addresses_of_images_are_no_news(self, watch: Watch) -> None:
         await watch.start("1")
         for number in range(3):
@@ -600,6 +664,29 @@ class TestRunning:
             await watch.world.database.write(watch.world.registering(want()))
             await watch.adoption.run_once()
             await until(lambda: bool(watch.provider.asked))
+            watch.lane.stop()
+
+    async def test_what_is_due_when_a_request_ends_is_asked_for_by_as_many_as_may(self, watch: Watch) -> None:
+        watch = slow(watch, max_in_flight=3)
+        watch.provider.look_size = 1
+        await watch.start()
+        gate = watch.provider.gate = asyncio.Event()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch.lane.run())
+            await watch.world.database.write(watch.world.registering(want("a")))
+            await watch.adoption.run_once()
+            await until(lambda: len(watch.provider.asked) == 1)
+            await watch.world.database.write(watch.world.registering(*map(want, "bcdef")))
+            watch.provider.gate = asyncio.Event()
+            await watch.adoption.run_once()
+            gate.set()
+            await until(lambda: len(watch.provider.asked) == 4)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(watch.provider.asked) == 4
+            watch.provider.gate.set()
+            await until(lambda: len(watch.provider.asked) == 6)
             watch.lane.stop()
 
     async def test_no_more_requests_are_out_than_allowed(self, watch: Watch) -> None:

@@ -14,7 +14,7 @@ from tracker.poller.schedule import Schedule, Watched
 
 
 def watched(key: int) -> Watched:
-    return Watched(key=key, task_id=str(key), expires_at=START, news_at=0.0)
+    return Watched(key=key, task_id=str(key), expires_at=START.timestamp(), news_at=0.0)
 
 
 def schedule(*dues: float) -> Schedule:
@@ -37,6 +37,22 @@ class TestSchedule:
         assert keys(made.take(5, 2)) == [0]
         assert made.take(5, 2) == []
         assert made.next_due() == 9
+
+    def test_what_is_due_within_one_tick_is_due_together_and_never_late(self) -> None:
+        made = schedule(*(10 + number / 10_000 for number in range(100)))
+
+        assert made.next_due() == 10
+        assert made.take(9.99, 1000) == []
+        assert sorted(keys(made.take(10, 60)) + keys(made.take(10, 60))) == list(range(100))
+        assert made.next_due() is None
+
+    def test_a_task_that_moved_within_its_tick_is_taken_once(self) -> None:
+        made = schedule(10, 10.001)
+        made.hurry(0, 10.002)
+        made.hurry(1, 10.003)
+
+        assert sorted(keys(made.take(11, 9))) == [0, 1]
+        assert made.take(11, 9) == []
 
     def test_what_is_out_is_due_again_only_when_it_is_back(self) -> None:
         made = schedule(1)

@@ -1,11 +1,8 @@
 """Reading what a server sends without ever holding more of it than was asked for."""
 
 import zlib
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import cast
 
-import httpx
+from tracker.http.transport import Response
 
 _GZIP_OR_ZLIB = 47
 _RAW_DEFLATE = -15
@@ -13,16 +10,14 @@ _WINDOWS = {"gzip": (_GZIP_OR_ZLIB,), "x-gzip": (_GZIP_OR_ZLIB,), "deflate": (_G
 """What to try in turn: some servers call raw deflate data `deflate`, where the standard means zlib's format."""
 
 
-async def read_into(body: bytearray, response: httpx.Response, max_bytes: int) -> bool:
-    """Append the raw body, at most `max_bytes`; whether there was more. What came before a fault stays in `body`."""
-    # A generator, though httpx promises less; closed at once, and not when the collector comes by.
-    raw = cast("AsyncGenerator[bytes, None]", aiter(cast("httpx.AsyncByteStream", response.stream)))
-    async with aclosing(raw) as chunks:
-        async for chunk in chunks:
-            room = max_bytes - len(body)
-            body += chunk[:room]
-            if len(chunk) > room:
-                return True
+async def read_into(body: list[bytes], response: Response, max_bytes: int) -> bool:
+    """Add the raw body, at most `max_bytes`; whether there was more. What came before a fault stays in `body`."""
+    room = max_bytes
+    while chunk := await response.read():
+        body.append(chunk[:room])
+        room -= len(chunk)
+        if room < 0:
+            return True
     return False
 
 

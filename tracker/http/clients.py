@@ -3,7 +3,6 @@
 import functools
 import ssl
 
-import aiohttp
 import certifi
 import httpx
 
@@ -12,14 +11,7 @@ from tracker.guard import Guard
 from tracker.http import phases
 from tracker.http.connections import Connector
 from tracker.http.dialing import Lookup, Resolver, blocked, guarded_socket, system_lookup
-from tracker.http.transport import SessionTransport
-
-Client = httpx.AsyncBaseTransport
-"""An open client, to be closed with `aclose()` or by `async with`.
-
-httpx's transport and not its client above it, whose redirects, cookies, authentication and hooks would all have to be
-turned off again, and which costs a third of an exchange.
-"""
+from tracker.http.transport import Client, PooledClient, Request, Response
 
 _UPSTREAM_KEEPALIVE_SECONDS = 75.0
 # Common servers close after 5 s of idleness; a request that meets the closing would have to be sent again.
@@ -42,7 +34,7 @@ def open_upstream_client(
         resolver=Resolver(lookup, None),
         ssl=tls or tls_context(),
     )
-    return SessionTransport(_session(connector))
+    return PooledClient(connector)
 
 
 def open_callback_client(
@@ -68,7 +60,7 @@ def open_callback_client(
         socket_factory=functools.partial(guarded_socket, guard),
         ssl=tls or tls_context(),
     )
-    return _GuardedTransport(guard, _session(connector))
+    return _GuardedClient(guard, connector)
 
 
 @functools.cache
@@ -103,33 +95,22 @@ class _MarkingContext(ssl.SSLContext):
         return begun
 
 
-class _GuardedTransport(SessionTransport):
+class _GuardedClient(PooledClient):
     """Checks every URL again: a callback may have been stored before the rules changed, or past the API."""
 
-    def __init__(self, guard: Guard, session: aiohttp.ClientSession) -> None:
-        super().__init__(session)
+    def __init__(self, guard: Guard, connector: Connector) -> None:
+        super().__init__(connector)
         self._guard = guard
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def open(self, request: Request) -> Response:
         try:
-            _check(self._guard, str(request.url))
+            _check(self._guard, request.url)
         except InputError as fault:
-            raise blocked(request.url.host, fault.problem) from None
-        return await super().handle_async_request(request)
+            raise blocked(httpx.URL(request.url).host, fault.problem) from None
+        return await super().open(request)
 
 
 @functools.lru_cache(maxsize=1024)
 def _check(guard: Guard, url: str) -> None:
     """Remembers what passed: the rules for the text of a URL never change, what it resolves to is judged elsewhere."""
-    guard.check_url(url)
-
-
-def _session(connector: Connector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        trace_configs=[phases.tracing()],
-        timeout=aiohttp.ClientTimeout(total=None),
-    )
+    guard.check_url(str(httpx.URL(url)))

@@ -1,20 +1,15 @@
 """One request and its answer, bounded in time and in bytes."""
 
 import asyncio
-import functools
 import ssl
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-import httpx
-
 from tracker.http import bodies, phases
-from tracker.http.clients import Client
 from tracker.http.faults import FAULTS, ExchangeError, explain
 from tracker.http.phases import Mark
-from tracker.http.targets import target_of
+from tracker.http.transport import Client, Request, Response
 from tracker.model import Phase
 
 
@@ -24,7 +19,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    """By name, in any case."""
+    """By name, in lower case."""
     body: bytes
     truncated: bool
     """Whether the body had more to it than was read."""
@@ -53,77 +48,75 @@ async def exchange(  # noqa: PLR0913 - a request has as many parts, and each nam
     with its headers: the client's parser gives neither). With `inflate` a body in gzip or deflate, which was
     not asked for, is undone; `max_bytes` bounds the body before and after.
     """
-    ends_at = asyncio.get_running_loop().time() + deadline.total_seconds()
-    try:
-        request = _request(method, url, headers, content)
-    except (httpx.InvalidURL, ValueError) as fault:
-        raise explain(fault, Mark(unsent=0)) from fault
-    response, mark = await _send(client, request, ends_at)
-    try:
-        answer = await _read(response, mark, ends_at, max_bytes, body_grace)
-    finally:
-        with suppress(*FAULTS):
-            await response.aclose()
-    return _inflated(answer, max_bytes, is_noted=body_grace is not None) if inflate else answer
-
-
-def _request(method: str, url: str, headers: Mapping[str, str], content: bytes) -> httpx.Request:
-    parsed, target = _parsed(url)
-    return httpx.Request(
-        method,
-        parsed,
-        headers={**headers, "accept-encoding": "identity"},
-        content=content or None,
-        extensions={"target": target},
-    )
-
-
-@functools.lru_cache(maxsize=1024)
-def _parsed(url: str) -> tuple[httpx.URL, bytes]:
-    return httpx.URL(url), target_of(url).encode("ascii")
-
-
-async def _send(client: Client, request: httpx.Request, ends_at: float) -> tuple[httpx.Response, Mark]:
-    """The answer up to its headers, and the mark of the exchange."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + deadline.total_seconds()
+    folded = {name.lower(): value for name, value in headers.items()}
+    request = Request(method=method, url=url, headers={**folded, "accept-encoding": "identity"}, content=content)
     while True:
-        mark = phases.begin(len(request.content))
+        done = _Exchange(max_bytes, ends_at, body_grace)
         try:
-            async with asyncio.timeout_at(ends_at):
-                response = await client.handle_async_request(request)
+            async with asyncio.timeout_at(ends_at) as limit:
+                await done.run(client, request, limit)
         except FAULTS as fault:
-            error = explain(fault, mark)
-            if mark.reused and error.error == "reset":
-                # The server closed an idle connection just as it was taken. The broken one has left the pool,
-                # so this ends with a fresh connection at the latest.
+            if done.met_an_ending(fault):
                 continue
+            done.broke(fault)
+        answer = done.answer()
+        return _inflated(answer, max_bytes, is_noted=body_grace is not None) if inflate else answer
+
+
+class _Exchange:
+    """One try: the answer as far as it came, and how far that was."""
+
+    def __init__(self, max_bytes: int, ends_at: float, body_grace: timedelta | None) -> None:
+        self.mark = phases.begin()
+        self._max_bytes = max_bytes
+        self._ends_at = ends_at
+        self._body_grace = body_grace
+        self._response: Response | None = None
+        self._body: list[bytes] = []
+        self._truncated = False
+        self._error: str | None = None
+
+    async def run(self, client: Client, request: Request, limit: asyncio.Timeout) -> None:
+        response = self._response = await client.open(request)
+        try:
+            self.mark.phase = Phase.BODY
+            if self._body_grace is not None:
+                graced = asyncio.get_running_loop().time() + self._body_grace.total_seconds()
+                if graced < self._ends_at:
+                    limit.reschedule(graced)
+            self._truncated = await bodies.read_into(self._body, response, self._max_bytes)
+        except BaseException:
+            response.close()
+            raise
+        response.release()
+
+    def met_an_ending(self, fault: BaseException) -> bool:
+        """Whether the server closed an idle connection just as it was taken.
+
+        The broken one has left the pool, so that trying again ends with a fresh connection at the latest.
+        """
+        return self._response is None and self.mark.reused and explain(fault, self.mark).error == "reset"
+
+    def broke(self, fault: BaseException) -> None:
+        """Note it, where the answer counts without its body; raises ExchangeError where not."""
+        error = explain(fault, self.mark)
+        if self._response is None or self._body_grace is None:
             raise error from fault
-        mark.phase = Phase.BODY
-        return response, mark
+        self._truncated, self._error = True, error.error
 
-
-async def _read(
-    response: httpx.Response, mark: Mark, ends_at: float, max_bytes: int, body_grace: timedelta | None
-) -> Answer:
-    body = bytearray()
-    error = None
-    if body_grace is not None:
-        ends_at = min(ends_at, asyncio.get_running_loop().time() + body_grace.total_seconds())
-    try:
-        async with asyncio.timeout_at(ends_at):
-            truncated = await bodies.read_into(body, response, max_bytes)
-    except FAULTS as fault:
-        broken = explain(fault, mark)
-        if body_grace is None:
-            raise broken from fault
-        truncated, error = True, broken.error
-    return Answer(
-        status=response.status_code,
-        headers=response.headers,
-        body=bytes(body),
-        truncated=truncated,
-        body_error=error,
-        certificate_expires_at=_certificate_end(mark),
-    )
+    def answer(self) -> Answer:
+        if self._response is None:
+            raise AssertionError("it has been sent")
+        return Answer(
+            status=self._response.status,
+            headers=self._response.headers,
+            body=b"".join(self._body),
+            truncated=self._truncated,
+            body_error=self._error,
+            certificate_expires_at=_certificate_end(self.mark),
+        )
 
 
 def _certificate_end(mark: Mark) -> datetime | None:
@@ -134,8 +127,10 @@ def _certificate_end(mark: Mark) -> datetime | None:
 
 def _inflated(answer: Answer, max_bytes: int, *, is_noted: bool) -> Answer:
     """The answer without its content encoding; one that cannot be undone leaves no body where that `is_noted`."""
+    if "content-encoding" not in answer.headers:
+        return answer
     try:
-        body, cut = bodies.inflate(answer.body, answer.headers.get("content-encoding", ""), max_bytes)
+        body, cut = bodies.inflate(answer.body, answer.headers["content-encoding"], max_bytes)
     except ValueError as fault:
         if is_noted:
             return replace(answer, body=b"", truncated=True, body_error=answer.body_error or "protocol")

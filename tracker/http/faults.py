@@ -17,7 +17,10 @@ from tracker.http.dialing import BlockedError
 from tracker.http.phases import Mark
 from tracker.model import Phase
 
-FAULTS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError, OSError, ValueError)
+FAULTS = (
+    *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError),
+    *(aiohttp.ClientError, HttpProcessingError, OSError, ValueError),
+)
 """Everything that an exchange can raise which is not a mistake in this program."""
 
 

@@ -1,22 +1,17 @@
-"""How far an exchange has come, as the client's own tracing tells it: never read from the text of an error."""
+"""How far an exchange has come, as its connection tells it: never read from the text of an error."""
 
 from asyncio import WriteTransport
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from ssl import SSLObject
-
-import aiohttp
 
 from tracker.model import Phase
 
 
 @dataclass(slots=True, kw_only=True)
 class Mark:
-    """Where one exchange stands. The one value here that changes: trace callbacks write it as they pass."""
+    """Where one exchange stands. The one value here that changes: what it passes writes it."""
 
-    unsent: int
-    """Bytes of the request's body that have not been handed to the connection."""
     phase: Phase = Phase.CONNECT
     reused: bool = False
     """Whether it went out on a connection that had been idle, which the server may have been closing."""
@@ -35,15 +30,15 @@ class Mark:
 
 
 _mark: ContextVar[Mark | None] = ContextVar("mark", default=None)
-"""A context and not an argument, because the layers between `exchange` and the trace pass no argument through.
+"""A context and not an argument, because the layers between `exchange` and the connection pass no argument through.
 
 Tasks and callbacks that the client starts for a request inherit it, and share the one mark.
 """
 
 
-def begin(body_size: int) -> Mark:
+def begin() -> Mark:
     """A fresh mark for the exchange that the running task is about to do."""
-    mark = Mark(unsent=body_size)
+    mark = Mark()
     _mark.set(mark)
     return mark
 
@@ -52,6 +47,13 @@ def reach(phase: Phase) -> None:
     """Note that the exchange in hand has come to a phase."""
     if mark := _mark.get():
         mark.phase = phase
+
+
+def note_reuse() -> None:
+    """Note that the exchange in hand goes out on a connection that was idle."""
+    if mark := _mark.get():
+        mark.reused = True
+        mark.phase = Phase.SEND
 
 
 def note_handshake(session: SSLObject) -> None:
@@ -71,41 +73,3 @@ def note_blocked() -> None:
     """Note that the guard stopped the exchange in hand."""
     if mark := _mark.get():
         mark.blocked = True
-
-
-def tracing() -> aiohttp.TraceConfig:
-    """The trace that keeps marks; TLS is noted by the TLS context, for which there is no trace event."""
-    trace: aiohttp.TraceConfig = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(_reaching(Phase.CONNECT))
-    trace.on_dns_resolvehost_start.append(_reaching(Phase.DNS))
-    trace.on_dns_resolvehost_end.append(_reaching(Phase.CONNECT))
-    trace.on_connection_create_end.append(_reaching(Phase.SEND))
-    trace.on_connection_reuseconn.append(_on_reuse)
-    trace.on_request_headers_sent.append(_on_headers_sent)
-    trace.on_request_chunk_sent.append(_on_chunk_sent)
-    return trace
-
-
-def _reaching(phase: Phase) -> Callable[..., Awaitable[None]]:
-    async def on_event(*_: object) -> None:
-        reach(phase)
-
-    return on_event
-
-
-async def _on_reuse(*_: object) -> None:
-    if mark := _mark.get():
-        mark.reused = True
-        mark.phase = Phase.SEND
-
-
-async def _on_headers_sent(*_: object) -> None:
-    if mark := _mark.get():
-        mark.phase = Phase.SEND if mark.unsent else Phase.HEADERS
-
-
-async def _on_chunk_sent(_session: object, _context: object, sent: aiohttp.TraceRequestChunkSentParams) -> None:
-    if mark := _mark.get():
-        mark.unsent -= len(sent.chunk)
-        if mark.unsent <= 0 and mark.phase is Phase.SEND:
-            mark.phase = Phase.HEADERS

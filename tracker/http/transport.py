@@ -1,53 +1,256 @@
-"""httpx's transport interface over an aiohttp session: what is asked of a connection, and nothing else.
+"""One request on one pooled connection: what is asked of aiohttp, and nothing else.
 
-httpx's own pool costs twenty times the CPU at a hundred connections, and httpx-aiohttp's transport hands its headers
-over one look-up at a time, which costs as much as the exchange itself. The mapping of errors and the reading of
-answers are the library's.
+httpx's own pool costs twenty times the CPU at a hundred connections. What stands above the connections in both
+libraries, requests and responses, redirects, cookies, authentication and traces, would all have to be turned off and
+costs more than the exchange: here a request is bytes that are written, and an answer is what the parser makes of it.
 """
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
 
 import aiohttp
 import httpx
-from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exceptions
+from aiohttp.client_exceptions import ClientConnectionResetError
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
 from yarl import URL
 
+from tracker.http import phases
+from tracker.http.connections import Connector
+from tracker.http.targets import target_of
+from tracker.model import Phase
+
 _NO_TIMEOUTS = aiohttp.ClientTimeout(total=None)
-_VERSION = {"http_version": b"HTTP/1.1"}
+_SWITCHING, _FIRST_FINAL = 101, 200
+_MOST_BUFFERED = 64 * 1024
+"""Bytes of an answer that wait for us on each connection before its sender has to; there may be twice as many."""
+_USUAL = re.compile(r"(https?://[^/?#@\\\s]+)(/[\w/.~%:@!$&'()*+,;=-]*)", re.ASCII)
+"""A URL of which httpx has to judge but the origin, and nothing needs to be escaped."""
+_LONGEST_USUAL = 2000
+_WITH_BODY = ("POST", "PUT", "PATCH")
 
 
-class SessionTransport(httpx.AsyncBaseTransport):
-    """Sends requests through a session, which it owns; timeouts are the caller's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to ask; its URL is text as it was registered, and its headers are by name in lower case."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes = b""
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """One request; its answer's body is still to be read. Raises httpx's errors."""
-        with map_aiohttp_exceptions():
-            answer = await self._session.request(
-                request.method,
-                _url(request),
-                headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
-                data=request.content or None,
-                allow_redirects=False,
-                auto_decompress=False,
-                timeout=_NO_TIMEOUTS,
-            )
-        return httpx.Response(
-            status_code=answer.status,
-            headers=answer.raw_headers,
-            stream=AiohttpResponseStream(answer),
-            request=request,
-            extensions=_VERSION,
-        )
+
+class Response(Protocol):
+    """An answer up to its headers; to be released, or closed."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By name in lower case; of equal names the values are joined by commas."""
+
+    async def read(self) -> bytes:
+        """More of the body; empty at its end."""
+        ...
+
+    def release(self) -> None:
+        """Be done with it: its connection is kept for others where that may be."""
+        ...
+
+    def close(self) -> None:
+        """End its connection."""
+        ...
+
+
+class Client(Protocol):
+    """An open client, to be closed with `aclose()` or by `async with`."""
+
+    async def open(self, request: Request) -> Response:
+        """Send a request and wait for the headers of its answer; timeouts are the caller's.
+
+        Raises ValueError for what cannot be a request, and else one of `FAULTS`.
+        """
+        ...
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
-def _url(request: httpx.Request) -> URL:
-    """Where to call, and the request's `target` untouched; the host is httpx's, which is also what the guard judges."""
-    target: bytes = request.extensions.get("target", request.url.raw_path)
-    origin = URL(f"{request.url.scheme}://{request.url.netloc.decode('ascii')}")
-    # As a path, with its query: one that is empty would be lost.
-    return origin.with_path(target.decode("ascii"), encoded=True)
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Scheme, host and port as httpx reads them, which is also what the guard judges."""
+
+    url: URL
+    netloc: str
+
+
+class PooledClient:
+    """Sends requests through a pool of connections, which it owns."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._way = functools.lru_cache(maxsize=1024)(functools.partial(ClientRequest, "GET"))
+        """Of a request the pool wants to know but its origin."""
+
+    async def open(self, request: Request) -> Response:
+        """One request; its answer's body is still to be read."""
+        if self._connector.closed:
+            raise RuntimeError("the client is closed")
+        origin, target = _parsed(request.url)
+        head = _head(request, origin, target, is_last=self._connector.force_close)
+        connection = await self._connector.connect(self._way(origin.url), [_MARKS], _NO_TIMEOUTS)
+        try:
+            message, payload = await _asked(connection, request, head)
+        except BaseException:
+            connection.close()
+            raise
+        return _Pooled(connection, message, payload)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._connector.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+async def _asked(connection: Connection, request: Request, head: bytes) -> tuple[RawResponseMessage, StreamReader]:
+    """Write the request, wait for the answer that counts."""
+    protocol = connection.protocol
+    if protocol is None or protocol.transport is None or protocol.transport.is_closing():
+        raise ClientConnectionResetError("the connection has just ended")
+    protocol.set_response_params(
+        skip_payload=request.method == "HEAD",
+        read_until_eof=True,
+        auto_decompress=False,
+        read_bufsize=_MOST_BUFFERED,
+    )
+    protocol.transport.write(head + request.content)
+    phases.reach(Phase.HEADERS)
+    while True:
+        message, payload = await protocol.read()
+        if message.code >= _FIRST_FINAL or message.code == _SWITCHING:
+            return message, payload
+
+
+class _Pooled:
+    """An answer on a connection of the pool."""
+
+    __slots__ = ("_connection", "_payload", "headers", "status")
+
+    def __init__(self, connection: Connection, message: RawResponseMessage, payload: StreamReader) -> None:
+        self._connection = connection
+        self._payload = payload
+        self.status = message.code
+        self.headers: Mapping[str, str] = _joined(message.raw_headers)
+
+    async def read(self) -> bytes:
+        return await self._payload.readany()
+
+    def release(self) -> None:
+        transport = self._connection.transport
+        if transport is not None and transport.get_write_buffer_size():
+            # It answered before it had heard everything, and the rest must not be taken for the next request.
+            self._connection.close()
+        else:
+            self._connection.release()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class _Marks(aiohttp.tracing.Trace):
+    """What a connection tells while it is made, as phases of the exchange in hand."""
+
+    def __init__(self) -> None:
+        """Without a session, of which there is none."""
+
+    async def send_connection_queued_start(self) -> None: ...
+
+    async def send_connection_queued_end(self) -> None: ...
+
+    async def send_connection_create_start(self) -> None:
+        phases.reach(Phase.CONNECT)
+
+    async def send_connection_create_end(self) -> None:
+        phases.reach(Phase.SEND)
+
+    async def send_connection_reuseconn(self) -> None:
+        phases.note_reuse()
+
+    async def send_dns_resolvehost_start(self, host: str) -> None:  # noqa: ARG002 - the base's
+        phases.reach(Phase.DNS)
+
+    async def send_dns_resolvehost_end(self, host: str) -> None:  # noqa: ARG002 - the base's
+        phases.reach(Phase.CONNECT)
+
+    async def send_dns_cache_hit(self, host: str) -> None: ...
+
+    async def send_dns_cache_miss(self, host: str) -> None: ...
+
+
+_MARKS = _Marks()
+
+
+def _parsed(url: str) -> tuple[_Origin, str]:
+    """Where to call, and the path and query as they are to stand on the request line; raises httpx.InvalidURL."""
+    if len(url) <= _LONGEST_USUAL and (usual := _USUAL.fullmatch(url)):
+        return _origin(usual[1]), usual[2]
+    return _read(url)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(url: str) -> tuple[_Origin, str]:
+    return _origin(url), target_of(url)
+
+
+@functools.lru_cache(maxsize=1024)
+def _origin(url: str) -> _Origin:
+    read = httpx.URL(url)
+    if read.scheme not in ("http", "https") or not read.host:
+        raise httpx.UnsupportedProtocol("not an address of HTTP")
+    netloc = read.netloc.decode("ascii")
+    return _Origin(URL(f"{read.scheme}://{netloc}"), netloc)
+
+
+def _head(request: Request, origin: _Origin, target: str, *, is_last: bool) -> bytes:
+    """The request line and the headers; raises ValueError for what would break them."""
+    headers = {"host": origin.netloc, "accept": "*/*", **request.headers}
+    if request.content or request.method in _WITH_BODY:
+        headers.setdefault("content-type", "application/octet-stream")
+        headers["content-length"] = str(len(request.content))
+    if is_last:
+        headers["connection"] = "close"
+    lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    text = "\n".join(lines)
+    if text.count("\n") >= len(lines) or "\r" in text or "\0" in text:
+        raise ValueError("a header holds what would end it")
+    return text.replace("\n", "\r\n").encode("ascii") + b"\r\n\r\n"
+
+
+def _joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name = raw_name.decode("latin-1").lower()
+        try:
+            value = raw_value.decode()
+        except UnicodeDecodeError:
+            value = raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

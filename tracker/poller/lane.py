@@ -13,7 +13,7 @@ from tracker.clock import Clock
 from tracker.config import UpstreamSettings
 from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
-from tracker.model import Miss, MissKind, Rules, Seen, Status
+from tracker.model import NO_STREAK, Miss, MissKind, Rules, Seen, Status
 from tracker.observe import MISSES_BEFORE_AN_END, observe, tally
 from tracker.poller.pace import Pace
 from tracker.poller.recording import write_all
@@ -30,6 +30,8 @@ from tracker.store.watching import Adopted
 log = structlog.get_logger()
 
 _RETRY_AFTER_DATABASE_TROUBLE = 1.0
+_LONGEST_LOOK = 2
+"""Times the timeout of a request, with another that begins just before the first one's end."""
 _COUNTED = (MissKind.UNKNOWN, MissKind.TRANSIENT)
 
 
@@ -72,6 +74,9 @@ class Lane:
         )
         self._pace = Pace(name, settings, clock=ports.clock, dice=ports.dice)
         self._turns = Turns(self.schedule, settings.poll_interval.total_seconds())
+        self._polls = ports.metrics.polls.labels(name)
+        self._requests = ports.metrics.upstream_requests.labels(name)
+        self._lateness = ports.metrics.lateness.labels(name)
         self._out = 0
         self._wake = asyncio.Event()
         self._stopping = False
@@ -83,7 +88,7 @@ class Lane:
         watched = Watched(
             key=adopted.key,
             task_id=adopted.task_id,
-            expires_at=adopted.registered_at + self._settings.expire_after,
+            expires_at=(adopted.registered_at + self._settings.expire_after).timestamp(),
             news_at=now,
             has_ended=adopted.has_ended,
         )
@@ -113,9 +118,19 @@ class Lane:
             while not self._stopping:
                 self._ports.beat()
                 if (wait := self._wait()) == 0 and (batch := self._take()):
-                    group.create_task(self._look(batch))
+                    group.create_task(self._work(batch))
                 else:
                     await self._sleep(wait)
+
+    async def _work(self, batch: list[Watched]) -> None:
+        """Look at a batch, and then at what is due by then: the room for a request is handed on without a detour."""
+        while batch:
+            await self._look(batch)
+            self._ports.beat()
+            batch = self._take() if self._wait() == 0 and not self._stopping else []
+            if not batch or self._wait() == 0:
+                # There is room for more than this one, or something to wait for.
+                self._wake.set()
 
     async def run_once(self) -> int:
         """Look once at everything that is due and may be asked for; returns how many tasks that was."""
@@ -148,13 +163,13 @@ class Lane:
         batch = self._turns.take(now, most, is_scarce=self._pace.is_scarce)
         if batch:
             self._out += 1
-            self._ports.metrics.lateness.labels(self.name).observe(max(now - batch[0].due, 0.0))
+            self._lateness.observe(max(now - batch[0].due, 0.0))
             self._standing.rate.spend(1, now)
         return batch
 
     async def _look(self, batch: list[Watched]) -> None:
         try:
-            look = await self._provider.look([watched.task_id for watched in batch])
+            look = await self._provider.look([watched.task_id for watched in batch], self._known(batch))
             # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
             await self._record(batch, look)
             await self._judge(look)
@@ -167,7 +182,14 @@ class Lane:
             self._postpone(batch)
         finally:
             self._out -= 1
-            self._wake.set()
+
+    def _known(self, batch: list[Watched]) -> dict[int, str]:
+        """The digests of last answers that need not be read again, should they come again.
+
+        A deadline that may pass while the look is out has to be judged by what is seen then.
+        """
+        back_at = self._ports.clock().timestamp() + _LONGEST_LOOK * self._settings.timeout.total_seconds()
+        return {one.digest: one.task_id for one in batch if one.digest is not None and one.expires_at > back_at}
 
     def _postpone(self, batch: list[Watched]) -> None:
         due = self._ports.timer() + max(self._settings.poll_interval.total_seconds(), _RETRY_AFTER_DATABASE_TROUBLE)
@@ -177,8 +199,8 @@ class Lane:
 
     async def _judge(self, look: Look) -> None:
         """What the answer says about the upstream as a whole."""
-        self._ports.metrics.polls.labels(self.name).inc(len(look.seen))
-        self._ports.metrics.upstream_requests.labels(self.name).inc(look.requests)
+        self._polls.inc(len(look.seen) + len(look.unchanged))
+        self._requests.inc(look.requests)
         self._standing.rate.add(look.requests - 1, self._ports.timer())
         if look.trouble is None:
             await self._standing.answered(look_size=self._provider.look_size)
@@ -188,22 +210,33 @@ class Lane:
 
     async def _record(self, batch: list[Watched], look: Look) -> None:
         now = self._ports.clock()
+        news = [watched for watched in batch if watched.task_id not in look.unchanged]
         decisions: dict[int, Decide] = {}
-        for watched in batch:
+        for watched in news:
             seen = look.seen[watched.task_id]
             watched.streak = tally(watched.streak, seen, now)
             if self._may_change(watched, seen, now):
                 decisions[watched.key] = partial(observe, seen=seen, now=now, streak=watched.streak, rules=self._rules)
         recorded, bad = await write_all(decisions, partial(self._write, now=now))
-        self._postpone([watched for watched in batch if watched.key in bad])
+        self._postpone([watched for watched in news if watched.key in bad])
         moment, tasks = self._ports.timer(), len(self.schedule)
         rate = self._standing.rate.limit(moment)
         self._pace.settle(moment, look_size=self._provider.look_size, tasks=tasks, rate=rate)
-        for watched in batch:
+        for watched in news:
             if watched.key in bad:
                 continue
+            seen = look.seen[watched.task_id]
             if watched.key in decisions:
-                self._note(watched, look.seen[watched.task_id], recorded.get(watched.key))
+                self._note(watched, seen, recorded.get(watched.key))
+            if not isinstance(seen, Miss):
+                watched.digest = look.digests.get(watched.task_id)
+        self._put_back([watched for watched in batch if watched.key not in bad], look)
+
+    def _put_back(self, batch: list[Watched], look: Look) -> None:
+        """Into the schedule with all that goes on."""
+        for watched in batch:
+            if watched.task_id in look.unchanged:
+                watched.streak = NO_STREAK
             if not self.schedule.holds(watched):
                 continue
             if watched.has_ended:
@@ -217,8 +250,8 @@ class Lane:
             misses = max(watched.streak.count, watched.streak.silent)
             if seen.kind not in _COUNTED or misses < MISSES_BEFORE_AN_END:
                 return False
-            return watched.streak.lasted(now) >= self._rules.lost_after or now >= watched.expires_at
-        return seen.fingerprint != watched.fingerprint or seen.implies_failure or now >= watched.expires_at
+            return watched.streak.lasted(now) >= self._rules.lost_after or now.timestamp() >= watched.expires_at
+        return seen.fingerprint != watched.fingerprint or seen.implies_failure or now.timestamp() >= watched.expires_at
 
     async def _write(self, decisions: Mapping[int, Decide], now: datetime) -> dict[int, Recorded]:
         batch = changes.Batch(decisions=decisions, watcher=self._ports.watcher(), now=now, compose=self._ports.compose)
@@ -234,7 +267,7 @@ class Lane:
             return
         task = recorded.task
         watched.has_ended = task.status.is_end
-        watched.expires_at = self._rules.expires_at(task)
+        watched.expires_at = self._rules.expires_at(task).timestamp()
         self._pace.note(watched, task)
         if not isinstance(seen, Miss):
             watched.fingerprint = seen.fingerprint

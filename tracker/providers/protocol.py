@@ -1,7 +1,9 @@
 """What the poller needs of a provider: batch by nature, told what it saw, never raising for a bad answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from tracker.model import Miss, Seen
@@ -12,11 +14,18 @@ class Look:
     """What one look at some tasks brought."""
 
     seen: Mapping[str, Seen]
-    """One entry for every id that was asked for, by task id."""
+    """One entry for every id that was asked for and is not `unchanged`, by task id."""
+    unchanged: AbstractSet[str] = frozenset()
+    """Ids of which the answer is byte for byte the one that was `known`: no news, and nothing to count."""
+    digests: Mapping[str, int] = field(default_factory=dict)
+    """By which to know the same answer again: of those seen that would then be `unchanged`."""
     trouble: Miss | None = None
     """What is wrong with the upstream as a whole; the entries of `seen` then say the same."""
     requests: int = 1
     """How many HTTP requests it took."""
+
+
+NOTHING_KNOWN: Mapping[int, str] = MappingProxyType({})
 
 
 class Provider(Protocol):
@@ -27,6 +36,9 @@ class Provider(Protocol):
         """How many ids one look should carry just now: 1, or the size of a batch."""
         ...
 
-    async def look(self, task_ids: Sequence[str]) -> Look:
-        """Ask the upstream about these tasks, within its timeout."""
+    async def look(self, task_ids: Sequence[str], known: Mapping[int, str] = NOTHING_KNOWN) -> Look:
+        """Ask the upstream about these tasks, within its timeout.
+
+        `known` has ids by the digest of an earlier answer, as far as an answer like that need not be read again.
+        """
         ...

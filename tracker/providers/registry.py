@@ -63,7 +63,9 @@ def fetch_with(client: Client, timeout: timedelta, clock: Clock) -> Fetch:
             body=answer.body,
             truncated=answer.truncated,
             broken=answer.body_error,
-            retry_after=parse_retry_after(answer.headers.get("retry-after"), clock()),
+            retry_after=parse_retry_after(answer.headers["retry-after"], clock())
+            if "retry-after" in answer.headers
+            else None,
         )
 
     return fetch

@@ -106,6 +106,11 @@ def _lacks_route(reply: Reply, parsed: Parsed) -> bool:
     return says_404 and names_route(parsed.value)
 
 
+def is_whole(reply: Reply) -> bool:
+    """Whether it is one of success, and was read to its end."""
+    return _is_fine(reply) and not reply.broken and not reply.truncated
+
+
 def _is_fine(reply: Reply) -> bool:
     return HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES
 
@@ -170,20 +175,21 @@ def _task_in_object(
     if is_task(found, asked) and found.get("success") is not False:
         return found
     inner = found.get("data")
-    if isinstance(inner, dict) and _is_success(found) and "id" in inner and is_task(inner, asked):
+    if isinstance(inner, dict) and is_success(found) and "id" in inner and is_task(inner, asked):
         return inner
     return _complaint(found, retry_after)
 
 
 def _tasks_in_object(found: Mapping[str, object], retry_after: timedelta | None) -> Sequence[object] | Miss:
     inner = found.get("data")
-    if isinstance(inner, list) and _is_success(found):
+    if isinstance(inner, list) and is_success(found):
         return inner
     miss = _complaint(found, retry_after)
     return _unusable(miss.detail) if miss.kind is MissKind.UNKNOWN else miss
 
 
-def _is_success(envelope: Mapping[str, object]) -> bool:
+def is_success(envelope: Mapping[str, object]) -> bool:
+    """Whether an envelope says that what is in it is what was asked for."""
     code = envelope.get("code", "success")
     if isinstance(code, str):
         code = code.strip().lower()
@@ -208,7 +214,7 @@ def _is_empty_envelope(found: Mapping[str, object]) -> bool:
         return False
     code = found.get("code")
     is_number = isinstance(code, int) and not isinstance(code, bool) and code >= 0
-    if not is_number and not ("code" in found and _is_success(found)):
+    if not is_number and not ("code" in found and is_success(found)):
         return False
     # A router that answers everything with 200 has no more to say than HTTP's 404 either.
     says_less = says_missing(words(Parsed(shape=Shape.JSON, value=found))) and code != HTTPStatus.NOT_FOUND

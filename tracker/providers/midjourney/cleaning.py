@@ -1,9 +1,12 @@
 """What of an upstream's object may be kept: no secrets, nothing that a database cannot store, nothing huge."""
 
+import functools
 import json
 import math
 import re
 from collections.abc import Mapping
+
+import msgspec
 
 DEEPEST = 32
 """Levels of nesting that are kept; what lies deeper becomes null."""
@@ -34,6 +37,7 @@ ESSENTIAL = frozenset(
 )
 """Fields that an object which is too large keeps longest."""
 
+_LONGEST_REMEMBERED = 64
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _LARGEST_INTEGER = 2**63 - 1
 
@@ -50,6 +54,8 @@ def clean(found: Mapping[str, object]) -> dict[str, object]:
 
 def clean_text(text: str) -> str:
     """Text without NUL and lone surrogates, which databases refuse."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 
@@ -63,21 +69,33 @@ def _fold(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
+def _judge(name: str) -> tuple[bool, bool, str]:
+    """Whether a name is private, whether it promises base64, and the name as it may be stored."""
+    return is_private(name), "base64" in _fold(name), clean_text(name)
+
+
+_judged = functools.lru_cache(maxsize=1024)(_judge)
+"""The same few names come with every object."""
+
+
 def _clean_object(found: Mapping[str, object], depth: int) -> dict[str, object]:
-    return {
-        clean_text(name): _clean_value(value, depth + 1)
-        for name, value in found.items()
-        if not is_private(name) and not _is_blob(name, value)
-    }
+    kept: dict[str, object] = {}
+    for name, value in found.items():
+        is_secret, is_base64, stored = _judged(name) if len(name) <= _LONGEST_REMEMBERED else _judge(name)
+        if not is_secret and not (is_base64 and _is_blob(value)):
+            kept[stored] = _clean_value(value, depth + 1)
+    return kept
 
 
 def _clean_value(value: object, depth: int) -> object:
+    if isinstance(value, str):
+        if value.isascii() and len(value) <= LONGEST_BLOB and "\0" not in value:
+            return value
+        return None if _is_picture(value) else clean_text(value)
     if isinstance(value, dict | list) and depth <= DEEPEST:
         if isinstance(value, dict):
             return _clean_object(value, depth)
         return [_clean_value(entry, depth + 1) for entry in value]
-    if isinstance(value, str):
-        return None if _is_picture(value) else clean_text(value)
     return _clean_number(value)
 
 
@@ -90,9 +108,8 @@ def _clean_number(value: object) -> object:
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 
-def _is_blob(name: str, value: object) -> bool:
-    if "base64" not in _fold(name):
-        return False
+def _is_blob(value: object) -> bool:
+    """Whether what a name of base64 holds is more than a few words."""
     return isinstance(value, list | dict) or (isinstance(value, str) and len(value) > LONGEST_BLOB)
 
 
@@ -102,7 +119,8 @@ def _is_picture(text: str) -> bool:
 
 def _fit(kept: dict[str, object]) -> dict[str, object]:
     """Drop the largest fields, the essential ones last, until the rest fits."""
-    if _size(kept) <= LARGEST:
+    # With a space after each comma and colon it is not twice as long.
+    if 2 * len(msgspec.json.encode(kept)) <= LARGEST or _size(kept) <= LARGEST:
         return kept
     sizes = {name: _size(name) + _size(value) + 4 for name, value in kept.items()}
     total = sum(sizes.values()) + 2

@@ -1,9 +1,9 @@
 """What a list of upstream objects says about the ids that were asked for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tracker.model import Miss, MissKind, Seen, Snapshot
-from tracker.providers.midjourney.objects import identity, is_task, snapshot
+from tracker.providers.midjourney.objects import Found, identity, is_task, snapshot
 
 
 def seen_in(entries: Iterable[object], asked: Sequence[str]) -> dict[str, Seen]:
@@ -19,17 +19,18 @@ def seen_in(entries: Iterable[object], asked: Sequence[str]) -> dict[str, Seen]:
             continue
         task_id = identity(entry)
         if task_id in wanted and not _is_end(seen.get(task_id)):
-            seen[task_id] = _seen(task_id, entry, seen.get(task_id))
+            before = seen.get(task_id)
+            one = told_by(task_id, entry)
+            seen[task_id] = before if isinstance(one, Miss) and isinstance(before, Snapshot) else one
     return seen
+
+
+def told_by(task_id: str, entry: Found, whole: Callable[[], Found] | None = None) -> Seen:
+    """What one entry says about the id that it carries; `whole` reads all of it, where `entry` is but a part."""
+    if is_task(entry, task_id):
+        return snapshot(task_id, entry, whole)
+    return Miss(kind=MissKind.UNUSABLE, detail="the upstream lists this id with something that is no task")
 
 
 def _is_end(seen: Seen | None) -> bool:
     return isinstance(seen, Snapshot) and seen.status is not None and seen.status.is_end
-
-
-def _seen(task_id: str, entry: dict[str, object], before: Seen | None) -> Seen:
-    if is_task(entry, task_id):
-        return snapshot(task_id, entry)
-    if isinstance(before, Snapshot):
-        return before
-    return Miss(kind=MissKind.UNUSABLE, detail="the upstream lists this id with something that is no task")

@@ -1,6 +1,6 @@
 """One upstream object, and what it says in the tracker's terms."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tracker.model import Snapshot
@@ -19,15 +19,15 @@ _TASK_FIELDS = ("action", "progress", "submitTime", "prompt", "imageUrl", "failR
 class _Sighting(Snapshot):
     """A snapshot that cleans its object when somebody first wants it: most looks bring nothing to keep."""
 
-    found: Found = field(repr=False, compare=False)
-    """As the upstream sent it, secrets and all; nothing but `object` may be made of it."""
+    whole: Callable[[], Found] = field(repr=False, compare=False)
+    """Gives it as the upstream sent it, secrets and all; nothing but `object` may be made of it."""
     object: Found = field(init=False)
 
     def __getattr__(self, name: str) -> Found:
         # Only reached for what is not there yet; a property cannot stand in for a field of the class above.
         if name != "object":
             raise AttributeError(name, name=name, obj=self)
-        cleaned = clean(self.found)
+        cleaned = clean(self.whole())
         object.__setattr__(self, "object", cleaned)
         return cleaned
 
@@ -56,8 +56,11 @@ def identity(found: Mapping[str, object]) -> str | None:
     return str(value).strip() or None
 
 
-def snapshot(asked: str, found: Mapping[str, object]) -> Snapshot:
-    """What the object says about the task that was asked for."""
+def snapshot(asked: str, found: Found, whole: Callable[[], Found] | None = None) -> Snapshot:
+    """What the object says about the task that was asked for.
+
+    Of `found` only the fields that are named here are read; where it is but a part, `whole` gives all that is kept.
+    """
     status = parse_status(found.get("status"))
     progress = parse_progress(found.get("progress"))
     fail_reason = _text(found.get("failReason"), LONGEST_TEXT)
@@ -76,7 +79,7 @@ def snapshot(asked: str, found: Mapping[str, object]) -> Snapshot:
         fail_reason=fail_reason,
         reported_id=None if carried in (None, asked.strip()) else _text(carried, LONGEST_ID),
         implies_failure=progress == 100 and fail_reason is not None and not is_end,  # noqa: PLR2004, percent
-        found=found,
+        whole=whole or (lambda: found),
     )
 
 

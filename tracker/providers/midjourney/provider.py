@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from tracker.clock import Clock
 from tracker.model import Miss, MissKind, Seen, Snapshot
 from tracker.providers.midjourney.addresses import Addresses, is_plain
-from tracker.providers.midjourney.answers import Reply, is_about_account, is_upstream_wide, task_in, tasks_in
+from tracker.providers.midjourney.answers import Reply, is_about_account, is_upstream_wide, is_whole, task_in
 from tracker.providers.midjourney.batching import Batching, Verdict, judge
-from tracker.providers.midjourney.entries import seen_in
+from tracker.providers.midjourney.lists import digest_of, is_calm, listed
 from tracker.providers.midjourney.objects import snapshot
-from tracker.providers.protocol import Look
+from tracker.providers.protocol import NOTHING_KNOWN, Look
 
 Fetch = Callable[[str, str, Mapping[str, str], bytes | None], Awaitable[Reply | Miss]]
 """Method, URL, headers, content; a `Miss` where no answer came."""
 
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
 MOST_REQUESTS = 10
 """HTTP requests that one look makes; ids beyond them wait for the next."""
 _SHORTEST_SECRET = 6
@@ -26,6 +28,8 @@ _UNSETTLED = Miss(
     kind=MissKind.TRANSIENT,
     detail="the upstream leaves this id out of its list; no single fetch has settled yet whether it knows it",
 )
+_AS_BEFORE = Snapshot(task_id="", status=None)
+"""Stands for what a task told before, where it tells the same again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +37,10 @@ class _Round:
     """A look in progress."""
 
     waiting: list[str]
+    known: Mapping[int, str]
     seen: dict[str, Seen] = field(default_factory=dict)
+    unchanged: set[str] = field(default_factory=set)
+    digests: dict[str, int] = field(default_factory=dict)
     requests: int = 0
     trouble: Miss | None = None
     check: Seen | None = None
@@ -43,21 +50,29 @@ class _Round:
     is_alone: bool = False
     """Whether lists are done with: what they leave out is asked for one by one."""
 
-    def answer(self, seen: Mapping[str, Seen]) -> None:
+    def answer(self, seen: Mapping[str, Seen], unchanged: AbstractSet[str] = frozenset()) -> None:
         self.seen.update(seen)
-        self.waiting = [task_id for task_id in self.waiting if task_id not in seen]
+        self.unchanged |= unchanged
+        self.waiting = [task_id for task_id in self.waiting if task_id not in seen and task_id not in unchanged]
 
     def blame(self, miss: Miss) -> None:
         """It is about the upstream, unless that has just answered with the same credential and base URL."""
-        is_disproved = any(map(_is_proper, self.seen.values()))
+        is_disproved = bool(self.unchanged) or any(map(_is_proper, self.seen.values()))
         if not (is_disproved and miss.kind in (MissKind.REFUSED, MissKind.UNUSABLE)):
             self.trouble = miss
 
     def close(self) -> Look:
         """With an entry for every id: the trouble where there is one, patience otherwise."""
-        rest = {task_id: _UNSETTLED if task_id in self.left_out else _WAITS for task_id in self.waiting}
-        self.answer(dict.fromkeys(rest, self.trouble) if self.trouble else rest)
-        return Look(seen=self.seen, trouble=self.trouble, requests=self.requests)
+        if self.waiting:
+            rest = {task_id: _UNSETTLED if task_id in self.left_out else _WAITS for task_id in self.waiting}
+            self.answer(dict.fromkeys(rest, self.trouble) if self.trouble else rest)
+        return Look(
+            seen=self.seen,
+            unchanged=self.unchanged,
+            digests=self.digests,
+            trouble=self.trouble,
+            requests=self.requests,
+        )
 
 
 class Midjourney:
@@ -85,11 +100,12 @@ class Midjourney:
     @property
     def look_size(self) -> int:
         """How many ids one look should carry just now."""
-        return self._batching.look_size(self._clock())
+        # It is asked for all the time, and seldom hangs on what time it is.
+        return self._batching.look_size(self._clock() if self._batching.single_until else _ANY_TIME)
 
-    async def look(self, task_ids: Sequence[str]) -> Look:
+    async def look(self, task_ids: Sequence[str], known: Mapping[int, str] = NOTHING_KNOWN) -> Look:
         """Ask about these tasks; starts no further request once the timeout of one has passed."""
-        this = _Round(waiting=list(dict.fromkeys(task_ids)))
+        this = _Round(waiting=list(dict.fromkeys(task_ids)), known=known)
         started_at = now = self._clock()
         while this.waiting and not this.trouble and this.requests < MOST_REQUESTS and now - started_at < self._timeout:
             # One id is asked for alone even where lists work: the fetch call says more about it.
@@ -98,7 +114,8 @@ class Midjourney:
                 await self._ask_list(this)
             else:
                 await self._ask_one(this, this.waiting[0])
-            now = self._clock()
+            if this.waiting:
+                now = self._clock()
         return this.close()
 
     async def _ask_one(self, this: _Round, task_id: str) -> Seen:
@@ -106,12 +123,17 @@ class Midjourney:
         seen: Seen
         if isinstance(reply, Miss):
             seen = this.trouble = self._discreet(reply)
+        elif this.known and is_whole(reply) and this.known.get(_alone(reply.body)) == task_id:
+            this.answer({}, {task_id})
+            return _AS_BEFORE
         else:
             found = task_in(reply, task_id)
             seen = self._discreet(found) if isinstance(found, Miss) else snapshot(task_id, found)
             # An odd id can lead astray or be blocked on its way, which must not stop the tasks beside it.
             if isinstance(seen, Miss) and is_plain(task_id) and is_upstream_wide(reply, seen):
                 this.blame(seen)
+            if is_calm(seen):
+                this.digests[task_id] = _alone(reply.body)
         this.answer({task_id: seen})
         return seen
 
@@ -122,19 +144,19 @@ class Midjourney:
         if isinstance(reply, Miss):
             await self._without_answer(this, asked, reply)
             return
-        entries = tasks_in(reply)
-        if isinstance(entries, Miss):
-            await self._without_list(this, asked, reply, self._discreet(entries))
+        found = listed(reply, asked, this.known)
+        if isinstance(found, Miss):
+            await self._without_list(this, asked, reply, self._discreet(found))
             return
-        seen = seen_in(entries, asked)
-        this.answer(seen)
-        found = any(isinstance(one, Snapshot) for one in seen.values())
-        missing = [task_id for task_id in asked if task_id not in seen]
+        this.answer(found.seen, found.unchanged)
+        this.digests.update(found.digests)
+        has_any = bool(found.unchanged) or any(isinstance(one, Snapshot) for one in found.seen.values())
+        missing = [task_id for task_id in asked if task_id not in found.seen and task_id not in found.unchanged]
         if not missing or await self._are_unknown(this, missing):
-            self._batching = self._batching.worked(len(asked), found=found)
+            self._batching = self._batching.worked(len(asked), found=has_any)
         elif isinstance(this.check, Snapshot):
             # Some gateways cut their lists to the newest tasks; some have the call as a stub that answers `[]`.
-            proven = found or self._batching.is_proven
+            proven = has_any or self._batching.is_proven
             self._learn(Verdict.INCOMPLETE if proven else Verdict.MISSING, asked)
 
     async def _are_unknown(self, this: _Round, missing: Sequence[str]) -> bool:
@@ -200,3 +222,8 @@ def _is_unknown(seen: Seen) -> bool:
 def _is_proper(seen: Seen) -> bool:
     """Whether the upstream answered the question."""
     return isinstance(seen, Snapshot) or _is_unknown(seen)
+
+
+def _alone(body: bytes) -> int:
+    """The digest of an answer about one task: never that of an entry in a list, which has to carry its id itself."""
+    return ~digest_of(body)

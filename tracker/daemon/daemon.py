@@ -11,9 +11,9 @@ import structlog
 
 import tracker
 from tracker.api import ApiPorts, create_app
-from tracker.clock import utc_now
+from tracker.clock import SharedClock
 from tracker.config import Settings
-from tracker.daemon.loops import Loop, Ticks
+from tracker.daemon.loops import Loop, Seldom, Ticks
 from tracker.daemon.parts import Workshop, make_processes, open_clients
 from tracker.daemon.server import make_server
 from tracker.guard import Guard
@@ -24,8 +24,9 @@ from tracker.origins import origin_of
 from tracker.poller import Adoption
 from tracker.poller.adoption import HEARTBEAT_EVERY
 from tracker.pulse import Pulse
-from tracker.store import tasks, watching
+from tracker.store import daemons, hints, tasks
 from tracker.store.database import Database
+from tracker.store.hints import Listener
 from tracker.webhooks.composer import Composer
 
 log = structlog.get_logger()
@@ -37,6 +38,8 @@ _WAKE_EVERY = timedelta(seconds=0.75)
 _COUNT_EVERY = timedelta(seconds=15)
 _TIDY_EVERY = timedelta(minutes=10)
 _LATE = timedelta(seconds=60)
+_HINT_EVERY = 0.05
+"""Seconds: a hint for each registration would cost more than it saves."""
 
 
 class Worker(Protocol):
@@ -61,6 +64,8 @@ class Daemon:
         guard = Guard(allow_networks=settings.callbacks.allow_networks, require_https=settings.callbacks.require_https)
         composer = Composer(first_wait=settings.callbacks.retry_schedule[0])
         self._clients = open_clients(settings, guard)
+        self._say = Loop("hint", self._say_hint, self._pulse)
+        clock = SharedClock()
         self._processes = make_processes(settings)
         workshop = Workshop(
             settings=settings,
@@ -69,29 +74,33 @@ class Daemon:
             pulse=self._pulse,
             clients=self._clients,
             processes=self._processes,
+            clock=clock,
         )
         self._courier = workshop.make_courier()
         self._lanes = workshop.make_lanes(composer, watcher=lambda: self._adoption.me, wake_courier=self._courier.wake)
         self._announcer = workshop.make_announcer()
-        self._adoption = Adoption(self._lanes, database, utc_now, tells_operator=self._announcer is not None)
-        janitor = Janitor(database, settings.retention, utc_now, metrics)
+        self._adoption = Adoption(
+            self._lanes, database, clock, tells_operator=self._announcer is not None, hint=self._say.wake
+        )
+        janitor = Janitor(database, settings.retention, clock, metrics)
         self._find = Loop("adopt", self._adopt_all, self._pulse)
         self._beat = Loop("heartbeat", self._adoption.beat, self._pulse)
-        self._count = Loop("count", janitor.count, self._pulse)
+        self._count = Loop("count", Seldom(janitor.count, time.monotonic), self._pulse)
         self._tidy = Loop("tidy", janitor.run_once, self._pulse)
         self._announce = Loop("announce", self._announce_all, self._pulse)
+        self._listener = self._make_listener()
         self._stopping = asyncio.Event()
         self._server = make_server(
             create_app(
                 ApiPorts(
                     database=database,
-                    intake=Intake(settings, guard, composer, utc_now),
+                    intake=Intake(settings, guard, composer, clock),
                     settings=settings,
                     metrics=metrics,
                     pulse=self._pulse,
                     sender=workshop.make_sender(self._clients.trial),
-                    clock=utc_now,
-                    wake=self._find.wake,
+                    clock=clock,
+                    wake=self._wake_everywhere,
                     wake_courier=self._courier.wake,
                     stopping=self._stopping,
                 )
@@ -110,6 +119,8 @@ class Daemon:
             self._count,
             self._tidy,
             *((self._announce,) if self._announcer else ()),
+            *((self._say,) if not self._database.is_sqlite else ()),
+            *((self._listener,) if self._listener else ()),
         )
         try:
             async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
@@ -134,7 +145,9 @@ class Daemon:
     async def _enter(self) -> None:
         if self._database.is_sqlite:
             # The lock on the file is ours: whoever is in the table died without leaving.
-            await self._database.write(watching.leave_all)
+            await self._database.write(daemons.all_leave)
+        if strays := await self._database.write(partial(daemons.find_strays, now=self._database.now())):
+            log.warning("watchers_unknown", daemons=strays)
         await self._adoption.join()
         if self._processes:
             await self._processes.start()
@@ -162,6 +175,22 @@ class Daemon:
             self._pulse.expect(name, _LATE)
         return ticks
 
+    def _make_listener(self) -> Listener | None:
+        if not hints.can_be_heard(self._database.url):
+            return None
+        return Listener(self._database.url, me=lambda: self._adoption.me, heard=self._find.wake)
+
+    def _wake_everywhere(self) -> None:
+        self._find.wake()
+        if self._adoption.has_company:
+            self._say.wake()
+
+    async def _say_hint(self) -> None:
+        """Tell the others that there is something to find, and whatever comes within a moment with it."""
+        if self._adoption.has_company:
+            await asyncio.sleep(_HINT_EVERY)
+            await self._database.write_apart(partial(hints.say, me=self._adoption.me))
+
     def _wake_all(self) -> None:
         self._find.wake()
         self._courier.wake()
@@ -170,7 +199,7 @@ class Daemon:
             lane.wake()
 
     async def _adopt_all(self) -> None:
-        while await self._adoption.run_once():
+        while not self._stopping.is_set() and await self._adoption.run_once():
             pass
 
     async def _announce_all(self) -> None:

@@ -9,15 +9,19 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, Engine, make_url
 
+from tracker.clock import utc_now
 from tracker.errors import UnavailableError
+from tracker.store import daemons
 from tracker.store.engines import open_engine, sqlite_file
 from tracker.store.faults import translated
+from tracker.store.fence import Fence
 from tracker.store.writer import Each, Stopwatch, Work, Writer, untimed
 
 __all__ = ["Connection", "Database", "Work", "sqlite_file"]
@@ -38,10 +42,13 @@ class Database:
     def __init__(self, url: str, *, stopwatch: Stopwatch = untimed) -> None:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        self._writing = open_engine(url, pool_size=1)
+        self._fence = Fence()
+        self._writing = open_engine(url, pool_size=1, preamble=self._fence)
+        self._apart = None if self.is_sqlite else open_engine(url, pool_size=1)
         self._reading = open_engine(url, pool_size=_READERS + _ASKERS, read_only=True)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tracker-read")
         self._askers = ThreadPoolExecutor(_ASKERS, thread_name_prefix="tracker-ask")
+        self._recluse = ThreadPoolExecutor(1, thread_name_prefix="tracker-apart")
         self._stopwatch = stopwatch
         self._writer = Writer(self._writing, stopwatch)
         self._listeners: list[Callable[[], None]] = []
@@ -71,6 +78,32 @@ class Database:
         """
         return await self.write(Each(work, piece, size))
 
+    async def write_apart(self, work: Work[T]) -> T:
+        """Run work in a transaction of its own, at once and outside the fence: what a daemon says about itself.
+
+        On Postgres it waits for no other work of ours. On SQLite there is one writer, and no fence.
+        """
+        if self._apart is None:
+            return await self.write(work)
+        return await _on(self._recluse, partial(self._write_apart, self._apart, work))
+
+    def _write_apart(self, engine: Engine, work: Work[T]) -> T:
+        with translated(), engine.begin() as connection:
+            return work(connection)
+
+    def fence(self, me: str) -> None:
+        """From now on what is written is written by this daemon, while it has not been declared dead.
+
+        After that every `write` raises UnavailableError, until there is a fence around its new name. On SQLite, where
+        nobody else can be, there is none.
+        """
+        if not self.is_sqlite:
+            self._fence.put_around(me)
+
+    def now(self) -> datetime:
+        """What time it is for all who share this database: by its own clock on Postgres, by ours on SQLite."""
+        return utc_now() if self.is_sqlite else self.read_now(daemons.what_time)
+
     def listen(self, heard: Callable[[], None]) -> None:
         """Have this called, in the event loop, after each `write` of this process."""
         self._listeners.append(heard)
@@ -95,10 +128,11 @@ class Database:
     def close(self) -> None:
         """Finish the writes in hand and let go of every connection."""
         self._writer.stop()
-        for threads in (self._readers, self._askers):
+        for threads in (self._readers, self._askers, self._recluse):
             threads.shutdown(wait=False, cancel_futures=True)
-        self._writing.dispose()
-        self._reading.dispose()
+        for engine in (self._writing, self._apart, self._reading):
+            if engine is not None:
+                engine.dispose()
 
 
 async def _on(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:

@@ -1,19 +1,28 @@
-"""Who watches which task: daemons join, show that they live, adopt tasks, and let go of them."""
+"""Who watches which task: daemons adopt tasks that nobody watches, find notes about theirs, and give tasks back.
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+A task is free when nobody watches it, or when its watcher is gone. Both are adopted by one write for each task, in the
+order of keys, from a key onwards: nobody walks twice over what was taken before, which an old snapshot that somebody
+holds open would keep in the index.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     Connection,
+    Integer,
     and_,
     bindparam,
-    delete,
-    exists,
+    case,
     insert,
+    literal_column,
     or_,
     select,
     text,
@@ -21,7 +30,11 @@ from sqlalchemy import (
 )
 
 from tracker.model import EventKind, Status
-from tracker.store.schema import daemon, event, task
+from tracker.store.daemons import beat, bury, company, count, forget, inherit, is_alive, join, leave
+from tracker.store.given import given, rows
+from tracker.store.schema import event, task
+
+__all__ = ["Adopted", "Batch", "adopt", "adopt_free", "adopt_left", "beat", "bury", "is_alive", "join", "leave"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +50,20 @@ class Adopted:
     """Somebody ended it while it was watched; nobody asks for another look."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one step of adopting found."""
+
+    taken: Sequence[Adopted]
+    left: int
+    """How many were free and are left to others."""
+    last: int | None = None
+    """The last key that was looked at; there may be more behind it. None where there was nothing."""
+
+
+NOTHING = Batch(taken=(), left=0)
+
+
 _ADOPTED = (
     task.c.key,
     task.c.upstream,
@@ -47,7 +74,8 @@ _ADOPTED = (
     task.c.watcher,
 )
 # Literal predicates, so that the partial indexes are used whatever the plan.
-_UNWATCHED = text("watcher IS NULL AND ended_at IS NULL")
+UNWATCHED = text("task.watcher IS NULL AND task.ended_at IS NULL")
+WATCHED = text("task.watcher IS NOT NULL")
 _NOTED = text("refresh_at IS NOT NULL")
 _HAS_ENDED = text("ended_at IS NOT NULL")
 
@@ -57,96 +85,143 @@ def _for(me: str | ColumnElement[str], upstreams: Any) -> ColumnElement[bool]:  
     return or_(task.c.watcher == me, and_(text("watcher IS NULL"), task.c.upstream.in_(upstreams), _HAS_ENDED))
 
 
-# Built once: it is asked all the time, also when there is nothing to do.
 _OURS: BindParameter[list[str]] = bindparam("upstreams", expanding=True)
-_HAS_WORK = select(
-    or_(
-        exists().where(_UNWATCHED, task.c.upstream.in_(_OURS)),
-        exists().where(_NOTED, _for(bindparam("me"), _OURS)),
-    )
-)
+IS_NOTED = and_(_NOTED, _for(bindparam("me"), _OURS))
+"""That there is a note for a daemon; asks for `me` and `upstreams`."""
 
 
-def join(
-    connection: Connection, *, me: str, host: str, pid: int, version: str, now: datetime, tells_operator: bool = False
-) -> None:
-    """Enter a daemon into the table of daemons; notices are written while one is there that `tells_operator`."""
-    row = {"id": me, "host": host, "pid": pid, "version": version, "started_at": now, "heartbeat_at": now}
-    connection.execute(insert(daemon).values(**row, tells_operator=tells_operator))
-
-
-def beat(connection: Connection, *, me: str, now: datetime) -> bool:
-    """Show that a daemon lives; False when it has been declared dead, so that it must start anew."""
-    return connection.execute(update(daemon).where(daemon.c.id == me).values(heartbeat_at=now)).rowcount == 1
-
-
-def is_alive(connection: Connection, me: str) -> bool:
-    """Whether a daemon is in the table; if so it stays there until this transaction ends."""
-    query = select(daemon.c.id).where(daemon.c.id == me)
-    return connection.scalar(query.with_for_update(read=True, key_share=True)) is not None
-
-
-def bury(connection: Connection, *, silent_since: datetime) -> list[str]:
-    """Release the tasks of daemons that have been silent for too long; returns their ids."""
-    dead = list(connection.scalars(select(daemon.c.id).where(daemon.c.heartbeat_at < silent_since).with_for_update()))
-    for gone in dead:
-        leave(connection, me=gone)
-    return dead
-
-
-def leave(connection: Connection, *, me: str) -> None:
-    """Let go of everything a daemon watches, and of the daemon."""
-    # In this order: the deletion waits for an adoption that is being written, whose tasks are then released too.
-    connection.execute(delete(daemon).where(daemon.c.id == me))
-    connection.execute(update(task).where(_watched_by(me)).values(watcher=None))
-
-
-def leave_all(connection: Connection) -> None:
-    """Forget every daemon: for a database that only the caller can be serving."""
-    connection.execute(update(task).where(text("watcher IS NOT NULL")).values(watcher=None))
-    connection.execute(delete(daemon))
+Room = Callable[[int], int]
+"""How many of so many free tasks a daemon takes."""
 
 
 def adopt(connection: Connection, *, me: str, upstreams: Collection[str], limit: int, now: datetime) -> list[Adopted]:
-    """Take up to `limit` unwatched tasks of these upstreams, oldest first; other daemons skip what is locked here.
+    """Take up to `limit` free tasks of these upstreams."""
+    taken: list[Adopted] = []
+    for upstream in upstreams:
+        most = limit - len(taken)
+        free = adopt_free(connection, me=me, upstream=upstream, above=0, limit=limit, room=lambda _: most, now=now)  # noqa: B023
+        taken += free.taken
+    for gone in [member.id for member in company(connection) if member.is_gone]:
+        room = dict.fromkeys(upstreams, limit - len(taken))
+        taken += adopt_left(connection, me=me, gone=gone, room=room, above=0, limit=limit, now=now).taken
+    return taken
 
-    A daemon that has been declared dead takes nothing: nobody would ever release what it watches.
+
+def adopt_free(
+    connection: Connection, *, me: str, upstream: str, above: int, limit: int, room: Room, now: datetime
+) -> Batch:
+    """Take as many as there is room for of the next `limit` tasks of an upstream that nobody watches.
+
+    Others skip what is locked here. A daemon that has been declared dead takes nothing: nobody would ever release
+    what it watches.
     """
     if not is_alive(connection, me):
-        return []
-    free = select(task.c.key).where(_UNWATCHED, task.c.upstream.in_(upstreams)).order_by(task.c.key).limit(limit)
-    chosen = list(connection.scalars(free.with_for_update(skip_locked=True)))
-    if not chosen:
-        return []
-    taken = update(task).where(task.c.key.in_(chosen)).values(watcher=me, refresh_at=None)
-    rows = connection.execute(taken.returning(*_ADOPTED)).all()
-    _note_registration(connection, [row.key for row in rows if row.sequence == 0], now)
-    return [_adopted(row) for row in rows]
+        return NOTHING
+    found = connection.execute(_free(limit), {"upstream": upstream, "above": above}).all()
+    return _take(connection, found, found[: room(len(found))], me=me, now=now)
 
 
-def has_work(connection: Connection, *, me: str, upstreams: Collection[str]) -> bool:
-    """Whether there is anything to adopt or a note to read; cheap enough to be asked all the time."""
-    found = connection.scalar(_HAS_WORK, {"me": me, "upstreams": list(upstreams)})
-    return bool(found)
+@cache
+def _free(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
+    free = select(*_ADOPTED).where(
+        UNWATCHED, task.c.upstream == bindparam("upstream"), task.c.key > bindparam("above", type_=BigInteger())
+    )
+    return free.order_by(task.c.key).limit(literal_column(str(limit), Integer)).with_for_update(skip_locked=True)
+
+
+def adopt_left(
+    connection: Connection, *, me: str, gone: str, room: Mapping[str, int], above: int, limit: int, now: datetime
+) -> Batch:
+    """The same of what a daemon that is gone has left behind: as many of each upstream as there is room for.
+
+    What we do not watch is let go of. One daemon at a time adopts from it; the others find nothing meanwhile.
+    """
+    had = inherit(connection, gone) if is_alive(connection, me) else None
+    if had is None:
+        return NOTHING
+    found = connection.execute(_left(limit), {"gone": gone, "above": above}).all()
+    if not found and not above:
+        forget(connection, [gone])
+    ours = {name: [row for row in found if row.upstream == name and row.ended_at is None] for name in room}
+    taken = sorted((row for name, most in room.items() for row in ours[name][: max(most, 0)]), key=lambda row: row.key)
+    elsewhere = [row.key for row in found if row.ended_at is not None or row.upstream not in room]
+    if elsewhere:
+        keys = rows(connection, [{"key": key} for key in elsewhere])
+        connection.execute(_letting_go(connection.dialect.name), {"given": keys})
+    if taken:
+        moved = Counter(row.upstream for row in taken)
+        count(connection, who=gone, watching={name: max(number - moved[name], 0) for name, number in had.items()})
+    batch = _take(connection, found, taken, me=me, now=now)
+    return replace(batch, left=batch.left - len(elsewhere))
+
+
+@cache
+def _left(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
+    left = select(*_ADOPTED).where(
+        WATCHED, task.c.watcher == bindparam("gone"), task.c.key > bindparam("above", type_=BigInteger())
+    )
+    return left.order_by(task.c.key).limit(literal_column(str(limit), Integer)).with_for_update(skip_locked=True)
+
+
+def _take(connection: Connection, found: Sequence[Any], ours: Sequence[Any], *, me: str, now: datetime) -> Batch:
+    if not found:
+        return NOTHING
+    if ours:
+        keys = rows(connection, [{"key": row.key} for row in ours])
+        connection.execute(_taking(connection.dialect.name), {"given": keys, "me": me})
+        _note_registration(connection, [row.key for row in ours if row.sequence == 0], now)
+    taken = [
+        Adopted(
+            key=row.key,
+            upstream=row.upstream,
+            task_id=row.task_id,
+            registered_at=row.registered_at,
+            has_ended=False,
+        )
+        for row in ours
+    ]
+    return Batch(taken=taken, left=len(found) - len(ours), last=found[-1].key)
+
+
+@cache
+def _taking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    keys = given(dialect, "given", key=BigInteger())
+    taken = update(task).where(task.c.key.in_(select(keys.c.key)))
+    return taken.values(watcher=bindparam("me"), refresh_at=None)
+
+
+@cache
+def _letting_go(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    keys = given(dialect, "given", key=BigInteger())
+    return update(task).where(task.c.key.in_(select(keys.c.key))).values(watcher=None)
+
+
+def give_back(connection: Connection, *, me: str, keys: Collection[int]) -> None:
+    """Let go of some tasks, so that others adopt them; those that have ended meanwhile keep their note."""
+    ours = {"given": rows(connection, [{"key": key} for key in sorted(keys)]), "me": me}
+    connection.execute(_giving_back(connection.dialect.name), ours)
+
+
+@cache
+def _giving_back(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    keys = given(dialect, "given", key=BigInteger())
+    mine = update(task).where(task.c.key.in_(select(keys.c.key)), task.c.watcher == bindparam("me"))
+    # What was asked of us in the meantime is done by whoever looks next: at once.
+    return mine.where(text("task.ended_at IS NULL")).values(watcher=None, refresh_at=None)
 
 
 def noted(connection: Connection, *, me: str, upstreams: Collection[str], limit: int) -> list[Adopted]:
     """Take the notes left for a daemon: look now, or (for a task that has ended meanwhile) let go."""
     found = select(*_ADOPTED).where(_NOTED, _for(me, upstreams)).order_by(task.c.refresh_at).limit(limit)
-    rows = connection.execute(found.with_for_update(skip_locked=True)).all()
-    if rows:
-        keys = [row.key for row in rows]
-        connection.execute(update(task).where(task.c.key.in_(keys)).values(refresh_at=None))
-        ended = and_(task.c.key.in_(keys), task.c.watcher == me, _HAS_ENDED)
-        connection.execute(update(task).where(ended).values(watcher=None))
-    return [_adopted(row) for row in rows]
+    noted_rows = connection.execute(found.with_for_update(skip_locked=True)).all()
+    if noted_rows:
+        keys = [row.key for row in noted_rows]
+        ended = case((and_(task.c.watcher == me, _HAS_ENDED), None), else_=task.c.watcher)
+        connection.execute(update(task).where(task.c.key.in_(keys)).values(refresh_at=None, watcher=ended))
+    return [_noted(row) for row in noted_rows]
 
 
-def _watched_by(me: str) -> ColumnElement[bool]:
-    return and_(text("watcher IS NOT NULL"), task.c.watcher == me)
-
-
-def _adopted(row: Any) -> Adopted:  # noqa: ANN401 - a row of _ADOPTED
+def _noted(row: Any) -> Adopted:  # noqa: ANN401 - a row of _ADOPTED
     return Adopted(
         key=row.key,
         upstream=row.upstream,

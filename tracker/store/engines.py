@@ -1,5 +1,6 @@
 """Engines with tracker's settings for each database."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False, preamble: 
         hide_parameters=True,
         pool_timeout=10,
         pool_pre_ping=True,
-        connect_args={**CONNECTING, **_preparing(parsed)},
+        connect_args={**CONNECTING, **_preparing(parsed), "application_name": f"tracker {os.getpid()}"},
     )
     if not read_only:
         event.listen(engine, "begin", lambda connection: preamble(connection, _LIMITS))

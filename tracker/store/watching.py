@@ -6,7 +6,8 @@ holds open would keep in the index.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -21,11 +22,13 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     insert,
     literal_column,
     or_,
     select,
     text,
+    true,
     update,
 )
 
@@ -76,13 +79,18 @@ _ADOPTED = (
 # Literal predicates, so that the partial indexes are used whatever the plan.
 UNWATCHED = text("task.watcher IS NULL AND task.ended_at IS NULL")
 WATCHED = text("task.watcher IS NOT NULL")
-_NOTED = text("refresh_at IS NOT NULL")
-_HAS_ENDED = text("ended_at IS NOT NULL")
+_NOTED = text("task.refresh_at IS NOT NULL AND task.refresh_at BETWEEN '0001-01-01' AND '9999-12-31'")
+"""Between two moments, so that Postgres takes them for few whatever it has counted, and goes by their index."""
+_HAS_ENDED = text("task.ended_at IS NOT NULL")
 
 
 def _for(me: str | ColumnElement[str], upstreams: Any) -> ColumnElement[bool]:  # noqa: ANN401 - names, or a bind
-    """Notes for this daemon: about what it watches, and about ended tasks that nobody does."""
-    return or_(task.c.watcher == me, and_(text("watcher IS NULL"), task.c.upstream.in_(upstreams), _HAS_ENDED))
+    """Notes for this daemon: about what it watches, and about ended tasks that nobody does.
+
+    Said so that no other index serves: the notes are few, what is watched is everything.
+    """
+    nobodys = and_(text("task.watcher IS NULL"), (task.c.upstream + "").in_(upstreams), _HAS_ENDED)
+    return or_(task.c.watcher + "" == me, nobodys)
 
 
 _OURS: BindParameter[list[str]] = bindparam("upstreams", expanding=True)
@@ -117,7 +125,8 @@ def adopt_free(
     """
     if not is_alive(connection, me):
         return NOTHING
-    found = connection.execute(_free(limit), {"upstream": upstream, "above": above}).all()
+    with _in_order(connection):
+        found = connection.execute(_free(limit), {"upstream": upstream, "above": above}).all()
     return _take(connection, found, found[: room(len(found))], me=me, now=now)
 
 
@@ -139,7 +148,8 @@ def adopt_left(
     had = inherit(connection, gone) if is_alive(connection, me) else None
     if had is None:
         return NOTHING
-    found = connection.execute(_left(limit), {"gone": gone, "above": above}).all()
+    with _in_order(connection):
+        found = connection.execute(_left(limit), {"gone": gone, "above": above}).all()
     if not found and not above:
         forget(connection, [gone])
     ours = {name: [row for row in found if row.upstream == name and row.ended_at is None] for name in room}
@@ -161,6 +171,26 @@ def _left(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
         WATCHED, task.c.watcher == bindparam("gone"), task.c.key > bindparam("above", type_=BigInteger())
     )
     return left.order_by(task.c.key).limit(literal_column(str(limit), Integer)).with_for_update(skip_locked=True)
+
+
+@contextmanager
+def _in_order(connection: Connection) -> Iterator[None]:
+    """Have Postgres walk along the index that has the order, from its mark to the limit.
+
+    Where it has not counted how many tasks a daemon watches it would take them for few, and read and sort them all.
+    """
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    for state in ("off", "on"):
+        connection.execute(_PLANNING, {"state": state}).close()
+        if state == "off":
+            yield
+
+
+_PLANNING = select(
+    *(func.set_config(f"enable_{way}", bindparam("state"), true()) for way in ("bitmapscan", "seqscan", "sort"))
+)
 
 
 def _take(connection: Connection, found: Sequence[Any], ours: Sequence[Any], *, me: str, now: datetime) -> Batch:
@@ -205,7 +235,8 @@ def give_back(connection: Connection, *, me: str, keys: Collection[int]) -> None
 @cache
 def _giving_back(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     keys = given(dialect, "given", key=BigInteger())
-    mine = update(task).where(task.c.key.in_(select(keys.c.key)), task.c.watcher == bindparam("me"))
+    # By the keys alone: whoever watches them watches many others.
+    mine = update(task).where(task.c.key.in_(select(keys.c.key)), task.c.watcher + "" == bindparam("me"))
     # What was asked of us in the meantime is done by whoever looks next: at once.
     return mine.where(text("task.ended_at IS NULL")).values(watcher=None, refresh_at=None)
 

@@ -6,7 +6,6 @@
 import argparse
 import asyncio
 import json
-
 import signal
 import sys
 import tempfile

@@ -90,6 +90,7 @@ class Daemon:
         self._announce = Loop("announce", self._announce_all, self._pulse)
         self._listener = self._make_listener()
         self._stopping = asyncio.Event()
+        self._has_warned = False
         self._server = make_server(
             create_app(
                 ApiPorts(
@@ -143,14 +144,19 @@ class Daemon:
             await self._leave()
 
     async def _enter(self) -> None:
-        if self._database.is_sqlite:
-            # The lock on the file is ours: whoever is in the table died without leaving.
-            await self._database.write(daemons.all_leave)
         if strays := await self._database.write(partial(daemons.find_strays, now=self._database.now())):
             log.warning("watchers_unknown", daemons=strays)
-        await self._adoption.join()
+        if self._database.is_sqlite:
+            # The lock on the file is ours: whoever is in the table died, or left.
+            await self._adoption.resume()
+        else:
+            await self._adoption.join()
         if self._processes:
             await self._processes.start()
+
+    async def _warn_of_orphans(self) -> None:
+        """Say once which tasks nobody looks at; after the first round, when what was left behind has been sorted."""
+        self._has_warned = True
         orphans = await self._database.read(partial(tasks.orphans, upstreams=list(self._lanes)))
         for name, count in orphans.items():
             log.warning("upstream_is_not_configured", upstream=name, tasks=count)
@@ -201,6 +207,8 @@ class Daemon:
     async def _adopt_all(self) -> None:
         while not self._stopping.is_set() and await self._adoption.run_once():
             pass
+        if not self._has_warned:
+            await self._warn_of_orphans()
 
     async def _announce_all(self) -> None:
         while self._announcer and not self._stopping.is_set() and await self._announcer.run_once():

@@ -63,12 +63,21 @@ class Adoption:
         self._shares = Shares(timer)
         self._is_sure = True
         """Whether what is watched in memory is what the database says."""
+        self._resumed_up_to: int | None = None
+        """The last key that was read of what was ours before; None when all is."""
         self.has_company = False
         """Whether there were other daemons at the last heartbeat."""
 
-    async def join(self) -> None:
-        """Enter the table of daemons under a new name."""
-        self.me = _new_name()
+    async def resume(self) -> None:
+        """Go on as the daemon that was here last, whose tasks then need no write: where only one can be serving."""
+        await self._database.write(daemons.all_leave)
+        last = await self._database.read(daemons.last)
+        await self.join(last)
+        self._resumed_up_to = 0 if last else None
+
+    async def join(self, again: str | None = None) -> None:
+        """Enter the table of daemons under a new name, or again under one."""
+        self.me = again or _new_name()
         entry = partial(
             daemons.join,
             me=self.me,
@@ -79,7 +88,12 @@ class Adoption:
             tells_operator=self._tells_operator,
             watching=self._watching(),
         )
-        await self._say(entry)
+
+        def enter(connection: Connection) -> datetime:
+            daemons.strike(connection, self.me)
+            return entry(connection)
+
+        await self._say(enter)
         self._database.fence(self.me)
 
     async def run_once(self) -> int:
@@ -87,6 +101,8 @@ class Adoption:
 
         Returns how many tasks were adopted or noted.
         """
+        if self._resumed_up_to is not None:
+            return await self._read_mine(self._resumed_up_to)
         self._marks.begin()
         work = await self._database.read(self._look)
         if work.has_gone:
@@ -101,6 +117,15 @@ class Adoption:
             left += batch.left
         self._shares.left(left)
         return found + (await self._hear() if work.has_notes else 0)
+
+    async def _read_mine(self, above: int) -> int:
+        tasks = await self._database.read(partial(watching.mine, me=self.me, above=above, limit=_AT_ONCE))
+        self._resumed_up_to = tasks[-1].key if tasks else None
+        ours = [task for task in tasks if task.upstream in self._lanes]
+        if others := [task.key for task in tasks if task.upstream not in self._lanes]:
+            await self._database.write(partial(watching.give_back, me=self.me, keys=others))
+        await self._watch(ours, self.me, is_new=False)
+        return max(len(tasks), 1)
 
     def _look(self, connection: Connection) -> finding.Work:
         above = {name: self._marks[name] for name in self._lanes}
@@ -218,6 +243,7 @@ class Adoption:
     async def _start_anew(self) -> None:
         for lane in self._lanes.values():
             lane.schedule.clear()
+        self._resumed_up_to = None
         await self.join()
         self._is_sure = True
 

@@ -174,6 +174,17 @@ def all_leave(connection: Connection) -> None:
     _declare_gone(connection, true())
 
 
+def last(connection: Connection) -> str | None:
+    """Who showed itself last, gone or not."""
+    name: str | None = connection.scalar(select(daemon.c.id).order_by(daemon.c.heartbeat_at.desc()).limit(1))
+    return name
+
+
+def strike(connection: Connection, name: str) -> None:
+    """Strike one out, whatever it watches: for whoever enters under the same name."""
+    connection.execute(delete(daemon).where(daemon.c.id == name))
+
+
 def company(connection: Connection) -> list[Member]:
     """Everybody in the table, by id."""
     rows = connection.execute(select(daemon.c.id, daemon.c.watching, daemon.c.is_gone).order_by(daemon.c.id))

@@ -31,7 +31,7 @@ def find(connection: Connection, *, me: str, above: Mapping[str, int], now: date
     """Look at these upstreams, at each above a key: what is below it was looked at before."""
     asked: dict[str, Any] = {"me": me, "upstreams": list(above), "silent_since": now - silent_for}
     for place, (name, key) in enumerate(above.items()):
-        asked |= {f"upstream_{place}": name, f"above_{place}": key}
+        asked |= {f"name_of_{place}": name, f"mark_of_{place}": key}
     row = connection.execute(_question(connection.dialect.name, len(above), silent_for), asked).one()
     free = [name for name, is_free in zip(above, row[2:], strict=True) if is_free]
     return Work(free=free, has_notes=bool(row[0]), has_gone=bool(row[1]))
@@ -43,8 +43,8 @@ def _question(dialect: str, upstreams: int, silent_for: timedelta) -> Any:  # no
     free = (
         exists().where(
             UNWATCHED,
-            task.c.upstream == bindparam(f"upstream_{place}"),
-            task.c.key > bindparam(f"above_{place}", type_=BigInteger()),
+            task.c.upstream == bindparam(f"name_of_{place}"),
+            task.c.key > bindparam(f"mark_of_{place}", type_=BigInteger()),
         )
         for place in range(upstreams)
     )

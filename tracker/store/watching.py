@@ -193,6 +193,20 @@ _PLANNING = select(
 )
 
 
+def mine(connection: Connection, *, me: str, above: int, limit: int) -> list[Adopted]:
+    """The next `limit` tasks that a daemon watches already, by what the database says."""
+    found = connection.execute(_mine(limit), {"me": me, "above": above})
+    return [_adopted(row) for row in found]
+
+
+@cache
+def _mine(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
+    mine = select(*_ADOPTED).where(
+        WATCHED, task.c.watcher == bindparam("me"), task.c.key > bindparam("above", type_=BigInteger())
+    )
+    return mine.where(text("task.ended_at IS NULL")).order_by(task.c.key).limit(literal_column(str(limit), Integer))
+
+
 def _take(connection: Connection, found: Sequence[Any], ours: Sequence[Any], *, me: str, now: datetime) -> Batch:
     if not found:
         return NOTHING
@@ -200,17 +214,17 @@ def _take(connection: Connection, found: Sequence[Any], ours: Sequence[Any], *, 
         keys = rows(connection, [{"key": row.key} for row in ours])
         connection.execute(_taking(connection.dialect.name), {"given": keys, "me": me})
         _note_registration(connection, [row.key for row in ours if row.sequence == 0], now)
-    taken = [
-        Adopted(
-            key=row.key,
-            upstream=row.upstream,
-            task_id=row.task_id,
-            registered_at=row.registered_at,
-            has_ended=False,
-        )
-        for row in ours
-    ]
-    return Batch(taken=taken, left=len(found) - len(ours), last=found[-1].key)
+    return Batch(taken=[_adopted(row) for row in ours], left=len(found) - len(ours), last=found[-1].key)
+
+
+def _adopted(row: Any) -> Adopted:  # noqa: ANN401 - a row of _ADOPTED
+    return Adopted(
+        key=row.key,
+        upstream=row.upstream,
+        task_id=row.task_id,
+        registered_at=row.registered_at,
+        has_ended=False,
+    )
 
 
 @cache

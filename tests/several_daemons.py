@@ -104,7 +104,11 @@ class SeveralDaemons:
     frozen_for: float
     is_short: bool = False
     """One is killed and one is frozen at the same moment, instead of one after the other."""
+    loses_none: bool = False
+    """None is killed or frozen."""
     settle_within: float = 600.0
+    direct_url: str | None = None
+    """Past a pooler, where there is one."""
 
     def __post_init__(self) -> None:
         self.tally = Tally(tasks=self.tasks)
@@ -115,7 +119,10 @@ class SeveralDaemons:
 
     async def run(self, daemons: int) -> Tally:
         """Register, kill and freeze where there are several, wait for the rest, compare."""
-        with psycopg.connect(self.database_url, autocommit=True) as self._sql, ExitStack() as closing:
+        with (
+            psycopg.connect(self.direct_url or self.database_url, autocommit=True) as self._sql,
+            ExitStack() as closing,
+        ):
             async with serve_app(self._gateway) as gateway_url, serve_app(self._receiver) as receiver_url:
                 crew = [self._daemon(number, gateway_url) for number in range(daemons)]
                 for daemon in crew:
@@ -139,7 +146,7 @@ class SeveralDaemons:
         await first.wait_until_ready()
         self._secret = first.tell("secret").stdout.strip()
         self._keep_a_log()
-        late = others.pop() if others and not self.is_short else None
+        late = others.pop() if others and not (self.is_short or self.loses_none) else None
         for daemon in others:
             daemon.start()
         for daemon in others:
@@ -152,7 +159,7 @@ class SeveralDaemons:
             await late.wait_until_ready()
             await self._until(lambda: max(self._shares()) <= 1.15 * self.tasks / len(crew), 120)
             self.tally.shares["when another joined"] = self._shares()
-        if len(crew) > 1:
+        if len(crew) > 1 and not self.loses_none:
             await self._kill_and_freeze(crew[0], crew[1])
         await self._wait_for_the_rest()
         for daemon in crew:

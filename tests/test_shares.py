@@ -44,6 +44,6 @@ def test_what_is_given_back_leaves_a_share_and_nobody_with_less_gives_anything(w
     ids=["alone", "another joined", "a little more", "too much more", "once it has begun", "too few to matter"],
 )
 def test_a_daemon_gives_back_what_is_beyond_its_share(
-    mine: int, watched: list[int], is_giving_back: bool, over: int
+    mine: int, watched: list[int], *, is_giving_back: bool, over: int
 ) -> None:
     assert surplus(mine, watched, is_giving_back=is_giving_back) == over

@@ -157,7 +157,7 @@ class SeveralDaemons:
         if late is not None:
             late.start()
             await late.wait_until_ready()
-            await self._until(lambda: max(self._shares()) <= 1.15 * self.tasks / len(crew), 120)
+            await self._until(lambda: self._is_even(len(crew)), 120)
             self.tally.shares["when another joined"] = self._shares()
         if len(crew) > 1 and not self.loses_none:
             await self._kill_and_freeze(crew[0], crew[1])
@@ -263,6 +263,10 @@ class SeveralDaemons:
         query = """SELECT count(task.key) FROM daemon LEFT JOIN task ON watcher = daemon.id AND ended_at IS NULL
                    WHERE NOT is_gone GROUP BY daemon.id ORDER BY 1"""
         return [int(number) for (number,) in self._rows(query)]
+
+    def _is_even(self, daemons: int) -> bool:
+        shares = self._shares()
+        return len(shares) == daemons and max(shares) <= 1.15 * sum(shares) / daemons
 
     def _compare(self) -> None:
         ids: dict[str, set[str]] = defaultdict(set)

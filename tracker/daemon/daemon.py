@@ -33,8 +33,10 @@ log = structlog.get_logger()
 
 DRAIN = timedelta(seconds=5)
 """How long what is in hand may take to finish once we are told to stop; the rest is given back."""
-_WAKE_EVERY = timedelta(seconds=0.75)
+_LOOK_EVERY = timedelta(seconds=0.75)
 """What another process wrote is found within a second; what this one writes wakes whom it concerns at once."""
+_WAKE_EVERY = timedelta(seconds=15)
+"""Who has nothing to do shows that it could."""
 _COUNT_EVERY = timedelta(seconds=15)
 _TIDY_EVERY = timedelta(minutes=10)
 _LATE = timedelta(seconds=60)
@@ -80,7 +82,12 @@ class Daemon:
         self._lanes = workshop.make_lanes(composer, watcher=lambda: self._adoption.me, wake_courier=self._courier.wake)
         self._announcer = workshop.make_announcer()
         self._adoption = Adoption(
-            self._lanes, database, clock, tells_operator=self._announcer is not None, hint=self._say.wake
+            self._lanes,
+            database,
+            clock,
+            tells_operator=self._announcer is not None,
+            hint=self._say.wake,
+            wake_courier=self._courier.wake,
         )
         janitor = Janitor(database, settings.retention, clock, metrics)
         self._find = Loop("adopt", self._adopt_all, self._pulse)
@@ -173,6 +180,7 @@ class Daemon:
 
     def _make_ticks(self) -> Ticks:
         ticks = Ticks()
+        ticks.every(_LOOK_EVERY, self._look)
         ticks.every(_WAKE_EVERY, self._wake_all)
         ticks.every(HEARTBEAT_EVERY, self._beat.wake)
         ticks.every(_COUNT_EVERY, self._count.wake)
@@ -197,10 +205,13 @@ class Daemon:
             await asyncio.sleep(_HINT_EVERY)
             await self._database.write_apart(partial(hints.say, me=self._adoption.me))
 
-    def _wake_all(self) -> None:
+    def _look(self) -> None:
+        """One question finds whatever another process wrote, and wakes whom it concerns."""
         self._find.wake()
-        self._courier.wake()
         self._announce.wake()
+
+    def _wake_all(self) -> None:
+        self._courier.wake()
         for lane in self._lanes.values():
             lane.wake()
 

@@ -51,6 +51,7 @@ class Adoption:
         tells_operator: bool = False,
         timer: Callable[[], float] = steady,
         hint: Callable[[], None] = lambda: None,
+        wake_courier: Callable[[], None] = lambda: None,
     ) -> None:
         self.me = _new_name()
         self._tells_operator = tells_operator
@@ -59,6 +60,7 @@ class Adoption:
         self._clock = clock
         self._timer = timer
         self._hint = hint
+        self._wake_courier = wake_courier
         self._marks = Marks(timer)
         self._shares = Shares(timer)
         self._is_sure = True
@@ -105,16 +107,18 @@ class Adoption:
             return await self._read_mine(self._resumed_up_to)
         self._marks.begin()
         work = await self._database.read(self._look)
+        if work.has_due:
+            self._wake_courier()
         if work.has_gone:
             await self._bury()
         members = await self._company() if work.free or work.has_gone or self._shares.is_giving_back else []
         if self._shares.is_giving_back:
             await self._give_back(members)
-        found = left = 0
+        found, left = 0, bool(work.free or work.has_gone)
         for step in self._steps(work, members):
             batch = await step
             found += len(batch.taken)
-            left += batch.left
+            left = bool(batch.left)
         self._shares.left(left)
         return found + (await self._hear() if work.has_notes else 0)
 
@@ -140,10 +144,14 @@ class Adoption:
 
     def _steps(self, work: finding.Work, members: Sequence[Member]) -> Iterator[Coroutine[Any, Any, Batch]]:
         for name in work.free:
+            if self._room(name, members, _AT_ONCE) <= 0:
+                continue
             take = partial(watching.adopt_free, upstream=name, room=partial(self._room, name, members))
             yield self._adopt(name, take, is_new=True)
         for gone in [member.id for member in members if member.is_gone]:
             room = {name: self._room(name, members) for name in self._lanes}
+            if max(room.values(), default=0) <= 0:
+                continue
             yield self._adopt(gone, partial(watching.adopt_left, gone=gone, room=room), is_new=False)
 
     def _room(self, name: str, members: Sequence[Member], free: int = 0) -> int:

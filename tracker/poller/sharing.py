@@ -29,9 +29,9 @@ class Shares:
         waiting = free + sum(member.watching.get(upstream, 0) for member in members if member.is_gone)
         return min(max(share([mine, *(number for number, _ in others)], waiting) - mine, 0), most)
 
-    def left(self, number: int) -> None:
-        """So many free tasks were left to others."""
-        self._left_at = None if not number else self._left_at or self._timer()
+    def left(self, some: bool) -> None:  # noqa: FBT001 - what happened
+        """Whether free tasks were left to others."""
+        self._left_at = None if not some else self._left_at or self._timer()
 
     def surplus(self, upstream: str, me: str, mine: int, members: Iterable[Member]) -> int:
         """How many we have to give back."""

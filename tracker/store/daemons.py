@@ -191,14 +191,12 @@ def company(connection: Connection) -> list[Member]:
     return [Member(id=row.id, watching=json.loads(row.watching), is_gone=row.is_gone) for row in rows]
 
 
-def inherit(connection: Connection, gone: str) -> Mapping[str, int] | None:
-    """Have this one's tasks for ourselves until the transaction ends; returns how many it had of each upstream.
-
-    None where another is just adopting them.
-    """
-    query = select(daemon.c.watching).where(daemon.c.id == gone, _IS_GONE)
-    found = connection.scalar(query.with_for_update(skip_locked=True))
-    return None if found is None else dict(json.loads(found))
+def took_from(connection: Connection, gone: str, taken: Mapping[str, int]) -> None:
+    """Note how many tasks of each upstream were taken over from one that is gone; others wait until that is written."""
+    query = select(daemon.c.watching).where(daemon.c.id == gone, _IS_GONE).with_for_update()
+    if (had := connection.scalar(query)) is not None:
+        rest = {name: max(number - taken.get(name, 0), 0) for name, number in json.loads(had).items()}
+        count(connection, who=gone, watching=rest)
 
 
 def _written(watching: Mapping[str, int]) -> str:

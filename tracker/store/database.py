@@ -46,6 +46,10 @@ class Database:
         self._writing = open_engine(url, pool_size=1, preamble=self._fence)
         self._apart = None if self.is_sqlite else open_engine(url, pool_size=1)
         self._reading = open_engine(url, pool_size=_READERS + _ASKERS, read_only=True)
+        # Each question by itself, without the two messages around it that make a transaction: it is asked all the time.
+        self._looking = (
+            self._reading if self.is_sqlite else self._reading.execution_options(isolation_level="AUTOCOMMIT")
+        )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tracker-read")
         self._askers = ThreadPoolExecutor(_ASKERS, thread_name_prefix="tracker-ask")
         self._recluse = ThreadPoolExecutor(1, thread_name_prefix="tracker-apart")
@@ -62,7 +66,14 @@ class Database:
 
         Raises UnavailableError also where it takes too long.
         """
-        return await _on(self._askers, partial(self.read_now, partial(_bounded, work)))
+        return await _on(self._askers, partial(self._ask_now, partial(_bounded, work)))
+
+    def _ask_now(self, work: Work[T]) -> T:
+        started = time.perf_counter()
+        with translated(), self._reading.begin() as connection:
+            result = work(connection)
+        self._stopwatch("read", time.perf_counter() - started)
+        return result
 
     async def write(self, work: Work[T]) -> T:
         """Run work in the writer's next transaction and return after its commit."""
@@ -111,7 +122,7 @@ class Database:
     def read_now(self, work: Work[T]) -> T:
         """The same as `read`, for callers without an event loop."""
         started = time.perf_counter()
-        with translated(), self._reading.begin() as connection:
+        with translated(), self._looking.connect() as connection:
             result = work(connection)
         self._stopwatch("read", time.perf_counter() - started)
         return result

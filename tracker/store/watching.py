@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 
 from tracker.model import EventKind, Status
-from tracker.store.daemons import beat, bury, company, count, forget, inherit, is_alive, join, leave
+from tracker.store.daemons import beat, bury, company, forget, is_alive, join, leave, took_from
 from tracker.store.given import given, rows
 from tracker.store.schema import event, task
 
@@ -143,10 +143,9 @@ def adopt_left(
 ) -> Batch:
     """The same of what a daemon that is gone has left behind: as many of each upstream as there is room for.
 
-    What we do not watch is let go of. One daemon at a time adopts from it; the others find nothing meanwhile.
+    What we do not watch is let go of.
     """
-    had = inherit(connection, gone) if is_alive(connection, me) else None
-    if had is None:
+    if not is_alive(connection, me):
         return NOTHING
     with _in_order(connection):
         found = connection.execute(_left(limit), {"gone": gone, "above": above}).all()
@@ -159,8 +158,7 @@ def adopt_left(
         keys = rows(connection, [{"key": key} for key in elsewhere])
         connection.execute(_letting_go(connection.dialect.name), {"given": keys})
     if taken:
-        moved = Counter(row.upstream for row in taken)
-        count(connection, who=gone, watching={name: max(number - moved[name], 0) for name, number in had.items()})
+        took_from(connection, gone, Counter(row.upstream for row in taken))
     batch = _take(connection, found, taken, me=me, now=now)
     return replace(batch, left=batch.left - len(elsewhere))
 

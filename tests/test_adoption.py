@@ -288,6 +288,8 @@ async def test_two_daemons_share_what_there_is(postgres: PostgresDatabases, cloc
         await daemon.adoption.join()
     for number in range(40):
         daemons[0].world.register(want(f"{number:02}"))
+        for daemon in daemons:
+            await daemon.adoption.beat()
         await daemons[number % 2].adoption.run_once()
 
     assert sorted(daemons[0].watched + daemons[1].watched) == [f"{number:02}" for number in range(40)]

@@ -157,7 +157,6 @@ async def test_two_daemons_behind_a_pooler_watch_and_tell(pooled: Pooled, tmp_pa
     tally = await proof.run(2)
 
     assert tally.is_clean, str(tally)
-    assert min(tally.shares["at first"]) >= 20
 
 
 @pytest.mark.parametrize("option", ["pooler=session", "prepare_threshold=never", "prepare_threshold=-1"])

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -69,11 +70,7 @@ class Database:
         return await _on(self._askers, partial(self._ask_now, partial(_bounded, work)))
 
     def _ask_now(self, work: Work[T]) -> T:
-        started = time.perf_counter()
-        with translated(), self._reading.begin() as connection:
-            result = work(connection)
-        self._stopwatch("read", time.perf_counter() - started)
-        return result
+        return self._read(self._reading.begin, work)
 
     async def write(self, work: Work[T]) -> T:
         """Run work in the writer's next transaction and return after its commit."""
@@ -121,9 +118,17 @@ class Database:
 
     def read_now(self, work: Work[T]) -> T:
         """The same as `read`, for callers without an event loop."""
+        return self._read(self._looking.connect, work)
+
+    def _read(self, connect: Callable[[], AbstractContextManager[Connection]], work: Work[T]) -> T:
         started = time.perf_counter()
-        with translated(), self._looking.connect() as connection:
-            result = work(connection)
+        try:
+            result = _through(connect, work)
+        except UnavailableError as error:
+            if not getattr(error.__cause__, "connection_invalidated", False):
+                raise
+            # It broke while nobody used it, and all others with it: they are made anew.
+            result = _through(connect, work)
         self._stopwatch("read", time.perf_counter() - started)
         return result
 
@@ -144,6 +149,11 @@ class Database:
         for engine in (self._writing, self._apart, self._reading):
             if engine is not None:
                 engine.dispose()
+
+
+def _through(connect: Callable[[], AbstractContextManager[Connection]], work: Work[T]) -> T:
+    with translated(), connect() as connection:
+        return work(connection)
 
 
 async def _on(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:

@@ -18,6 +18,7 @@ from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
 from tracker.poller import Adoption, Lane
 from tracker.poller.lane import Ports
+from tracker.poller.marks import Marks
 from tracker.store import tasks, watching
 from tracker.store.database import Database, Work
 
@@ -418,6 +419,26 @@ class TestShares:
 
         assert (len(first.watched), len(second.watched)) == (30, 30)
         assert first.world.column("SELECT id FROM daemon WHERE id = :me AND NOT is_gone", me=dead.adoption.me) == []
+
+    async def test_what_was_left_to_others_is_found_again_however_dear_the_looks_are(
+        self, daemons: list[Daemon]
+    ) -> None:
+        """Its keys are below the mark, and looks from the bottom rest for seconds where the database is slow."""
+        first, second, dead = daemons
+        await dead.adoption.join()
+        dead.world.register(*(want(f"{number:03}") for number in range(60)))
+        await many(dead)
+        await first.adoption.join()
+        await second.adoption.join()
+        await dead.adoption.leave()
+        first.adoption._marks.looked = lambda _: Marks.looked(first.adoption._marks, 60)  # type: ignore[method-assign]  # noqa: SLF001
+
+        await many(first)
+        assert len(first.watched) == 30
+        await second.adoption.leave()
+        await many(first)
+
+        assert len(first.watched) == 60
 
     async def test_a_daemon_that_left_is_struck_out_when_others_have_its_tasks(self, daemons: list[Daemon]) -> None:
         gone, first, _ = daemons

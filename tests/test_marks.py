@@ -31,13 +31,13 @@ def test_a_cheap_look_begins_at_the_bottom_again(marks: Marks, clock: FakeClock)
     assert step(marks, 0.001) == 0
 
 
-def test_a_dear_look_rests_fifty_times_as_long_and_ten_seconds_at_most(marks: Marks, clock: FakeClock) -> None:
+def test_a_dear_look_rests_twenty_times_as_long_and_five_seconds_at_most(marks: Marks, clock: FakeClock) -> None:
     step(marks, 0.1, 10)
-    clock.advance(4.9)
+    clock.advance(1.9)
     assert step(marks, 0.0001) == 10
     clock.advance(0.2)
     assert step(marks, 60, 10) == 0
-    clock.advance(9.9)
+    clock.advance(4.9)
     assert step(marks, 0.0001) == 10
     clock.advance(0.2)
 

@@ -170,7 +170,8 @@ class Adoption:
 
         batch = await self._doubtful(work)
         is_full = len(batch.taken) + batch.left >= _AT_ONCE
-        self._marks.saw(place, batch.last, is_full=is_full)
+        # What was left to others is looked at again: it may become ours.
+        self._marks.saw(place, None if batch.left else batch.last, is_full=is_full)
         await self._watch(batch.taken, me, is_new=is_new and not is_full)
         return batch
 

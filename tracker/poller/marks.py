@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-_REST = 50
+_REST = 20
 """How many times as long as a look from the bottom took we look from the marks only."""
-_LONGEST_REST = 10.0
+_LONGEST_REST = 5.0
 """Seconds."""
 
 
@@ -40,7 +40,7 @@ class Marks:
             self._rested_at = self._timer() + min(_REST * took, _LONGEST_REST)
 
     def saw(self, place: str, last: int | None, *, is_full: bool) -> None:
-        """It showed tasks up to a key; `is_full` where there may be more behind it."""
+        """It showed tasks up to a key, and all of them were taken; `is_full` where there may be more behind it."""
         if last is not None:
             self._above[place] = max(last, self[place])
             self._is_under_way |= is_full

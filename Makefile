@@ -6,7 +6,7 @@ TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test check bench million soak kill verify-js format lock wheel clean
+.PHONY: demo run test check bench million soak kill several verify-js format lock wheel clean
 
 demo: .venv/ready
 	$(BIN)/tracker demo
@@ -25,6 +25,10 @@ test: .venv/ready
 kill: .venv/ready
 	$(BIN)/python tests/kill_loop.py
 	$(BIN)/python tests/kill_delivery.py
+
+# Three daemons on one Postgres, 30,000 tasks: one is killed, one is frozen for a minute and woken. Then the same with one.
+several: .venv/ready
+	$(BIN)/python tests/several_daemons.py
 
 # One table of ratios, each measured against its alternative in the same run; less than ten minutes.
 bench: .venv/ready

@@ -24,7 +24,14 @@ for name in ("COLUMNS", "LINES"):
 hypothesis.settings.register_profile("tracker", deadline=None)
 hypothesis.settings.load_profile("tracker")
 
-LIVING_IN_REAL_TIME = ("test_scale", "test_kill_loop", "test_kill_delivery", "test_daemon", "test_demo")
+LIVING_IN_REAL_TIME = (
+    "test_several_daemons",
+    "test_scale",
+    "test_kill_loop",
+    "test_kill_delivery",
+    "test_daemon",
+    "test_demo",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

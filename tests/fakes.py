@@ -121,6 +121,12 @@ class World:
         entry = {"me": me, "host": "here", "pid": 1, "version": "1", "tells_operator": tells_operator}
         self.write(partial(watching.join, **entry, now=self.clock()))
 
+    def age(self, seconds: float) -> None:
+        """Let time pass without a heartbeat; on Postgres its own clock counts, so the heartbeats move instead."""
+        self.clock.advance(seconds)
+        if not self.database.is_sqlite:
+            self.sql("UPDATE daemon SET heartbeat_at = heartbeat_at - make_interval(secs => :by)", by=seconds)
+
     def adopt(self, me: str = ME, upstreams: Collection[str] = (UPSTREAM,), limit: int = 1000) -> list[Adopted]:
         return self.write(partial(watching.adopt, me=me, upstreams=upstreams, limit=limit, now=self.clock()))
 
@@ -351,11 +357,19 @@ class FlakyDatabase(Database):
     """How many have failed."""
 
     async def write(self, work: Work[T]) -> T:
+        self._refuse()
+        return await super().write(work)
+
+    async def write_apart(self, work: Work[T]) -> T:
+        if not self.is_sqlite:  # there it is the same
+            self._refuse()
+        return await super().write_apart(work)
+
+    def _refuse(self) -> None:
         if self.away:
             self.away -= 1
             self.refused += 1
             raise UnavailableError("the database is out of reach: on purpose")
-        return await super().write(work)
 
 
 class Unwritable(Composer):

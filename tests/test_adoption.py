@@ -2,20 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from conftest import FakeClock
 from databases import PostgresDatabases
-from fakes import UPSTREAM, FakeProvider, FlakyDatabase, World, want
-from lending import KINDS, lent_database
+from fakes import UPSTREAM, FakeProvider, FlakyDatabase, World, statements, want, writes
+from lending import KINDS, lent_database, lent_worlds
 from structlog.testing import capture_logs
 
+from tracker.clock import SharedClock, utc_now
 from tracker.config import UpstreamSettings
 from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
 from tracker.poller import Adoption, Lane
 from tracker.poller.lane import Ports
+from tracker.poller.marks import Marks
 from tracker.store import tasks, watching
 from tracker.store.database import Database, Work
 
@@ -45,7 +48,7 @@ class Daemon:
         )
         settings = UpstreamSettings(base_url="https://gateway.example/mj")
         self.lanes = {name: Lane(name, settings, self.provider, ports) for name in self.upstreams}
-        self.adoption = Adoption(self.lanes, self.world.database, self.world.clock)
+        self.adoption = Adoption(self.lanes, self.world.database, self.world.clock, timer=self.world.clock.timer)
 
     @property
     def watched(self) -> list[str]:
@@ -120,9 +123,9 @@ async def test_new_tasks_are_due_at_once_and_a_great_many_within_an_interval(
 async def test_what_is_left_is_adopted_by_the_next(world: World) -> None:
     first, second = Daemon(world), Daemon(world)
     await first.adoption.join()
-    await second.adoption.join()
     world.register(want("1"), want("2"))
     await first.adoption.run_once()
+    await second.adoption.join()
     assert await second.adoption.run_once() == 0
 
     await first.adoption.leave()
@@ -138,16 +141,15 @@ async def test_the_tasks_of_a_dead_daemon_are_adopted_after_a_quarter_of_a_minut
     world.register(want())
     await dead.adoption.run_once()
 
-    for _ in range(3):
-        world.clock.advance(5)
+    for seconds in (5, 5, 4):
+        world.age(seconds)
         await alive.adoption.beat()
         assert await alive.adoption.run_once() == 0
-    world.clock.advance(1)
+    world.age(2)
     with capture_logs() as logs:
-        await alive.adoption.beat()
+        assert await alive.adoption.run_once() == 1
 
     assert [line["daemons"] for line in logs] == [[dead.adoption.me]]
-    assert await alive.adoption.run_once() == 1
 
 
 async def test_a_daemon_says_whether_it_tells_the_operator_each_time_it_joins(world: World) -> None:
@@ -168,9 +170,8 @@ async def test_a_daemon_that_was_taken_for_dead_starts_anew(world: World) -> Non
     await frozen.adoption.join()
     world.register(want("1"), want("2"))
     await frozen.adoption.run_once()
-    world.clock.advance(20)
+    world.age(20)
     await alive.adoption.join()
-    await alive.adoption.beat()
     await alive.adoption.run_once()
     before = frozen.adoption.me
     world.register(want("3"))
@@ -196,7 +197,8 @@ async def test_a_daemon_that_slept_alone_goes_on(world: World) -> None:
     await daemon.adoption.run_once()
     before = daemon.adoption.me
 
-    world.clock.advance(3600)
+    world.age(3600)
+    await daemon.adoption.run_once()
     await daemon.adoption.beat()
 
     assert (daemon.adoption.me, daemon.watched, daemon.owned()) == (before, ["1"], ["1"])
@@ -233,7 +235,7 @@ async def test_an_adoption_that_may_have_been_written_leaves_no_task_to_nobody(
     await daemon.adoption.run_once()
 
     assert daemon.watched == daemon.owned() == ["1", "2"]
-    assert len(daemon.world.rows("SELECT * FROM daemon")) == 1
+    assert len(daemon.world.rows("SELECT * FROM daemon WHERE NOT is_gone")) == 1
     database.close()
 
 
@@ -287,6 +289,8 @@ async def test_two_daemons_share_what_there_is(postgres: PostgresDatabases, cloc
         await daemon.adoption.join()
     for number in range(40):
         daemons[0].world.register(want(f"{number:02}"))
+        for daemon in daemons:
+            await daemon.adoption.beat()
         await daemons[number % 2].adoption.run_once()
 
     assert sorted(daemons[0].watched + daemons[1].watched) == [f"{number:02}" for number in range(40)]
@@ -295,3 +299,194 @@ async def test_two_daemons_share_what_there_is(postgres: PostgresDatabases, cloc
     for database in databases:
         database.close()
     postgres.drop(url)
+
+
+async def many(*daemons: Daemon) -> None:
+    """Let them all find what there is, in turns, until nobody finds anything."""
+    while any([await daemon.adoption.run_once() for daemon in daemons]):
+        pass
+
+
+class TestShares:
+    """Of two daemons on one database, each with a connection of its own."""
+
+    @pytest.fixture
+    def daemons(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[Daemon]]:
+        with lent_worlds(request, clock) as worlds:
+            yield [Daemon(world) for world in worlds]
+
+    async def test_tasks_that_wait_are_shared_out(self, daemons: list[Daemon]) -> None:
+        first, second, _ = daemons
+        await first.adoption.join()
+        await second.adoption.join()
+        first.world.register(*(want(f"{number:03}") for number in range(101)))
+
+        await many(first, second)
+
+        assert sorted([len(first.watched), len(second.watched)]) == [50, 51]
+        assert first.watched == first.owned()
+        assert second.watched == second.owned()
+
+    async def test_one_that_joins_gets_its_share_in_small_steps_and_nothing_that_is_being_looked_at(
+        self, daemons: list[Daemon], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tracker.poller.adoption._GIVEN_AT_ONCE", 20)
+        first, second, _ = daemons
+        await first.adoption.join()
+        first.world.register(*(want(f"{number:03}") for number in range(100)))
+        await many(first)
+        out = first.lanes[UPSTREAM].schedule.take(first.world.clock.timer(), 10)
+        assert len(out) == 10
+        await second.adoption.join()
+
+        await first.adoption.beat()
+        counts = [len(first.watched)]
+        while len(second.watched) < 50 and len(counts) < 10:
+            await first.adoption.run_once()
+            counts.append(len(first.watched))
+            await second.adoption.run_once()
+
+        assert counts == [100, 80, 60, 50]
+        assert {entry.task_id for entry in out} <= set(first.watched)
+        assert second.watched == second.owned()
+        assert first.watched == first.owned()
+
+    async def test_what_was_given_back_is_not_taken_again_by_who_gave_it(self, daemons: list[Daemon]) -> None:
+        first, second, _ = daemons
+        await first.adoption.join()
+        first.world.register(*(want(f"{number:03}") for number in range(100)))
+        await many(first)
+        await second.adoption.join()
+        await first.adoption.beat()
+
+        for _ in range(5):
+            await first.adoption.run_once()
+
+        assert len(first.watched) == 50
+        assert await second.adoption.run_once() == 50
+
+    async def test_free_tasks_that_nobody_takes_go_to_who_has_the_fewest_after_a_while(
+        self, daemons: list[Daemon]
+    ) -> None:
+        """What others watch is known from their last heartbeat, and may not be so any more."""
+        first, second, _ = daemons
+        await first.adoption.join()
+        first.world.register(*(want(f"{number:03}") for number in range(10)))
+        await many(first)
+        await second.adoption.join()
+        second.adoption.me = "dmn_stuck"  # it lives, and finds nothing
+        first.world.register(*(want(f"{number:03}") for number in range(10, 14)))
+        assert await first.adoption.run_once() == 0
+        first.world.sql(
+            "UPDATE daemon SET watching = :said WHERE id <> :me", said='{"default": 11}', me=first.adoption.me
+        )
+
+        first.world.clock.advance(2.1)
+
+        assert await first.adoption.run_once() == 4
+
+    async def test_a_write_that_fails_while_giving_back_keeps_the_tasks(
+        self, daemons: list[Daemon], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second, _ = daemons
+        await first.adoption.join()
+        first.world.register(*(want(f"{number:03}") for number in range(100)))
+        await many(first)
+        await second.adoption.join()
+        await first.adoption.beat()
+
+        async def refuse(_: object) -> None:
+            raise UnavailableError("the database is out of reach: on purpose")
+
+        with monkeypatch.context() as away:
+            away.setattr(first.world.database, "write", refuse)
+            with pytest.raises(UnavailableError):
+                await first.adoption.run_once()
+
+        assert len(first.watched) == 100
+        assert first.watched == first.owned()
+
+    async def test_what_a_dead_one_watched_is_shared_out_among_the_living(self, daemons: list[Daemon]) -> None:
+        dead, first, second = daemons
+        await dead.adoption.join()
+        dead.world.register(*(want(f"{number:03}") for number in range(60)))
+        await many(dead)
+        dead.world.age(16)
+        await first.adoption.join()
+        await second.adoption.join()
+
+        await many(first, second)
+
+        assert (len(first.watched), len(second.watched)) == (30, 30)
+        assert first.world.column("SELECT id FROM daemon WHERE id = :me AND NOT is_gone", me=dead.adoption.me) == []
+
+    async def test_what_was_left_to_others_is_found_again_however_dear_the_looks_are(
+        self, daemons: list[Daemon]
+    ) -> None:
+        """Its keys are below the mark, and looks from the bottom rest for seconds where the database is slow."""
+        first, second, dead = daemons
+        await dead.adoption.join()
+        dead.world.register(*(want(f"{number:03}") for number in range(60)))
+        await many(dead)
+        await first.adoption.join()
+        await second.adoption.join()
+        await dead.adoption.leave()
+        first.adoption._marks.looked = lambda _: Marks.looked(first.adoption._marks, 60)  # type: ignore[method-assign]  # noqa: SLF001
+
+        await many(first)
+        assert len(first.watched) == 30
+        await second.adoption.leave()
+        await many(first)
+
+        assert len(first.watched) == 60
+
+    async def test_a_daemon_that_left_is_struck_out_when_others_have_its_tasks(self, daemons: list[Daemon]) -> None:
+        gone, first, _ = daemons
+        await gone.adoption.join()
+        gone.world.register(want("1"), want("2", upstream="other"))
+        gone.world.sql("UPDATE task SET watcher = :me", me=gone.adoption.me)
+        await gone.adoption.leave()
+        await first.adoption.join()
+
+        await many(first)
+        await first.adoption.run_once()
+
+        assert first.watched == ["1"]
+        assert first.world.column("SELECT watcher FROM task WHERE task_id = '2'") == [None]
+        assert first.world.column("SELECT id FROM daemon") == [first.adoption.me]
+
+    async def test_daemons_whose_clocks_are_hours_apart_do_not_bury_each_other(self, daemons: list[Daemon]) -> None:
+        """The database's clock decides, and each of them goes by it."""
+        behind, ahead, _ = daemons
+        for daemon, hours in ((behind, -3), (ahead, 3)):
+            own = SharedClock(lambda hours=hours: utc_now() + timedelta(hours=hours))
+            daemon.adoption = Adoption(daemon.lanes, daemon.world.database, own)
+            await daemon.adoption.join()
+            assert abs(own() - daemon.world.database.now()) < timedelta(seconds=1)
+
+        for daemon in (behind, ahead, behind):
+            await daemon.adoption.beat()
+            await daemon.adoption.run_once()
+
+        assert len(behind.world.column("SELECT id FROM daemon WHERE NOT is_gone")) == 2
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_the_only_daemon_goes_on_under_its_name_and_writes_no_task(world: World) -> None:
+    before = Daemon(world)
+    await before.adoption.join()
+    world.register(*(want(f"{number}") for number in range(3)), want("x", upstream="other"))
+    await before.adoption.run_once()
+    world.sql("UPDATE task SET watcher = :me", me=before.adoption.me)
+    world.sql("UPDATE daemon SET heartbeat_at = '2026-01-01 00:00:00.000Z'")
+
+    after = Daemon(world)
+    await after.adoption.resume()
+    with statements() as sent:
+        await after.adoption.run_once()
+    await many(after)
+
+    assert after.adoption.me == before.adoption.me
+    assert after.watched == after.owned() == ["0", "1", "2"]
+    assert len(writes(sent)) == 1, "but for the one of an upstream that is not configured any more"
+    assert world.column("SELECT watcher FROM task WHERE task_id = 'x'") == [None]

@@ -277,6 +277,18 @@ class TestOutOfReach:
         database.close()
         postgres.drop(url)
 
+    def test_a_reading_connection_that_broke_while_nobody_used_it_is_replaced_unnoticed(
+        self, postgres: PostgresDatabases
+    ) -> None:
+        url = postgres.migrated()
+        database = Database(url)
+        me = database.read_now(lambda connection: connection.scalar(text("SELECT pg_backend_pid()")))
+        postgres.execute(f"SELECT pg_terminate_backend({me}, 5000)")
+
+        assert database.read_now(count) == 0
+        database.close()
+        postgres.drop(url)
+
     def test_a_group_is_told_together_when_the_database_is_away(self, tmp_path: Path) -> None:
         database = Database(f"sqlite:///{tmp_path}/no/tracker.db")
         threads = [Thread(lambda: database.write_now(count)) for _ in range(3)]

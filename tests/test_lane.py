@@ -22,6 +22,7 @@ from tracker.poller import Adoption, Lane
 from tracker.poller.lane import Ports
 from tracker.providers.protocol import Look
 from tracker.store import tasks, upstreams, watching
+from tracker.store.database import Database
 from tracker.store.upstreams import Health
 
 pytestmark = pytest.mark.anyio
@@ -533,13 +534,17 @@ class TestFaults:
         await watch.start("1")
         watch.provider.answers["1"] = snap(Status.SUCCEEDED)
 
+        others = Database(watch.world.database.url)
+
         def replace() -> None:
-            watch.world.write(partial(watching.leave, me=watch.adoption.me))
-            watch.world.join("dmn_other")
-            watch.world.adopt("dmn_other")
+            other = World(others, watch.world.clock)
+            other.write(partial(watching.leave, me=watch.adoption.me))
+            other.join("dmn_other")
+            other.adopt("dmn_other")
 
         watch.provider.meanwhile = replace
         await watch.lane.run_once()
+        others.close()
 
         assert watch.world.history() == ["registered"]
         assert watch.world.column("SELECT watcher FROM task") == ["dmn_other"]

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -93,7 +94,7 @@ class AnyLife(RuleBasedStateMachine):
     def replace_the_daemon(self, *, clean: bool) -> None:
         if not clean:
             self.world.clock.advance(60)
-            self.world.write(partial(watching.bury, silent_since=self.world.clock()))
+            self.world.write(partial(watching.bury, me="dmn_none", now=self.world.clock(), silent_for=timedelta(0)))
         self.world.write(partial(watching.leave, me=self.me))
         self.former.append(self.me)
         self.me = f"dmn_{len(self.former)}"

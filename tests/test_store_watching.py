@@ -12,8 +12,8 @@ from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import Status
 from tracker.observe import drop
-from tracker.store import tasks, watching
-from tracker.store.database import Database
+from tracker.store import daemons, finding, tasks, watching
+from tracker.store.database import Database, Work
 from tracker.store.watching import Adopted
 
 SILENT = timedelta(seconds=15)
@@ -31,7 +31,8 @@ def world(database: Database, clock: FakeClock) -> World:
 
 
 def has_work(world: World, me: str = ME) -> bool:
-    return world.database.read_now(partial(watching.has_work, me=me, upstreams=[UPSTREAM]))
+    look = partial(finding.find, me=me, above={UPSTREAM: 0}, now=world.clock(), silent_for=SILENT)
+    return bool(world.database.read_now(look))
 
 
 def noted(world: World, me: str = ME) -> list[Adopted]:
@@ -47,8 +48,12 @@ def drop_it(world: World, task_id: str = "1") -> None:
     world.record({world.key(task_id): decide}, watcher=None)
 
 
+def burying(world: World, me: str = "dmn_undertaker") -> Work[list[str]]:
+    return partial(daemons.bury, me=me, now=world.clock(), silent_for=SILENT)
+
+
 def bury(world: World) -> list[str]:
-    return world.write(partial(watching.bury, silent_since=world.clock() - SILENT))
+    return world.write(burying(world))
 
 
 class TestAdopting:
@@ -106,7 +111,7 @@ class TestAdopting:
     def test_a_daemon_that_was_declared_dead_adopts_nothing(self, world: World) -> None:
         """Nobody would ever release what is watched under a name that is not in the table."""
         world.join()
-        world.clock.advance(60)
+        world.age(60)
         assert bury(world) == [ME]
         world.register(want())
 
@@ -119,18 +124,18 @@ class TestAdopting:
 class TestLiving:
     def test_a_daemon_that_beats_is_not_buried(self, world: World) -> None:
         world.watched()
-        world.clock.advance(14)
+        world.age(14)
         assert world.write(partial(watching.beat, me=ME, now=world.clock()))
-        world.clock.advance(14)
+        world.age(14)
 
         assert bury(world) == []
         assert world.column("SELECT watcher FROM task") == [ME]
 
     def test_the_tasks_of_a_silent_daemon_are_free_and_it_learns_of_it(self, world: World) -> None:
         world.watched(want("1"), want("2"))
-        world.clock.advance(10)
+        world.age(10)
         world.join("dmn_other")
-        world.clock.advance(6)
+        world.age(6)
 
         assert bury(world) == [ME]
 
@@ -145,17 +150,21 @@ class TestLiving:
 
         world.write(partial(watching.leave, me=ME))
 
-        assert world.column("SELECT watcher FROM task ORDER BY key") == [None, "dmn_other"]
-        assert world.column("SELECT id FROM daemon") == ["dmn_other"]
+        assert world.column("SELECT id FROM daemon WHERE NOT is_gone") == ["dmn_other"]
+        assert [task.task_id for task in world.adopt("dmn_other")] == ["1"]
 
     def test_all_leave_where_only_the_caller_can_be_serving(self, world: World) -> None:
         world.watched(want("1"))
         world.sql("UPDATE task SET watcher = 'dmn_forgotten'")
 
-        world.write(watching.leave_all)
+        world.write(daemons.all_leave)
+        strays = world.write(partial(daemons.find_strays, now=world.clock()))
+        world.join("dmn_new")
 
-        assert world.column("SELECT watcher FROM task") == [None]
-        assert world.column("SELECT id FROM daemon") == []
+        assert strays == ["dmn_forgotten"]
+        assert len(world.adopt("dmn_new")) == 1
+        assert world.adopt("dmn_new") == []
+        assert world.column("SELECT id FROM daemon WHERE NOT is_gone") == ["dmn_new"]
 
 
 class TestNotes:
@@ -267,29 +276,30 @@ class TestSeveralDaemons:
     def test_two_that_bury_the_same_daemon_do_it_once(self, worlds: list[World]) -> None:
         first, second, other = worlds
         first.watched()
-        first.clock.advance(60)
-        burying = HeldOpen(first.database, partial(watching.bury, silent_since=first.clock() - SILENT))
+        first.age(60)
+        held = HeldOpen(first.database, burying(first))
 
         again = Thread(lambda: bury(second))
         wait_until_blocked(other.database)
 
-        assert burying.commit() == [ME]
+        assert held.commit() == [ME]
         assert again.result() == []
 
     def test_a_daemon_buried_while_it_adopts_keeps_nothing(self, worlds: list[World]) -> None:
         first, second, other = worlds
         first.join()
         first.register(want())
-        first.clock.advance(60)
+        first.age(60)
         adopting = partial(watching.adopt, me=ME, upstreams=[UPSTREAM], limit=2, now=first.clock())
         held = HeldOpen(first.database, adopting)
 
-        burying = Thread(lambda: bury(second))
+        undertaker = Thread(lambda: bury(second))
         wait_until_blocked(other.database)
         held.commit()
 
-        assert burying.result() == [ME]
-        assert other.column("SELECT watcher FROM task") == [None]
+        assert undertaker.result() == [ME]
+        other.join("dmn_other")
+        assert len(other.adopt("dmn_other")) == 1
 
     def test_daemons_that_come_and_go_leave_no_task_behind(self, worlds: list[World]) -> None:
         """Each adopts, ends a few, is buried by the others, comes back under a new name."""

@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import cached_property, partial
 
 from tracker.cli.protocol import Again, Document, Entry, Selection, at
-from tracker.clock import utc_now
 from tracker.config import Settings
 from tracker.errors import InputError
 from tracker.guard import Guard
@@ -37,7 +36,7 @@ class LocalTracker:
 
         callbacks = self._settings.callbacks
         guard = Guard(allow_networks=callbacks.allow_networks, require_https=callbacks.require_https)
-        return Intake(self._settings, guard, Composer(first_wait=callbacks.retry_schedule[0]), utc_now)
+        return Intake(self._settings, guard, Composer(first_wait=callbacks.retry_schedule[0]), self._database.now)
 
     def register(self, entries: Sequence[Entry]) -> list[Document]:
         """Check all, then write them in batches."""
@@ -133,9 +132,10 @@ class LocalTracker:
 
     def redeliver(self, id_: str) -> Document:
         """Send a message again; a running daemon finds it within a second."""
+        now = self._database.now()
 
         def work(connection: Connection) -> list[messages.DeliveryLine]:
-            redeliver(connection, id_, owner=None, now=utc_now())
+            redeliver(connection, id_, owner=None, now=now)
             line = messages.get(connection, id_, owner=None)
             return [line] if line else []
 
@@ -154,7 +154,7 @@ class LocalTracker:
         count = 0
         after: int | None = 0
         while after is not None:
-            work = partial(redeliver_matching, matching=matching, owner=None, now=utc_now(), after=after)
+            work = partial(redeliver_matching, matching=matching, owner=None, now=self._database.now(), after=after)
             step = self._database.write_now(work)
             count, after = count + step.redelivered, step.after
         return count
@@ -166,12 +166,12 @@ class LocalTracker:
 
     def enable(self, endpoint: str) -> Document:
         """Send to an endpoint again."""
-        return self._change(endpoint, partial(endpoints.enable, now=utc_now()))
+        return self._change(endpoint, partial(endpoints.enable, now=self._database.now()))
 
     def disable(self, endpoint: str) -> Document:
         """Send an endpoint nothing."""
         reason = f"disabled by {LOCAL.owner}"
-        return self._change(endpoint, partial(endpoints.disable, reason=reason, now=utc_now()))
+        return self._change(endpoint, partial(endpoints.disable, reason=reason, now=self._database.now()))
 
     def _change(self, endpoint: str, change: Callable[[Connection, int], object]) -> Document:
         def work(connection: Connection) -> receivers.EndpointLine:

@@ -11,9 +11,9 @@ import structlog
 
 import tracker
 from tracker.api import ApiPorts, create_app
-from tracker.clock import utc_now
+from tracker.clock import SharedClock
 from tracker.config import Settings
-from tracker.daemon.loops import Loop, Ticks
+from tracker.daemon.loops import Loop, Seldom, Ticks
 from tracker.daemon.parts import Workshop, make_processes, open_clients
 from tracker.daemon.server import make_server
 from tracker.guard import Guard
@@ -24,19 +24,24 @@ from tracker.origins import origin_of
 from tracker.poller import Adoption
 from tracker.poller.adoption import HEARTBEAT_EVERY
 from tracker.pulse import Pulse
-from tracker.store import tasks, watching
+from tracker.store import daemons, hints, tasks
 from tracker.store.database import Database
+from tracker.store.hints import Listener
 from tracker.webhooks.composer import Composer
 
 log = structlog.get_logger()
 
 DRAIN = timedelta(seconds=5)
 """How long what is in hand may take to finish once we are told to stop; the rest is given back."""
-_WAKE_EVERY = timedelta(seconds=0.75)
+_LOOK_EVERY = timedelta(seconds=0.75)
 """What another process wrote is found within a second; what this one writes wakes whom it concerns at once."""
+_WAKE_EVERY = timedelta(seconds=15)
+"""Who has nothing to do shows that it could."""
 _COUNT_EVERY = timedelta(seconds=15)
 _TIDY_EVERY = timedelta(minutes=10)
 _LATE = timedelta(seconds=60)
+_HINT_EVERY = 0.05
+"""Seconds: a hint for each registration would cost more than it saves."""
 
 
 class Worker(Protocol):
@@ -61,6 +66,8 @@ class Daemon:
         guard = Guard(allow_networks=settings.callbacks.allow_networks, require_https=settings.callbacks.require_https)
         composer = Composer(first_wait=settings.callbacks.retry_schedule[0])
         self._clients = open_clients(settings, guard)
+        self._say = Loop("hint", self._say_hint, self._pulse)
+        clock = SharedClock()
         self._processes = make_processes(settings)
         workshop = Workshop(
             settings=settings,
@@ -69,29 +76,39 @@ class Daemon:
             pulse=self._pulse,
             clients=self._clients,
             processes=self._processes,
+            clock=clock,
         )
         self._courier = workshop.make_courier()
         self._lanes = workshop.make_lanes(composer, watcher=lambda: self._adoption.me, wake_courier=self._courier.wake)
         self._announcer = workshop.make_announcer()
-        self._adoption = Adoption(self._lanes, database, utc_now, tells_operator=self._announcer is not None)
-        janitor = Janitor(database, settings.retention, utc_now, metrics)
+        self._adoption = Adoption(
+            self._lanes,
+            database,
+            clock,
+            tells_operator=self._announcer is not None,
+            hint=self._say.wake,
+            wake_courier=self._courier.wake,
+        )
+        janitor = Janitor(database, settings.retention, clock, metrics)
         self._find = Loop("adopt", self._adopt_all, self._pulse)
         self._beat = Loop("heartbeat", self._adoption.beat, self._pulse)
-        self._count = Loop("count", janitor.count, self._pulse)
+        self._count = Loop("count", Seldom(janitor.count, time.monotonic), self._pulse)
         self._tidy = Loop("tidy", janitor.run_once, self._pulse)
         self._announce = Loop("announce", self._announce_all, self._pulse)
+        self._listener = self._make_listener()
         self._stopping = asyncio.Event()
+        self._has_warned = False
         self._server = make_server(
             create_app(
                 ApiPorts(
                     database=database,
-                    intake=Intake(settings, guard, composer, utc_now),
+                    intake=Intake(settings, guard, composer, clock),
                     settings=settings,
                     metrics=metrics,
                     pulse=self._pulse,
                     sender=workshop.make_sender(self._clients.trial),
-                    clock=utc_now,
-                    wake=self._find.wake,
+                    clock=clock,
+                    wake=self._wake_everywhere,
                     wake_courier=self._courier.wake,
                     stopping=self._stopping,
                 )
@@ -110,6 +127,8 @@ class Daemon:
             self._count,
             self._tidy,
             *((self._announce,) if self._announcer else ()),
+            *((self._say,) if not self._database.is_sqlite else ()),
+            *((self._listener,) if self._listener else ()),
         )
         try:
             async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
@@ -132,12 +151,19 @@ class Daemon:
             await self._leave()
 
     async def _enter(self) -> None:
+        if strays := await self._database.write(partial(daemons.find_strays, now=self._database.now())):
+            log.warning("watchers_unknown", daemons=strays)
         if self._database.is_sqlite:
-            # The lock on the file is ours: whoever is in the table died without leaving.
-            await self._database.write(watching.leave_all)
-        await self._adoption.join()
+            # The lock on the file is ours: whoever is in the table died, or left.
+            await self._adoption.resume()
+        else:
+            await self._adoption.join()
         if self._processes:
             await self._processes.start()
+
+    async def _warn_of_orphans(self) -> None:
+        """Say once which tasks nobody looks at; after the first round, when what was left behind has been sorted."""
+        self._has_warned = True
         orphans = await self._database.read(partial(tasks.orphans, upstreams=list(self._lanes)))
         for name, count in orphans.items():
             log.warning("upstream_is_not_configured", upstream=name, tasks=count)
@@ -154,6 +180,7 @@ class Daemon:
 
     def _make_ticks(self) -> Ticks:
         ticks = Ticks()
+        ticks.every(_LOOK_EVERY, self._look)
         ticks.every(_WAKE_EVERY, self._wake_all)
         ticks.every(HEARTBEAT_EVERY, self._beat.wake)
         ticks.every(_COUNT_EVERY, self._count.wake)
@@ -162,16 +189,37 @@ class Daemon:
             self._pulse.expect(name, _LATE)
         return ticks
 
-    def _wake_all(self) -> None:
+    def _make_listener(self) -> Listener | None:
+        if not hints.can_be_heard(self._database.url):
+            return None
+        return Listener(self._database.url, me=lambda: self._adoption.me, heard=self._find.wake)
+
+    def _wake_everywhere(self) -> None:
         self._find.wake()
-        self._courier.wake()
+        if self._adoption.has_company:
+            self._say.wake()
+
+    async def _say_hint(self) -> None:
+        """Tell the others that there is something to find, and whatever comes within a moment with it."""
+        if self._adoption.has_company:
+            await asyncio.sleep(_HINT_EVERY)
+            await self._database.write_apart(partial(hints.say, me=self._adoption.me))
+
+    def _look(self) -> None:
+        """One question finds whatever another process wrote, and wakes whom it concerns."""
+        self._find.wake()
         self._announce.wake()
+
+    def _wake_all(self) -> None:
+        self._courier.wake()
         for lane in self._lanes.values():
             lane.wake()
 
     async def _adopt_all(self) -> None:
-        while await self._adoption.run_once():
+        while not self._stopping.is_set() and await self._adoption.run_once():
             pass
+        if not self._has_warned:
+            await self._warn_of_orphans()
 
     async def _announce_all(self) -> None:
         while self._announcer and not self._stopping.is_set() and await self._announcer.run_once():

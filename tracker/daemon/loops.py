@@ -56,6 +56,25 @@ class Loop:
             self._trouble = None
 
 
+class Seldom:
+    """A step that rests for long after it took long: what grows with the tables must not take more of the time."""
+
+    REST = 500
+    """How many times as long as it took."""
+
+    def __init__(self, step: Callable[[], Awaitable[object]], timer: Callable[[], float]) -> None:
+        self._step = step
+        self._timer = timer
+        self._rested_at = timer()
+
+    async def __call__(self) -> None:
+        """Take the step, if it has rested."""
+        started = self._timer()
+        if started >= self._rested_at:
+            await self._step()
+            self._rested_at = self._timer() + self.REST * (self._timer() - started)
+
+
 class Ticks:
     """Wakes loops at intervals."""
 

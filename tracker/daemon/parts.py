@@ -9,7 +9,7 @@ from functools import partial
 
 import tracker
 from tracker import courier
-from tracker.clock import utc_now
+from tracker.clock import Clock, utc_now
 from tracker.config import Settings
 from tracker.courier import Announcer, Courier
 from tracker.guard import Guard
@@ -91,9 +91,11 @@ class Workshop:
     pulse: Pulse
     clients: Clients
     processes: SendingProcesses | None
+    clock: Clock
+    """By which everything in the database is done; the same for all who share it."""
 
     def make_sender(self, client: Client) -> Sender:
-        """Sends messages through this client."""
+        """Sends messages through this client; receivers compare their time with ours, not with the database's."""
         return Sender(client, version=tracker.__version__, timeout=self.settings.callbacks.timeout, clock=utc_now)
 
     def make_courier(self) -> Courier:
@@ -114,7 +116,7 @@ class Workshop:
             sender=self.processes or self.make_sender(self.clients.callback),
             metrics=self.metrics,
             new_secret=new_secret,
-            clock=utc_now,
+            clock=self.clock,
             timer=time.monotonic,
             dice=random.random,
             beat=partial(self.pulse.beat, "deliver"),
@@ -133,7 +135,7 @@ class Workshop:
                     database=self.database,
                     compose=compose,
                     metrics=self.metrics,
-                    clock=utc_now,
+                    clock=self.clock,
                     timer=time.monotonic,
                     dice=random.random,
                     watcher=watcher,

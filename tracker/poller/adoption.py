@@ -1,105 +1,290 @@
-"""This daemon among the others: joining, showing that it lives, adopting tasks, finding notes, leaving."""
+"""This daemon among the others: joining, showing that it lives, adopting tasks and giving some back, leaving."""
 
+import asyncio
 import os
 import socket
-from collections.abc import Mapping
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from secrets import token_hex
+from typing import Any, TypeVar
 
 import structlog
 
 import tracker
-from tracker.clock import Clock
+from tracker.clock import Clock, SharedClock, steady
 from tracker.errors import UnavailableError
 from tracker.poller.lane import Lane
-from tracker.store import watching
-from tracker.store.database import Connection, Database
-from tracker.store.watching import Adopted
+from tracker.poller.marks import Marks
+from tracker.poller.sharing import Shares
+from tracker.store import daemons, finding, hints, watching
+from tracker.store.daemons import Member
+from tracker.store.database import Connection, Database, Work
+from tracker.store.fence import ReplacedError
+from tracker.store.watching import Adopted, Batch
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
 DEAD_AFTER = timedelta(seconds=15)
 """A daemon that has not shown itself for so long is taken to be dead, and its tasks are adopted by others."""
 _AT_ONCE = 1000
+_GIVEN_AT_ONCE = 1000
+_SLICE = 200
+"""Tasks that are handed to a lane before others get a turn: about a millisecond."""
+_NEW_FOR = timedelta(seconds=10)
+"""From its registration: older tasks were watched before, or are many, and need no look at once."""
 
 
 class Adoption:
     """Fills the lanes with tasks that nobody watches."""
 
     def __init__(
-        self, lanes: Mapping[str, Lane], database: Database, clock: Clock, *, tells_operator: bool = False
+        self,
+        lanes: Mapping[str, Lane],
+        database: Database,
+        clock: Clock,
+        *,
+        tells_operator: bool = False,
+        timer: Callable[[], float] = steady,
+        hint: Callable[[], None] = lambda: None,
+        wake_courier: Callable[[], None] = lambda: None,
     ) -> None:
         self.me = _new_name()
         self._tells_operator = tells_operator
         self._lanes = lanes
         self._database = database
         self._clock = clock
+        self._timer = timer
+        self._hint = hint
+        self._wake_courier = wake_courier
+        self._marks = Marks(timer)
+        self._shares = Shares(timer)
         self._is_sure = True
         """Whether what is watched in memory is what the database says."""
+        self._resumed_up_to: int | None = None
+        """The last key that was read of what was ours before; None when all is."""
+        self.has_company = False
+        """Whether there were other daemons at the last heartbeat."""
 
-    async def join(self) -> None:
-        """Enter the table of daemons under a new name."""
-        self.me = _new_name()
+    async def resume(self) -> None:
+        """Go on as the daemon that was here last, whose tasks then need no write: where only one can be serving."""
+        await self._database.write(daemons.all_leave)
+        last = await self._database.read(daemons.last)
+        await self.join(last)
+        self._resumed_up_to = 0 if last else None
+
+    async def join(self, again: str | None = None) -> None:
+        """Enter the table of daemons under a new name, or again under one."""
+        self.me = again or _new_name()
         entry = partial(
-            watching.join,
+            daemons.join,
             me=self.me,
             host=socket.gethostname(),
             pid=os.getpid(),
             version=tracker.__version__,
             now=self._clock(),
             tells_operator=self._tells_operator,
+            watching=self._watching(),
         )
-        await self._database.write(entry)
+
+        def enter(connection: Connection) -> datetime:
+            daemons.strike(connection, self.me)
+            return entry(connection)
+
+        await self._say(enter)
+        self._database.fence(self.me)
 
     async def run_once(self) -> int:
-        """Adopt what is unwatched and find what was noted; returns how many tasks that was."""
-        if not await self._database.read(partial(watching.has_work, me=self.me, upstreams=list(self._lanes))):
-            return 0
+        """Take one step: adopt what is free, find what was noted, give back what is too much.
+
+        Returns how many tasks were adopted or noted.
+        """
+        if self._resumed_up_to is not None:
+            return await self._read_mine(self._resumed_up_to)
+        self._marks.begin()
+        work = await self._database.read(self._look)
+        if work.has_due:
+            self._wake_courier()
+        if work.has_gone:
+            await self._bury()
+        members = await self._company() if work.free or work.has_gone or self._shares.is_giving_back else []
+        if self._shares.is_giving_back:
+            await self._give_back(members)
+        found, left = 0, bool(work.free or work.has_gone)
+        for step in self._steps(work, members):
+            batch = await step
+            found += len(batch.taken)
+            left = bool(batch.left)
+        self._shares.left(left)
+        return found + (await self._hear() if work.has_notes else 0)
+
+    async def _read_mine(self, above: int) -> int:
+        tasks = await self._database.read(partial(watching.mine, me=self.me, above=above, limit=_AT_ONCE))
+        self._resumed_up_to = tasks[-1].key if tasks else None
+        ours = [task for task in tasks if task.upstream in self._lanes]
+        if others := [task.key for task in tasks if task.upstream not in self._lanes]:
+            await self._database.write(partial(watching.give_back, me=self.me, keys=others))
+        await self._watch(ours, self.me, is_new=False)
+        return max(len(tasks), 1)
+
+    def _look(self, connection: Connection) -> finding.Work:
+        above = {name: self._marks[name] for name in self._lanes}
+        started = self._timer()
+        found = finding.find(connection, me=self.me, above=above, now=self._clock(), silent_for=DEAD_AFTER)
+        self._marks.looked(self._timer() - started)
+        return found
+
+    async def _company(self) -> list[Member]:
+        """Everybody in the table; nobody where there can be no others."""
+        return await self._database.read(daemons.company)
+
+    def _steps(self, work: finding.Work, members: Sequence[Member]) -> Iterator[Coroutine[Any, Any, Batch]]:
+        for name in work.free:
+            if self._room(name, members, _AT_ONCE) <= 0:
+                continue
+            take = partial(watching.adopt_free, upstream=name, room=partial(self._room, name, members))
+            yield self._adopt(name, take, is_new=True)
+        for gone in [member.id for member in members if member.is_gone]:
+            room = {name: self._room(name, members) for name in self._lanes}
+            if max(room.values(), default=0) <= 0:
+                continue
+            yield self._adopt(gone, partial(watching.adopt_left, gone=gone, room=room), is_new=False)
+
+    def _room(self, name: str, members: Sequence[Member], free: int = 0) -> int:
+        return self._shares.room(name, self.me, len(self._lanes[name].schedule), members, most=_AT_ONCE, free=free)
+
+    async def _adopt(self, place: str, take: Callable[..., Batch], *, is_new: bool) -> Batch:
+        me, above, now = self.me, self._marks[place], self._clock()
+        watched = self._watching()
+
+        def work(connection: Connection) -> Batch:
+            batch = take(connection, me=me, above=above, limit=_AT_ONCE, now=now)
+            if batch.taken:
+                more = Counter(task.upstream for task in batch.taken)
+                daemons.count(connection, who=me, watching={name: watched[name] + more[name] for name in watched})
+            return batch
+
+        batch = await self._doubtful(work)
+        is_full = len(batch.taken) + batch.left >= _AT_ONCE
+        # What was left to others is looked at again: it may become ours.
+        self._marks.saw(place, None if batch.left else batch.last, is_full=is_full)
+        await self._watch(batch.taken, me, is_new=is_new and not is_full)
+        return batch
+
+    async def _doubtful(self, work: Work[T]) -> T:
         try:
-            adopted, noted = await self._database.write(self._collect)
+            return await self._database.write(work)
+        except ReplacedError:
+            raise
         except UnavailableError:
             # It may be committed all the same; then tasks are ours of which we know nothing.
             self._is_sure = False
             raise
-        is_new = len(adopted) < _AT_ONCE
-        for task in adopted:
-            self._lanes[task.upstream].watch(task, is_new=is_new)
+
+    async def _watch(self, tasks: Sequence[Adopted], me: str, *, is_new: bool) -> None:
+        """Hand tasks to their lanes, a few at a time: everybody else waits meanwhile."""
+        new_since = self._clock() - _NEW_FOR
+        for start in range(0, len(tasks), _SLICE):
+            if self.me != me:
+                return  # others have them by now
+            some = tasks[start : start + _SLICE]
+            for task in some:
+                self._lanes[task.upstream].watch(task, is_new=is_new and task.registered_at >= new_since)
+            for name in {task.upstream for task in some}:
+                self._lanes[name].wake()
+            await asyncio.sleep(0)
+
+    async def _hear(self) -> int:
+        names = list(self._lanes)
+        noted = await self._doubtful(partial(watching.noted, me=self.me, upstreams=names, limit=_AT_ONCE))
         for task in noted:
             self._lanes[task.upstream].hear(task)
-        for name in {task.upstream for task in (*adopted, *noted)}:
+        for name in {task.upstream for task in noted}:
             self._lanes[name].wake()
-        return len(adopted) + len(noted)
+        return len(noted)
+
+    async def _give_back(self, members: Sequence[Member]) -> None:
+        """Let go of some of what is too much; never of what is being looked at."""
+        for name, lane in self._lanes.items():
+            over = self._shares.surplus(name, self.me, len(lane.schedule), members)
+            idle = (watched for watched in lane.schedule if not (watched.is_out or watched.has_ended))
+            given = list(islice(idle, min(over, _GIVEN_AT_ONCE)))
+            if not given:
+                continue
+            for watched in given:
+                lane.schedule.remove(watched.key)
+            log.info("tasks_given_back", upstream=name, tasks=len(given), surplus=over)
+            work = partial(
+                self._giving_back, me=self.me, keys=[watched.key for watched in given], left=self._watching()
+            )
+            try:
+                await self._database.write(work)
+            except UnavailableError:
+                # Ours still, perhaps. If they are not, the first thing to be written about them will say so.
+                for watched in given:
+                    lane.schedule.add(watched, watched.due)
+                raise
+            self._hint()
+
+    def _giving_back(self, connection: Connection, *, me: str, keys: Sequence[int], left: Mapping[str, int]) -> None:
+        watching.give_back(connection, me=me, keys=keys)
+        daemons.count(connection, who=me, watching=left)
 
     async def beat(self) -> None:
-        """Show that we live, release the tasks of those that do not, start anew where we were taken for dead."""
-        now = self._clock()
+        """Show that we live, start anew where we were taken for dead, see whether we have more than our share."""
         if not self._is_sure:
             log.warning("adoption_in_doubt", daemon=self.me)
             await self.leave()
             await self._start_anew()
-        elif not await self._database.write(partial(watching.beat, me=self.me, now=now)):
+        elif not await self._say(partial(daemons.beat, me=self.me, now=self._clock(), watching=self._watching())):
             log.warning("daemon_was_replaced", daemon=self.me)
             await self._start_anew()
-        dead = await self._database.write(partial(watching.bury, silent_since=now - DEAD_AFTER))
-        if dead:
-            log.warning("daemons_taken_for_dead", daemons=dead)
+        if not self._database.is_sqlite:
+            members = await self._company()
+            self.has_company = any(member.id != self.me and not member.is_gone for member in members)
+            for name, lane in self._lanes.items():
+                self._shares.surplus(name, self.me, len(lane.schedule), members)
 
     async def _start_anew(self) -> None:
         for lane in self._lanes.values():
             lane.schedule.clear()
+        self._resumed_up_to = None
         await self.join()
         self._is_sure = True
 
+    async def _say(self, work: Work[datetime | None]) -> datetime | None:
+        """Write what concerns only us; the answer tells the time of the database, by which everything is done."""
+
+        def timed(connection: Connection) -> tuple[datetime | None, float, float]:
+            asked = steady()
+            return work(connection), asked, steady()
+
+        said, asked, answered = await self._database.write_apart(timed)
+        if said is not None and not self._database.is_sqlite and isinstance(self._clock, SharedClock):
+            self._clock.set(said, asked=asked, answered=answered)
+        return said
+
+    async def _bury(self) -> None:
+        bury = partial(daemons.bury, me=self.me, now=self._clock(), silent_for=DEAD_AFTER)
+        if dead := await self._database.write_apart(bury):
+            log.warning("daemons_taken_for_dead", daemons=dead)
+
     async def leave(self) -> None:
         """Release everything, so that others can adopt it at once."""
-        await self._database.write(partial(watching.leave, me=self.me))
 
-    def _collect(self, connection: Connection) -> tuple[list[Adopted], list[Adopted]]:
-        names = list(self._lanes)
-        adopted = watching.adopt(connection, me=self.me, upstreams=names, limit=_AT_ONCE, now=self._clock())
-        return adopted, watching.noted(connection, me=self.me, upstreams=names, limit=_AT_ONCE)
+        def going(connection: Connection) -> None:
+            daemons.leave(connection, me=self.me)
+            if self.has_company:
+                hints.say(connection, me=self.me)
+
+        await self._database.write_apart(going)
+
+    def _watching(self) -> dict[str, int]:
+        return {name: len(lane.schedule) for name, lane in self._lanes.items()}
 
 
 def _new_name() -> str:

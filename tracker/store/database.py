@@ -9,15 +9,20 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, Engine, make_url
 
+from tracker.clock import utc_now
 from tracker.errors import UnavailableError
+from tracker.store import daemons
 from tracker.store.engines import open_engine, sqlite_file
 from tracker.store.faults import translated
+from tracker.store.fence import Fence
 from tracker.store.writer import Each, Stopwatch, Work, Writer, untimed
 
 __all__ = ["Connection", "Database", "Work", "sqlite_file"]
@@ -38,10 +43,17 @@ class Database:
     def __init__(self, url: str, *, stopwatch: Stopwatch = untimed) -> None:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        self._writing = open_engine(url, pool_size=1)
+        self._fence = Fence()
+        self._writing = open_engine(url, pool_size=1, preamble=self._fence)
+        self._apart = None if self.is_sqlite else open_engine(url, pool_size=1)
         self._reading = open_engine(url, pool_size=_READERS + _ASKERS, read_only=True)
+        # Each question by itself, without the two messages around it that make a transaction: it is asked all the time.
+        self._looking = (
+            self._reading if self.is_sqlite else self._reading.execution_options(isolation_level="AUTOCOMMIT")
+        )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tracker-read")
         self._askers = ThreadPoolExecutor(_ASKERS, thread_name_prefix="tracker-ask")
+        self._recluse = ThreadPoolExecutor(1, thread_name_prefix="tracker-apart")
         self._stopwatch = stopwatch
         self._writer = Writer(self._writing, stopwatch)
         self._listeners: list[Callable[[], None]] = []
@@ -55,7 +67,10 @@ class Database:
 
         Raises UnavailableError also where it takes too long.
         """
-        return await _on(self._askers, partial(self.read_now, partial(_bounded, work)))
+        return await _on(self._askers, partial(self._ask_now, partial(_bounded, work)))
+
+    def _ask_now(self, work: Work[T]) -> T:
+        return self._read(self._reading.begin, work)
 
     async def write(self, work: Work[T]) -> T:
         """Run work in the writer's next transaction and return after its commit."""
@@ -71,15 +86,49 @@ class Database:
         """
         return await self.write(Each(work, piece, size))
 
+    async def write_apart(self, work: Work[T]) -> T:
+        """Run work in a transaction of its own, at once and outside the fence: what a daemon says about itself.
+
+        On Postgres it waits for no other work of ours. On SQLite there is one writer, and no fence.
+        """
+        if self._apart is None:
+            return await self.write(work)
+        return await _on(self._recluse, partial(self._write_apart, self._apart, work))
+
+    def _write_apart(self, engine: Engine, work: Work[T]) -> T:
+        with translated(), engine.begin() as connection:
+            return work(connection)
+
+    def fence(self, me: str) -> None:
+        """From now on what is written is written by this daemon, while it has not been declared dead.
+
+        After that every `write` raises UnavailableError, until there is a fence around its new name. On SQLite, where
+        nobody else can be, there is none.
+        """
+        if not self.is_sqlite:
+            self._fence.put_around(me)
+
+    def now(self) -> datetime:
+        """What time it is for all who share this database: by its own clock on Postgres, by ours on SQLite."""
+        return utc_now() if self.is_sqlite else self.read_now(daemons.what_time)
+
     def listen(self, heard: Callable[[], None]) -> None:
         """Have this called, in the event loop, after each `write` of this process."""
         self._listeners.append(heard)
 
     def read_now(self, work: Work[T]) -> T:
         """The same as `read`, for callers without an event loop."""
+        return self._read(self._looking.connect, work)
+
+    def _read(self, connect: Callable[[], AbstractContextManager[Connection]], work: Work[T]) -> T:
         started = time.perf_counter()
-        with translated(), self._reading.begin() as connection:
-            result = work(connection)
+        try:
+            result = _through(connect, work)
+        except UnavailableError as error:
+            if not getattr(error.__cause__, "connection_invalidated", False):
+                raise
+            # It broke while nobody used it, and all others with it: they are made anew.
+            result = _through(connect, work)
         self._stopwatch("read", time.perf_counter() - started)
         return result
 
@@ -95,10 +144,16 @@ class Database:
     def close(self) -> None:
         """Finish the writes in hand and let go of every connection."""
         self._writer.stop()
-        for threads in (self._readers, self._askers):
+        for threads in (self._readers, self._askers, self._recluse):
             threads.shutdown(wait=False, cancel_futures=True)
-        self._writing.dispose()
-        self._reading.dispose()
+        for engine in (self._writing, self._apart, self._reading):
+            if engine is not None:
+                engine.dispose()
+
+
+def _through(connect: Callable[[], AbstractContextManager[Connection]], work: Work[T]) -> T:
+    with translated(), connect() as connection:
+        return work(connection)
 
 
 async def _on(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:

@@ -1,10 +1,28 @@
 """Engines with tracker's settings for each database."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.pool import QueuePool
+
+from tracker.errors import ConfigError
+
+_LIMITS = ", ".join(
+    f"set_config('{name}', '{value}', true)"
+    for name, value in (
+        ("lock_timeout", "5s"),
+        ("statement_timeout", "30s"),
+        # Whoever is frozen in the middle must not hold its locks for longer than others take to find it dead.
+        ("idle_in_transaction_session_timeout", "10s"),
+    )
+)
+"""For transactions that write: in the transaction only, since behind a pooler the connection is everybody's."""
+
+Preamble = Callable[[Connection, str], None]
+"""Begins a transaction that writes: is handed what limits it, to be selected before anything else is done."""
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -15,7 +33,20 @@ def sqlite_file(url: str) -> Path | None:
     return Path(parsed.database)
 
 
-def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
+def is_pooled(url: str) -> bool:
+    """Whether a pooler hands each transaction to any connection, so that nothing may be left in one: `?pooler=…`."""
+    given = make_url(url).query.get("pooler", "none")
+    if given not in ("none", "transaction"):
+        raise ConfigError("database_url", "names a pooler of an unknown kind", "write ?pooler=transaction, or nothing")
+    return given == "transaction"
+
+
+def limit(connection: Connection, limits: str) -> None:
+    """Begin a transaction within its limits."""
+    connection.exec_driver_sql(f"SELECT {limits}").close()
+
+
+def open_engine(url: str, *, pool_size: int, read_only: bool = False, preamble: Preamble = limit) -> Engine:
     """An engine with tracker's settings for its database; `url` as in the configuration."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -30,21 +61,39 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False) -> Engine:
         _prepare_sqlite(engine, read_only=read_only)
         return engine
     engine = create_engine(
-        parsed.set(drivername="postgresql+psycopg"),
+        psycopg_url(url),
         pool_size=pool_size,
         max_overflow=0,
         hide_parameters=True,
         pool_timeout=10,
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": 5, "keepalives_idle": 10, "tcp_user_timeout": 15000},
+        # Whoever reads may simply ask again where a connection broke; each ping costs as much as a question.
+        pool_pre_ping=not read_only,
+        connect_args={**CONNECTING, **_preparing(parsed), "application_name": f"tracker {os.getpid()}"},
     )
-
-    def limit(connection: Connection) -> None:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'")
-
     if not read_only:
-        event.listen(engine, "begin", limit)
+        event.listen(engine, "begin", lambda connection: preamble(connection, _LIMITS))
     return engine
+
+
+CONNECTING = {"connect_timeout": 5, "keepalives_idle": 10, "tcp_user_timeout": 15000}
+
+
+def psycopg_url(url: str) -> URL:
+    """The same as SQLAlchemy and the driver have it, without what only we understand."""
+    return make_url(url).set(drivername="postgresql+psycopg").difference_update_query(["pooler", "prepare_threshold"])
+
+
+def _preparing(url: URL) -> dict[str, int | None]:
+    """When statements are prepared, which the pooler has to know of: `?prepare_threshold=5`, or `none`.
+
+    By default after five times, and never behind a pooler.
+    """
+    given = url.query.get("prepare_threshold", "none" if is_pooled(str(url)) else "5")
+    if given == "none":
+        return {"prepare_threshold": None}
+    if not isinstance(given, str) or not given.isdecimal():
+        raise ConfigError("database_url", "prepare_threshold is no number", "write ?prepare_threshold=5, or =none")
+    return {"prepare_threshold": int(given)}
 
 
 def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:

@@ -89,7 +89,7 @@ task = Table(
         name="registered_at_is_a_time",
     ).ddl_if(dialect="sqlite"),
     CheckConstraint("isfinite(registered_at)", name="registered_at_is_a_time").ddl_if(dialect="postgresql"),
-    Index("task_unwatched", "key", **_only("watcher IS NULL AND ended_at IS NULL")),
+    Index("task_unwatched", "upstream", "key", **_only("watcher IS NULL AND ended_at IS NULL")),
     Index("task_watched", "watcher", "key", **_only("watcher IS NOT NULL")),
     Index("task_refresh", "refresh_at", **_only("refresh_at IS NOT NULL")),
     # In the order in which they are forgotten; with the status, so that an hour is counted without its rows.
@@ -268,6 +268,8 @@ daemon = Table(
     _moment("started_at", required=True),
     _moment("heartbeat_at", required=True),
     Column("tells_operator", Boolean, nullable=False, server_default=false()),
+    Column("is_gone", Boolean, nullable=False, server_default=false()),
+    Column("watching", Text, nullable=False, server_default="{}"),
 )
 
 token = Table(

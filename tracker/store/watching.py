@@ -1,27 +1,43 @@
-"""Who watches which task: daemons join, show that they live, adopt tasks, and let go of them."""
+"""Who watches which task: daemons adopt tasks that nobody watches, find notes about theirs, and give tasks back.
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+A task is free when nobody watches it, or when its watcher is gone. Both are adopted by one write for each task, in the
+order of keys, from a key onwards: nobody walks twice over what was taken before, which an old snapshot that somebody
+holds open would keep in the index.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     Connection,
+    Integer,
     and_,
     bindparam,
-    delete,
-    exists,
+    case,
+    func,
     insert,
+    literal_column,
     or_,
     select,
     text,
+    true,
     update,
 )
 
 from tracker.model import EventKind, Status
-from tracker.store.schema import daemon, event, task
+from tracker.store.daemons import beat, bury, company, forget, is_alive, join, leave, took_from
+from tracker.store.given import given, rows
+from tracker.store.schema import event, task
+
+__all__ = ["Adopted", "Batch", "adopt", "adopt_free", "adopt_left", "beat", "bury", "is_alive", "join", "leave"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +53,20 @@ class Adopted:
     """Somebody ended it while it was watched; nobody asks for another look."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one step of adopting found."""
+
+    taken: Sequence[Adopted]
+    left: int
+    """How many were free and are left to others."""
+    last: int | None = None
+    """The last key that was looked at; there may be more behind it. None where there was nothing."""
+
+
+NOTHING = Batch(taken=(), left=0)
+
+
 _ADOPTED = (
     task.c.key,
     task.c.upstream,
@@ -47,109 +77,194 @@ _ADOPTED = (
     task.c.watcher,
 )
 # Literal predicates, so that the partial indexes are used whatever the plan.
-_UNWATCHED = text("watcher IS NULL AND ended_at IS NULL")
-_NOTED = text("refresh_at IS NOT NULL")
-_HAS_ENDED = text("ended_at IS NOT NULL")
-# Said so that no index serves: else SQLite would rather walk all tasks of an upstream, or all that somebody watches.
-_at = task.c.upstream.concat("")
-_by = task.c.watcher.concat("")
+UNWATCHED = text("task.watcher IS NULL AND task.ended_at IS NULL")
+WATCHED = text("task.watcher IS NOT NULL")
+_NOTED = text("task.refresh_at IS NOT NULL AND task.refresh_at BETWEEN '0001-01-01' AND '9999-12-31'")
+"""Between two moments, so that Postgres takes them for few whatever it has counted, and goes by their index."""
+_HAS_ENDED = text("task.ended_at IS NOT NULL")
 
 
 def _for(me: str | ColumnElement[str], upstreams: Any) -> ColumnElement[bool]:  # noqa: ANN401 - names, or a bind
-    """Notes for this daemon: about what it watches, and about ended tasks that nobody does."""
-    return or_(_by == me, and_(text("watcher IS NULL"), _at.in_(upstreams), _HAS_ENDED))
+    """Notes for this daemon: about what it watches, and about ended tasks that nobody does.
+
+    Said so that no other index serves: the notes are few, what is watched is everything.
+    """
+    nobodys = and_(text("task.watcher IS NULL"), (task.c.upstream + "").in_(upstreams), _HAS_ENDED)
+    return or_(task.c.watcher + "" == me, nobodys)
 
 
-# Built once: it is asked all the time, also when there is nothing to do.
 _OURS: BindParameter[list[str]] = bindparam("upstreams", expanding=True)
-_HAS_WORK = select(
-    or_(
-        exists().where(_UNWATCHED, _at.in_(_OURS)),
-        exists().where(_NOTED, _for(bindparam("me"), _OURS)),
-    )
-)
+IS_NOTED = and_(_NOTED, _for(bindparam("me"), _OURS))
+"""That there is a note for a daemon; asks for `me` and `upstreams`."""
 
 
-def join(
-    connection: Connection, *, me: str, host: str, pid: int, version: str, now: datetime, tells_operator: bool = False
-) -> None:
-    """Enter a daemon into the table of daemons; notices are written while one is there that `tells_operator`."""
-    row = {"id": me, "host": host, "pid": pid, "version": version, "started_at": now, "heartbeat_at": now}
-    connection.execute(insert(daemon).values(**row, tells_operator=tells_operator))
-
-
-def beat(connection: Connection, *, me: str, now: datetime) -> bool:
-    """Show that a daemon lives; False when it has been declared dead, so that it must start anew."""
-    return connection.execute(update(daemon).where(daemon.c.id == me).values(heartbeat_at=now)).rowcount == 1
-
-
-def is_alive(connection: Connection, me: str) -> bool:
-    """Whether a daemon is in the table; if so it stays there until this transaction ends."""
-    query = select(daemon.c.id).where(daemon.c.id == me)
-    return connection.scalar(query.with_for_update(read=True, key_share=True)) is not None
-
-
-def bury(connection: Connection, *, silent_since: datetime) -> list[str]:
-    """Release the tasks of daemons that have been silent for too long; returns their ids."""
-    dead = list(connection.scalars(select(daemon.c.id).where(daemon.c.heartbeat_at < silent_since).with_for_update()))
-    for gone in dead:
-        leave(connection, me=gone)
-    return dead
-
-
-def leave(connection: Connection, *, me: str) -> None:
-    """Let go of everything a daemon watches, and of the daemon."""
-    # In this order: the deletion waits for an adoption that is being written, whose tasks are then released too.
-    connection.execute(delete(daemon).where(daemon.c.id == me))
-    connection.execute(update(task).where(_watched_by(me)).values(watcher=None))
-
-
-def leave_all(connection: Connection) -> None:
-    """Forget every daemon: for a database that only the caller can be serving."""
-    connection.execute(update(task).where(text("watcher IS NOT NULL")).values(watcher=None))
-    connection.execute(delete(daemon))
+Room = Callable[[int], int]
+"""How many of so many free tasks a daemon takes."""
 
 
 def adopt(connection: Connection, *, me: str, upstreams: Collection[str], limit: int, now: datetime) -> list[Adopted]:
-    """Take up to `limit` unwatched tasks of these upstreams, oldest first; other daemons skip what is locked here.
+    """Take up to `limit` free tasks of these upstreams."""
+    taken: list[Adopted] = []
+    for upstream in upstreams:
+        most = limit - len(taken)
+        free = adopt_free(connection, me=me, upstream=upstream, above=0, limit=limit, room=lambda _: most, now=now)  # noqa: B023
+        taken += free.taken
+    for gone in [member.id for member in company(connection) if member.is_gone]:
+        room = dict.fromkeys(upstreams, limit - len(taken))
+        taken += adopt_left(connection, me=me, gone=gone, room=room, above=0, limit=limit, now=now).taken
+    return taken
 
-    A daemon that has been declared dead takes nothing: nobody would ever release what it watches.
+
+def adopt_free(
+    connection: Connection, *, me: str, upstream: str, above: int, limit: int, room: Room, now: datetime
+) -> Batch:
+    """Take as many as there is room for of the next `limit` tasks of an upstream that nobody watches.
+
+    Others skip what is locked here. A daemon that has been declared dead takes nothing: nobody would ever release
+    what it watches.
     """
     if not is_alive(connection, me):
-        return []
-    free = select(task.c.key).where(_UNWATCHED, _at.in_(upstreams)).order_by(task.c.key).limit(limit)
-    chosen = list(connection.scalars(free.with_for_update(skip_locked=True)))
-    if not chosen:
-        return []
-    taken = update(task).where(task.c.key.in_(chosen)).values(watcher=me, refresh_at=None)
-    rows = connection.execute(taken.returning(*_ADOPTED)).all()
-    _note_registration(connection, [row.key for row in rows if row.sequence == 0], now)
-    return [_adopted(row) for row in rows]
+        return NOTHING
+    with _in_order(connection):
+        found = connection.execute(_free(limit), {"upstream": upstream, "above": above}).all()
+    return _take(connection, found, found[: room(len(found))], me=me, now=now)
 
 
-def has_work(connection: Connection, *, me: str, upstreams: Collection[str]) -> bool:
-    """Whether there is anything to adopt or a note to read; cheap enough to be asked all the time."""
-    found = connection.scalar(_HAS_WORK, {"me": me, "upstreams": list(upstreams)})
-    return bool(found)
+@cache
+def _free(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
+    free = select(*_ADOPTED).where(
+        UNWATCHED, task.c.upstream == bindparam("upstream"), task.c.key > bindparam("above", type_=BigInteger())
+    )
+    return free.order_by(task.c.key).limit(literal_column(str(limit), Integer)).with_for_update(skip_locked=True)
+
+
+def adopt_left(
+    connection: Connection, *, me: str, gone: str, room: Mapping[str, int], above: int, limit: int, now: datetime
+) -> Batch:
+    """The same of what a daemon that is gone has left behind: as many of each upstream as there is room for.
+
+    What we do not watch is let go of.
+    """
+    if not is_alive(connection, me):
+        return NOTHING
+    with _in_order(connection):
+        found = connection.execute(_left(limit), {"gone": gone, "above": above}).all()
+    if not found and not above:
+        forget(connection, [gone])
+    ours = {name: [row for row in found if row.upstream == name and row.ended_at is None] for name in room}
+    taken = sorted((row for name, most in room.items() for row in ours[name][: max(most, 0)]), key=lambda row: row.key)
+    elsewhere = [row.key for row in found if row.ended_at is not None or row.upstream not in room]
+    if elsewhere:
+        keys = rows(connection, [{"key": key} for key in elsewhere])
+        connection.execute(_letting_go(connection.dialect.name), {"given": keys})
+    if taken:
+        took_from(connection, gone, Counter(row.upstream for row in taken))
+    batch = _take(connection, found, taken, me=me, now=now)
+    return replace(batch, left=batch.left - len(elsewhere))
+
+
+@cache
+def _left(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
+    left = select(*_ADOPTED).where(
+        WATCHED, task.c.watcher == bindparam("gone"), task.c.key > bindparam("above", type_=BigInteger())
+    )
+    return left.order_by(task.c.key).limit(literal_column(str(limit), Integer)).with_for_update(skip_locked=True)
+
+
+@contextmanager
+def _in_order(connection: Connection) -> Iterator[None]:
+    """Have Postgres walk along the index that has the order, from its mark to the limit.
+
+    Where it has not counted how many tasks a daemon watches it would take them for few, and read and sort them all.
+    """
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    for state in ("off", "on"):
+        connection.execute(_PLANNING, {"state": state}).close()
+        if state == "off":
+            yield
+
+
+_PLANNING = select(
+    *(func.set_config(f"enable_{way}", bindparam("state"), true()) for way in ("bitmapscan", "seqscan", "sort"))
+)
+
+
+def mine(connection: Connection, *, me: str, above: int, limit: int) -> list[Adopted]:
+    """The next `limit` tasks that a daemon watches already, by what the database says."""
+    found = connection.execute(_mine(limit), {"me": me, "above": above})
+    return [_adopted(row) for row in found]
+
+
+@cache
+def _mine(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
+    mine = select(*_ADOPTED).where(
+        WATCHED, task.c.watcher == bindparam("me"), task.c.key > bindparam("above", type_=BigInteger())
+    )
+    return mine.where(text("task.ended_at IS NULL")).order_by(task.c.key).limit(literal_column(str(limit), Integer))
+
+
+def _take(connection: Connection, found: Sequence[Any], ours: Sequence[Any], *, me: str, now: datetime) -> Batch:
+    if not found:
+        return NOTHING
+    if ours:
+        keys = rows(connection, [{"key": row.key} for row in ours])
+        connection.execute(_taking(connection.dialect.name), {"given": keys, "me": me})
+        _note_registration(connection, [row.key for row in ours if row.sequence == 0], now)
+    return Batch(taken=[_adopted(row) for row in ours], left=len(found) - len(ours), last=found[-1].key)
+
+
+def _adopted(row: Any) -> Adopted:  # noqa: ANN401 - a row of _ADOPTED
+    return Adopted(
+        key=row.key,
+        upstream=row.upstream,
+        task_id=row.task_id,
+        registered_at=row.registered_at,
+        has_ended=False,
+    )
+
+
+@cache
+def _taking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    keys = given(dialect, "given", key=BigInteger())
+    taken = update(task).where(task.c.key.in_(select(keys.c.key)))
+    return taken.values(watcher=bindparam("me"), refresh_at=None)
+
+
+@cache
+def _letting_go(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    keys = given(dialect, "given", key=BigInteger())
+    return update(task).where(task.c.key.in_(select(keys.c.key))).values(watcher=None)
+
+
+def give_back(connection: Connection, *, me: str, keys: Collection[int]) -> None:
+    """Let go of some tasks, so that others adopt them; those that have ended meanwhile keep their note."""
+    ours = {"given": rows(connection, [{"key": key} for key in sorted(keys)]), "me": me}
+    connection.execute(_giving_back(connection.dialect.name), ours)
+
+
+@cache
+def _giving_back(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    keys = given(dialect, "given", key=BigInteger())
+    # By the keys alone: whoever watches them watches many others.
+    mine = update(task).where(task.c.key.in_(select(keys.c.key)), task.c.watcher + "" == bindparam("me"))
+    # What was asked of us in the meantime is done by whoever looks next: at once.
+    return mine.where(text("task.ended_at IS NULL")).values(watcher=None, refresh_at=None)
 
 
 def noted(connection: Connection, *, me: str, upstreams: Collection[str], limit: int) -> list[Adopted]:
     """Take the notes left for a daemon: look now, or (for a task that has ended meanwhile) let go."""
     found = select(*_ADOPTED).where(_NOTED, _for(me, upstreams)).order_by(task.c.refresh_at).limit(limit)
-    rows = connection.execute(found.with_for_update(skip_locked=True)).all()
-    if rows:
-        keys = [row.key for row in rows]
-        connection.execute(update(task).where(task.c.key.in_(keys)).values(refresh_at=None))
-        ended = and_(task.c.key.in_(keys), task.c.watcher == me, _HAS_ENDED)
-        connection.execute(update(task).where(ended).values(watcher=None))
-    return [_adopted(row) for row in rows]
+    noted_rows = connection.execute(found.with_for_update(skip_locked=True)).all()
+    if noted_rows:
+        keys = [row.key for row in noted_rows]
+        ended = case((and_(task.c.watcher == me, _HAS_ENDED), None), else_=task.c.watcher)
+        connection.execute(update(task).where(task.c.key.in_(keys)).values(refresh_at=None, watcher=ended))
+    return [_noted(row) for row in noted_rows]
 
 
-def _watched_by(me: str) -> ColumnElement[bool]:
-    return and_(text("watcher IS NOT NULL"), task.c.watcher == me)
-
-
-def _adopted(row: Any) -> Adopted:  # noqa: ANN401 - a row of _ADOPTED
+def _noted(row: Any) -> Adopted:  # noqa: ANN401 - a row of _ADOPTED
     return Adopted(
         key=row.key,
         upstream=row.upstream,

@@ -19,14 +19,13 @@ def command(action: str, owner: str) -> None:
     from functools import partial
 
     from tracker.cli.opening import open_database
-    from tracker.clock import utc_now
     from tracker.store import access
     from tracker.webhooks.signing import new_secret
 
     invocation = Invocation.current()
     change = access.rotate_secret if action == "rotate" else access.current_secret
     with open_database(invocation) as database:
-        current = database.write_now(partial(change, owner=owner, now=utc_now(), fresh=new_secret()))
+        current = database.write_now(partial(change, owner=owner, now=database.now(), fresh=new_secret()))
     if invocation.json:
         print_json({"owner": owner, "secret": current})
     else:

@@ -1,0 +1,64 @@
+"""Whether there is anything for a daemon to adopt, to hear or to see to: one question, asked all the time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, bindparam, exists, or_, select, text
+
+from tracker.store.daemons import is_silent
+from tracker.store.moments import UtcDateTime
+from tracker.store.schema import daemon, delivery, endpoint, task
+from tracker.store.watching import IS_NOTED, UNWATCHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What there is."""
+
+    free: Sequence[str]
+    """Upstreams with tasks that nobody watches."""
+    has_notes: bool
+    has_gone: bool
+    """Whether somebody is gone, or has been silent for so long that it should be."""
+    has_due: bool = False
+    """Whether a message is due, or an endpoint that is paused may be probed."""
+
+    def __bool__(self) -> bool:
+        return bool(self.free) or self.has_notes or self.has_gone
+
+
+def find(connection: Connection, *, me: str, above: Mapping[str, int], now: datetime, silent_for: timedelta) -> Work:
+    """Look at these upstreams, at each above a key: what is below it was looked at before."""
+    asked: dict[str, Any] = {"me": me, "upstreams": list(above), "silent_since": now - silent_for, "now": now}
+    for place, (name, key) in enumerate(above.items()):
+        asked |= {f"name_of_{place}": name, f"mark_of_{place}": key}
+    row = connection.execute(_question(connection.dialect.name, len(above), silent_for), asked).one()
+    free = [name for name, is_free in zip(above, row[4:], strict=True) if is_free]
+    return Work(free=free, has_notes=bool(row[0]), has_gone=bool(row[1]), has_due=bool(row[2] or row[3]))
+
+
+@cache
+def _question(dialect: str, upstreams: int, silent_for: timedelta) -> Any:  # noqa: ANN401 - a statement, built once
+    gone = exists().where(or_(text("daemon.is_gone"), is_silent(dialect, silent_for))).select_from(daemon)
+    free = (
+        exists().where(
+            UNWATCHED,
+            task.c.upstream == bindparam(f"name_of_{place}"),
+            task.c.key > bindparam(f"mark_of_{place}", type_=BigInteger()),
+        )
+        for place in range(upstreams)
+    )
+    return select(exists().where(IS_NOTED), gone, _IS_DUE, _MAY_BE_PROBED, *free)
+
+
+_NOW = bindparam("now", type_=UtcDateTime())
+# Since the beginning of time: so Postgres takes them for few whatever it has counted, and goes by their index.
+_IS_DUE = exists().where(
+    text("delivery.settled_at IS NULL AND delivery.next_attempt_at >= '0001-01-01'"), delivery.c.next_attempt_at <= _NOW
+)
+_MAY_BE_PROBED = exists().where(
+    text("endpoint.state = 'paused' AND endpoint.paused_until >= '0001-01-01'"), endpoint.c.paused_until <= _NOW
+)

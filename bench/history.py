@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, make_url, text
 from bench import years
 from bench.outbox import empty_database
 from bench.table import Row
-from tracker.store import feed, retention, rollups, tasks, watching
+from tracker.store import feed, finding, retention, rollups, tasks
 from tracker.store.database import Connection, Database
 
 LARGE = int(os.environ.get("BENCH_TASKS", "1_000_000"))
@@ -98,7 +98,11 @@ def _questions(now: datetime) -> dict[str, Callable[[int, int], Question]]:
             day=day.isoformat(),
         ),
         "whether there is work": lambda _key, _most: partial(
-            watching.has_work, me=years.WATCHER, upstreams=["default", years.RARE]
+            finding.find,
+            me=years.WATCHER,
+            above={"default": 0, years.RARE: 0},
+            now=datetime.now(UTC),
+            silent_for=timedelta(1),
         ),
         "where forgetting goes on": lambda key, most: partial(
             retention.ended,

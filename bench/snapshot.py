@@ -4,7 +4,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sqlalchemy import text
@@ -12,7 +12,7 @@ from sqlalchemy import text
 from bench import years
 from bench.outbox import empty_database
 from bench.table import Row
-from tracker.store import due, watching
+from tracker.store import due, finding
 from tracker.store.database import Connection, Database
 
 TASKS = 20_000
@@ -80,5 +80,7 @@ def _update(database: Database, table: str, values: str, which: str) -> None:
 
 _LOOKS: dict[str, Callable[[Connection], object]] = {
     "what is due": lambda connection: due.look(connection, now=datetime.now(UTC), without=[], limit=64),
-    "whether there is work": lambda connection: watching.has_work(connection, me="dmn_x", upstreams=["default"]),
+    "whether there is work": lambda connection: finding.find(
+        connection, me="dmn_x", above={"default": 0}, now=datetime.now(UTC), silent_for=timedelta(days=1)
+    ),
 }

@@ -39,10 +39,12 @@ from tracker.store import (
     access,
     audience,
     changes,
+    daemons,
     deliveries,
     due,
     endpoints,
     feed,
+    finding,
     habits,
     learning,
     messages,
@@ -347,13 +349,34 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         watching.join: [lambda c: watching.join(c, me="x", host="here", pid=1, version="1", now=now)],
         watching.beat: [lambda c: watching.beat(c, me=years.WATCHER, now=now)],
         watching.is_alive: [lambda c: watching.is_alive(c, years.WATCHER)],
-        watching.bury: [lambda c: watching.bury(c, silent_since=now + DAY)],
+        watching.bury: [lambda c: watching.bury(c, me="x", now=now, silent_for=-DAY)],
         watching.leave: [lambda c: watching.leave(c, me=years.WATCHER)],
-        watching.leave_all: [watching.leave_all],
+        daemons.all_leave: [daemons.all_leave],
+        daemons.forget: [lambda c: daemons.forget(c, [years.WATCHER])],
+        daemons.find_strays: [lambda c: daemons.find_strays(c, now=now)],
+        daemons.company: [daemons.company],
+        daemons.last: [daemons.last],
+        daemons.strike: [lambda c: daemons.strike(c, "x")],
+        daemons.count: [lambda c: daemons.count(c, who="x", watching={})],
+        daemons.took_from: [lambda c: daemons.took_from(c, "x", {})],
+        watching.adopt_free: [
+            lambda c: watching.adopt_free(
+                c, me=years.WATCHER, upstream="default", above=0, limit=100, room=lambda found: found, now=now
+            )
+        ],
+        watching.adopt_left: [
+            lambda c: watching.adopt_left(
+                c, me=years.WATCHER, gone="x", room=dict.fromkeys(UPSTREAMS, 9), above=0, limit=100, now=now
+            )
+        ],
+        watching.give_back: [lambda c: watching.give_back(c, me=years.WATCHER, keys=[live])],
+        watching.mine: [lambda c: watching.mine(c, me=years.WATCHER, above=0, limit=100)],
         watching.adopt: [
             lambda c: watching.adopt(c, me=years.WATCHER, upstreams=UPSTREAMS, limit=100, now=now),
         ],
-        watching.has_work: [lambda c: watching.has_work(c, me=years.WATCHER, upstreams=UPSTREAMS)],
+        finding.find: [
+            lambda c: finding.find(c, me=years.WATCHER, above=dict.fromkeys(UPSTREAMS, 0), now=now, silent_for=DAY)
+        ],
         watching.noted: [
             lambda c: (
                 tasks.ask_refresh(c, live, now=now),
@@ -395,7 +418,17 @@ def of_the_store() -> set[str]:
     return names
 
 
-PLUMBING = {"dialect.insert_into", "given.moments", "given.rows", "migrate.current", "told.told"}
+PLUMBING = {
+    "engines.limit",
+    "daemons.present",
+    "daemons.what_time",
+    "dialect.insert_into",
+    "given.moments",
+    "hints.say",
+    "given.rows",
+    "migrate.current",
+    "told.told",
+}
 """Nothing is asked there, or not of these tables."""
 THROUGH_OTHERS = {
     "callbacks.known_of",

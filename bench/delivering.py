@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
@@ -20,13 +20,16 @@ from bench.table import Row
 from tracker.clock import utc_now
 from tracker.config import CallbackSettings
 from tracker.courier import Courier, Ports
+from tracker.courier.ports import Sender
 from tracker.guard import Guard
 from tracker.http import Client, Request, open_callback_client
 from tracker.metrics import Metrics
 from tracker.model import Outcome
 from tracker.store.database import Connection, Database
 from tracker.store.schema import delivery
-from tracker.webhooks.sender import Message, Sender
+from tracker.webhooks.processes import Equipment, SendingProcesses
+from tracker.webhooks.sender import Message
+from tracker.webhooks.sender import Sender as WebhookSender
 from tracker.webhooks.signing import new_secret, sign
 
 ENDPOINTS = 32
@@ -38,7 +41,7 @@ _NOT_YET = timedelta(hours=1)
 _LOOK_EVERY = 0.005
 SETTINGS = CallbackSettings(allow_networks=(ip_network("127.0.0.0/8"),))
 
-OpenClient = Callable[[], Client]
+OpenSender = Callable[[], AbstractAsyncContextManager[Sender]]
 
 
 def run() -> Iterator[Row]:
@@ -50,21 +53,24 @@ def run() -> Iterator[Row]:
 
 
 def _measure(kind: str, url: str, urls: Sequence[str]) -> Iterator[Row]:
-    bare, ours, plain = [], [], []
+    bare, ours, apart, plain = [], [], [], []
     database = Database(url)
     try:
         for number in range(ROUNDS):
             bare.append(asyncio.run(_bare(urls)))
-            ours.append(asyncio.run(_courier(database, urls, _guarded, DELIVERIES, f"ours-{number}")))
-            plain.append(asyncio.run(_courier(database, urls, _httpx_default, ON_HTTPX, f"httpx-{number}")))
-            print(f"{kind}: bare {bare[-1]:.0f}/s, ours {ours[-1]:.0f}/s, httpx {plain[-1]:.0f}/s", file=sys.stderr)
+            ours.append(asyncio.run(_courier(database, urls, _here, DELIVERIES, f"ours-{number}")))
+            apart.append(asyncio.run(_courier(database, urls, _elsewhere, DELIVERIES, f"apart-{number}")))
+            plain.append(asyncio.run(_courier(database, urls, _on_httpx, ON_HTTPX, f"httpx-{number}")))
+            figures = f"ours {ours[-1]:.0f}/s, with a process {apart[-1]:.0f}/s, httpx {plain[-1]:.0f}/s"
+            print(f"{kind}: bare {bare[-1]:.0f}/s, {figures}", file=sys.stderr)
     finally:
         database.close()
     yield _row(f"deliveries, {kind}", ours, bare, "bare loop, same transport", at_least=0.6)
     yield _row(f"deliveries, {kind}", ours, plain, "the courier on httpx's pool", at_least=10)
+    yield _row(f"deliveries, one sending process, {kind}", apart, ours, "the courier's own process")
 
 
-def _row(what: str, ours: Sequence[float], theirs: Sequence[float], name: str, *, at_least: float) -> Row:
+def _row(what: str, ours: Sequence[float], theirs: Sequence[float], name: str, *, at_least: float | None = None) -> Row:
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
     return Row(
         what=what,
@@ -84,8 +90,37 @@ def _guarded() -> Client:
     )
 
 
-def _httpx_default() -> Client:
-    return HttpxClient(SETTINGS.max_in_flight)
+@asynccontextmanager
+async def _here() -> AsyncIterator[Sender]:
+    async with _guarded() as client:
+        yield WebhookSender(client, version=tracker.__version__, timeout=SETTINGS.timeout, clock=utc_now)
+
+
+@asynccontextmanager
+async def _on_httpx() -> AsyncIterator[Sender]:
+    async with HttpxClient(SETTINGS.max_in_flight) as client:
+        yield WebhookSender(client, version=tracker.__version__, timeout=SETTINGS.timeout, clock=utc_now)
+
+
+@asynccontextmanager
+async def _elsewhere() -> AsyncIterator[Sender]:
+    equipment = Equipment(
+        version=tracker.__version__,
+        timeout=SETTINGS.timeout,
+        max_connections=SETTINGS.max_in_flight,
+        max_per_endpoint=SETTINGS.max_in_flight_per_endpoint,
+        allow_networks=tuple(map(str, SETTINGS.allow_networks)),
+        require_https=False,
+        log_format="json",
+        log_level="info",
+        journal=False,
+    )
+    processes = SendingProcesses(1, equipment)
+    await processes.start()
+    try:
+        yield processes
+    finally:
+        await processes.stop()
 
 
 async def _bare(urls: Sequence[str]) -> float:
@@ -117,12 +152,12 @@ async def _bare(urls: Sequence[str]) -> float:
         return DELIVERIES / (time.perf_counter() - started)
 
 
-async def _courier(database: Database, urls: Sequence[str], open_client: OpenClient, count: int, name: str) -> float:
+async def _courier(database: Database, urls: Sequence[str], open_sender: OpenSender, count: int, name: str) -> float:
     """The courier with everything it does: claims, signatures, attempts, outcomes, histories."""
     await asyncio.to_thread(fill, database, urls, WARM_UP, name=f"{name}-warm")
     await asyncio.to_thread(fill, database, urls, count, name=name, due_in=_NOT_YET)
-    async with open_client() as client:
-        sender = _CountingSender(client, version=tracker.__version__, timeout=SETTINGS.timeout, clock=utc_now)
+    async with open_sender() as one:
+        sender = _Counting(one)
         async with _running(database, sender) as courier:
             await sender.has_sent(WARM_UP)
             await _until_told(database)
@@ -134,14 +169,15 @@ async def _courier(database: Database, urls: Sequence[str], open_client: OpenCli
             return count / (time.perf_counter() - started)
 
 
-class _CountingSender(Sender):
+class _Counting:
     """A sender that tells how many it has sent, so that nobody has to ask the database all the time."""
 
-    sent = 0
-    _wanted = 0
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self.sent = self._wanted = 0
 
     async def send(self, message: Message, secrets: Sequence[str]) -> Outcome:
-        outcome = await super().send(message, secrets)
+        outcome = await self._sender.send(message, secrets)
         self.sent += 1
         if self.sent == self._wanted:
             self._there.set()

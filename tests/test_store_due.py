@@ -116,7 +116,7 @@ def test_the_indexes_by_time_and_by_endpoint_serve(world: World) -> None:
             connection.execute(text("SET LOCAL enable_sort = off")).close()
         with statements() as sent:
             due.look(connection, now=world.clock(), without=[HOLE_ENDPOINT], limit=8)
-        assert len(sent) == 2
+        assert len([one for one in sent if not one.startswith("BEGIN")]) == 2
         event.listen(connection, "before_cursor_execute", _explaining(explain), retval=True)
         asked = {**due.pacing.moments(world.clock()), "given": "[]", "most": 8, "few": FEW}
         for build in (due._oldest, due._few_of_each):  # noqa: SLF001 - the statements of a look
@@ -125,7 +125,7 @@ def test_the_indexes_by_time_and_by_endpoint_serve(world: World) -> None:
             found = connection.execute(statement, {name: asked[name] for name in asked if name in known})
             plans.append("\n".join(str(line[-1]) for line in found.cursor.fetchall()))
 
-    world.database.read_now(explained)
+    world.database.write_now(explained)
 
     oldest, few_of_each = plans
     assert "delivery_due" in oldest

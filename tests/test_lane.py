@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tracker.providers.protocol import Look
 from tracker.store import tasks, upstreams, watching
 from tracker.store.database import Database
 from tracker.store.upstreams import Health
+from tracker.store.watching import Adopted
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +39,7 @@ class Watch:
     world: World
     provider: FakeProvider
     settings: dict[str, Any] = field(default_factory=dict)
+    dice: Callable[[], float] = lambda: 0.5
     woken: list[None] = field(default_factory=list)
     beats: list[None] = field(default_factory=list)
 
@@ -49,7 +52,7 @@ class Watch:
             metrics=self.metrics,
             clock=self.world.clock,
             timer=self.world.clock.timer,
-            dice=lambda: 0.5,
+            dice=self.dice,
             watcher=lambda: self.adoption.me,
             wake_courier=lambda: self.woken.append(None),
             beat=lambda: self.beats.append(None),
@@ -140,6 +143,21 @@ class TestPace:
 
         assert len(watch.provider.asked) <= 2 * 5 + 1
         assert 90 <= sum(len(ids) for ids in watch.provider.asked) <= 110
+
+    async def test_tasks_that_are_found_after_a_start_meet_in_the_same_requests_from_the_first_look_on(
+        self, watch: Watch
+    ) -> None:
+        watch = Watch(watch.world, watch.provider, dice=Random(1).random)  # noqa: S311 - no secret
+        for key in range(500):
+            found = Adopted(
+                key=key, upstream=UPSTREAM, task_id=str(key), registered_at=watch.world.clock(), has_ended=False
+            )
+            watch.lane.watch(found, is_new=False)
+
+        looked_at = [await watch.look_after(0.1) for _ in range(55)]
+
+        assert sum(looked_at) >= 500
+        assert len(watch.provider.asked) <= 2 * 5 + 2
 
     async def test_tasks_share_requests_as_large_as_the_provider_likes(self, watch: Watch) -> None:
         watch.provider.look_size = 2

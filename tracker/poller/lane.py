@@ -83,8 +83,11 @@ class Lane:
 
     def watch(self, adopted: Adopted, *, is_new: bool) -> None:
         """Take a task in; it is looked at at once, or within one interval where many come together."""
-        delay = cadence.first_look(interval=self._settings.poll_interval, is_new=is_new, dice=self._ports.dice())
-        now = self._ports.timer()
+        interval, now = self._settings.poll_interval, self._ports.timer()
+        due = now + cadence.first_look(interval=interval, is_new=is_new, dice=self._ports.dice()).total_seconds()
+        if not is_new and (most := self._provider.look_size) > 1:
+            # Together from the first look on, so that its requests are full too.
+            due = cadence.aligned(due, interval=interval, stops=cadence.stops(len(self.schedule), look_size=most))
         watched = Watched(
             key=adopted.key,
             task_id=adopted.task_id,
@@ -92,7 +95,7 @@ class Lane:
             news_at=now,
             has_ended=adopted.has_ended,
         )
-        self.schedule.add(watched, now + delay.total_seconds())
+        self.schedule.add(watched, due)
 
     def hear(self, noted: Adopted) -> None:
         """Somebody asked to look at a task now, or has ended it meanwhile."""

@@ -491,3 +491,27 @@ async def test_the_only_daemon_goes_on_under_its_name_and_writes_no_task(world: 
     assert after.watched == after.owned() == ["0", "1", "2"]
     assert len(writes(sent)) == 1, "but for the one of an upstream that is not configured any more"
     assert world.column("SELECT watcher FROM task WHERE task_id = 'x'") == [None]
+
+
+async def test_what_could_not_be_given_back_after_a_restart_costs_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Daemon(world)
+    await before.adoption.join()
+    world.register(*(want(str(number)) for number in range(3)), want("x", upstream="not configured"))
+    await before.adoption.run_once()
+    world.sql("UPDATE task SET watcher = :me", me=before.adoption.me)
+    after = Daemon(world)
+    await after.adoption.resume()
+
+    async def refuse(_work: object) -> None:
+        raise UnavailableError("somebody holds the lock")
+
+    with monkeypatch.context() as away:
+        away.setattr(world.database, "write", refuse)
+        with pytest.raises(UnavailableError):
+            await after.adoption.run_once()
+    for _ in range(3):
+        await after.adoption.run_once()
+
+    assert after.watched == after.owned() == ["0", "1", "2"]

@@ -20,6 +20,7 @@ from raw_servers import (
     serving,
     to,
     trusting,
+    until,
 )
 
 from tracker.http import ExchangeError, open_callback_client, open_upstream_client, tls_context
@@ -219,3 +220,29 @@ async def test_a_tls_connection_for_one_name_is_not_taken_for_another() -> None:
 
     assert fault.error == "tls"
     assert len(server.requests) == 1
+
+
+async def test_a_connection_with_something_left_to_send_is_not_used_again_over_tls() -> None:
+    """Its server answered early; the rest of the body would be read as the next request."""
+
+    are_answered = asyncio.Event()
+
+    async def answer_early(reader: Requests, writer: asyncio.StreamWriter) -> None:
+        await reader.more()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        await are_answered.wait()
+        while await reader.more():
+            pass
+
+    async with (
+        serving(answer_early, tls=server_tls()) as server,
+        open_upstream_client(tls=trusting(), lookup=to("127.0.0.1")) as client,
+    ):
+        for _ in range(2):
+            answer = await ask(client, server.url("a.test", "https"), method="POST", content=b"x" * 20_000_000)
+            assert answer.status == 200
+        are_answered.set()
+        await until(lambda: server.open == 0)
+
+    assert server.connections == 2

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Any
@@ -158,6 +158,35 @@ class TestPace:
 
         assert sum(looked_at) >= 500
         assert len(watch.provider.asked) <= 2 * 5 + 2
+
+    async def test_a_task_that_somebody_asks_for_while_its_end_is_written_is_looked_at_again(
+        self, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may have been revived meanwhile, and then nobody else would ever look at it."""
+        await watch.start("1")
+        (watched,) = watch.lane.schedule
+        asked_for = Adopted(
+            key=watched.key, upstream=UPSTREAM, task_id="1", registered_at=watch.world.clock(), has_ended=False
+        )
+        look = watch.provider.look
+
+        async def and_hear(*asked: Any) -> Look:  # noqa: ANN401 - what the provider takes
+            monkeypatch.undo()
+            watch.lane.hear(asked_for)
+            return await look(*asked)
+
+        watch.provider.answers["1"] = snap(Status.SUCCEEDED, progress=100)
+        monkeypatch.setattr(watch.provider, "look", and_hear)
+
+        assert await watch.lane.run_once() == 2
+
+    async def test_a_date_at_the_end_of_all_time_stops_nobody(self, watch: Watch) -> None:
+        late = datetime.max.replace(tzinfo=UTC)
+        watch.lane.watch(
+            Adopted(key=1, upstream=UPSTREAM, task_id="1", registered_at=late, has_ended=False), is_new=True
+        )
+
+        assert len(watch.lane.schedule) == 1
 
     async def test_tasks_share_requests_as_large_as_the_provider_likes(self, watch: Watch) -> None:
         watch.provider.look_size = 2

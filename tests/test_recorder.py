@@ -11,6 +11,7 @@ from lending import KINDS, lent_database
 from structlog.testing import capture_logs
 
 from tracker.courier import Courier
+from tracker.errors import UnavailableError
 from tracker.model import DeliveryStatus
 from tracker.store import outcomes
 from tracker.store.database import Connection
@@ -139,3 +140,39 @@ async def test_out_of_time_while_the_database_is_away_the_claims_run_out(
 
     assert "outcomes_not_written" in [line["event"] for line in logs]
     assert world.attempts() == [(1, "sending")]
+
+
+class HeldError(Exception):
+    """What a driver says of a row that somebody else has locked."""
+
+    sqlstate = "55P03"
+
+    @property
+    def orig(self) -> Exception:
+        return self
+
+
+async def test_one_whose_row_is_held_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long somebody holds it."""
+    monkeypatch.setattr("tracker.courier.writing._AGAIN_AFTER", 0.01)
+    _, held, _ = pending(world, 3)
+    is_held, settle = True, outcomes.settle
+
+    def settle_most(connection: Connection, settlements: Sequence[Settlement]) -> list[DeliveryStatus | None]:
+        if is_held and any(one.delivery.key == held for one in settlements):
+            raise UnavailableError("somebody holds it") from HeldError()
+        return settle(connection, settlements)
+
+    monkeypatch.setattr("tracker.courier.settling.outcomes.settle", settle_most)
+    ours = courier(world, FakeSender())
+
+    def delivered() -> int:
+        return world.column("SELECT status FROM delivery").count("delivered")
+
+    with capture_logs():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ours.run())
+            await until(lambda: delivered() == 2)
+            is_held = False
+            await until(lambda: delivered() == 3)
+            ours.stop()

@@ -29,6 +29,7 @@ _LOOK_AHEAD = 4
 _CLAIMS_IN_A_ROW = 3
 """That others may be faster with all of it before we wait for the next wake."""
 _BREATH = 0.005
+_LONGEST_BREATH = 0.5
 _GIVE_BACK_WITHIN = 1.0
 
 
@@ -56,6 +57,7 @@ class Courier:
 
     async def run(self) -> None:
         """Deliver until stopped."""
+        fruitless = 0
         async with self._recorder.recording(), asyncio.TaskGroup() as group:
             while not self._stopping:
                 self._wake.clear()
@@ -68,6 +70,10 @@ class Courier:
                     await asyncio.sleep(_BREATH)
                 elif not claimed and not (self._slots.free and self._backlog.may_have_more):
                     await self._sleep()
+                elif not claimed and fruitless:
+                    # What is due is held by somebody: asking again at once would only keep the database busy.
+                    await self._sleep(min(_BREATH * 2 ** min(fruitless, 10), _LONGEST_BREATH))
+                fruitless = 0 if claimed else fruitless + 1
 
     async def run_once(self) -> int:
         """Deliver once everything that is due; returns how many attempts that took."""
@@ -79,11 +85,12 @@ class Courier:
             made += len(claimed)
         return made
 
-    async def _sleep(self) -> None:
-        """Until somebody wakes us, or an endpoint may be called again."""
+    async def _sleep(self, longest: float | None = None) -> None:
+        """Until somebody wakes us, an endpoint may be called again, or so many seconds have passed."""
         again_at = self._slots.again_at
+        left = None if again_at is None else max(again_at - self._ports.timer(), 0)
         try:
-            async with asyncio.timeout(None if again_at is None else max(again_at - self._ports.timer(), 0)):
+            async with asyncio.timeout(min((one for one in (left, longest) if one is not None), default=None)):
                 await self._wake.wait()
         except TimeoutError:
             pass

@@ -1,9 +1,10 @@
 """Has outcomes written, as many as there are in one go, and tells of them: attempts need not wait for that."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -34,6 +35,8 @@ class Recorder:
         self._waiting: list[Closing] = []
         self._returned: list[Closing] = []
         self._writing: asyncio.Future[None] | None = None
+        self._alone: set[asyncio.Task[None]] = set()
+        """Outcomes that could not be written with others, each in a write of its own."""
         self._wake = asyncio.Event()
         self._finishing = False
 
@@ -81,35 +84,51 @@ class Recorder:
                 self._returned = []
                 self._writing = asyncio.ensure_future(self._write(some))
                 await asyncio.shield(self._writing)
+        await asyncio.gather(*self._alone)
 
     async def _hurry(self) -> None:
         """Out of time: what can be written soon is written, of the rest the claims run out."""
         last = [*self._returned, *self._waiting]
         self._returned, self._waiting = [], []
-        try:
-            async with asyncio.timeout(_FAREWELL):
-                if self._writing is not None:
-                    await self._writing
-                if last:
-                    await self._write(last)
-        except TimeoutError:
-            log.warning("outcomes_not_written", reason="out of time")
+        if last:
+            # At once, beside what is being written: that may be waiting for a database that has come back.
+            self._begin(self._write(last))
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + _FAREWELL
+        while open_ := {*self._alone, *([self._writing] if self._writing and not self._writing.done() else [])}:
+            done, _ = await asyncio.wait(open_, timeout=max(ends_at - loop.time(), 0))
+            if not done:
+                log.warning("outcomes_not_written", reason="out of time")
+                for late in open_:
+                    late.cancel()
+                return
 
     async def _write(self, closings: Sequence[Closing]) -> None:
-        work = partial(settling.settle, closings=closings)
         try:
-            settled = await written(partial(self._database.write, work), deliveries=len(closings))
-        except Exception:
-            if len(closings) > 1:
-                # One bad outcome must not take the others with it.
-                for closing in closings:
-                    await self._write([closing])
-                return
-            # The claim runs out by itself and the delivery is tried again.
-            log.exception("delivery_failed_inside", delivery=closings[0].entry.delivery.id)
-            self.say([(closings[0], None)])
+            settled = await self._database.write(partial(settling.settle, closings=closings))
+        except Exception:  # noqa: BLE001 - found out one by one
+            # One bad outcome, or one row that somebody holds, must not hold up the others.
+            for closing in closings:
+                self._begin(self._write_alone(closing))
             return
         self.say(list(zip(closings, settled, strict=True)))
+
+    async def _write_alone(self, closing: Closing) -> None:
+        delivery = closing.entry.delivery.id
+        try:
+            write = partial(self._database.write_each, settling.settle, closing)
+            settled = await written(write, delivery=delivery)
+        except Exception:
+            # The claim runs out by itself and the delivery is tried again.
+            log.exception("delivery_failed_inside", delivery=delivery)
+            self.say([(closing, None)])
+            return
+        self.say([(closing, settled)])
+
+    def _begin(self, write: Coroutine[Any, Any, None]) -> None:
+        begun = asyncio.get_running_loop().create_task(write)
+        self._alone.add(begun)
+        begun.add_done_callback(self._alone.discard)
 
     def say(self, written: Sequence[tuple[Closing, Settled | None]]) -> None:
         """These are written, or cannot be."""

@@ -8,6 +8,12 @@ from ssl import SSLObject
 from tracker.model import Phase
 
 
+def unsent(transport: WriteTransport) -> int:
+    """Bytes that wait to be taken from us. Over TLS they wait, encrypted, in the transport below, which has no name."""
+    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return transport.get_write_buffer_size() + (below.get_write_buffer_size() if below is not None else 0)
+
+
 @dataclass(slots=True, kw_only=True)
 class Mark:
     """Where one exchange stands. The one value here that changes: what it passes writes it."""
@@ -25,7 +31,7 @@ class Mark:
     @property
     def reached(self) -> Phase:
         """The phase; what waits to be taken from us is not sent, though the client has let go of it."""
-        is_waiting = self.transport is not None and self.transport.get_write_buffer_size() > 0
+        is_waiting = self.transport is not None and unsent(self.transport) > 0
         return Phase.SEND if self.phase is Phase.HEADERS and is_waiting else self.phase
 
 

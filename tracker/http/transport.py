@@ -7,10 +7,11 @@ costs more than the exchange: here a request is bytes that are written, and an a
 
 import functools
 import re
+from asyncio import WriteTransport
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 import aiohttp
 import httpx
@@ -165,7 +166,7 @@ class _Pooled:
 
     def release(self) -> None:
         transport = self._connection.transport
-        if transport is not None and transport.get_write_buffer_size():
+        if transport is not None and phases.unsent(cast(WriteTransport, transport)):
             # It answered before it had heard everything, and the rest must not be taken for the next request.
             self._connection.close()
         else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 
@@ -172,7 +172,11 @@ class Rules:
     def expires_at(self, task: Task) -> datetime:
         """The deadline of a task; one that waits for a person gets seven times as long."""
         factor = 7 if task.status is Status.NEEDS_INPUT else 1
-        return task.registered_at + factor * self.expire_after
+        try:
+            return task.registered_at + factor * self.expire_after
+        except OverflowError:
+            # Registered by hand at the end of all time.
+            return datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,12 +123,15 @@ class Adoption:
         return found + (await self._hear() if work.has_notes else 0)
 
     async def _read_mine(self, above: int) -> int:
-        tasks = await self._database.read(partial(watching.mine, me=self.me, above=above, limit=_AT_ONCE))
-        self._resumed_up_to = tasks[-1].key if tasks else None
+        me = self.me
+        tasks = await self._database.read(partial(watching.mine, me=me, above=above, limit=_AT_ONCE))
         ours = [task for task in tasks if task.upstream in self._lanes]
         if others := [task.key for task in tasks if task.upstream not in self._lanes]:
-            await self._database.write(partial(watching.give_back, me=self.me, keys=others))
-        await self._watch(ours, self.me, is_new=False)
+            await self._database.write(partial(watching.give_back, me=me, keys=others))
+        await self._watch(ours, me, is_new=False)
+        if self.me == me:
+            # Only now: where something went wrong, all of it is read again.
+            self._resumed_up_to = tasks[-1].key if tasks else None
         return max(len(tasks), 1)
 
     def _look(self, connection: Connection) -> finding.Work:

@@ -91,7 +91,8 @@ class Lane:
         watched = Watched(
             key=adopted.key,
             task_id=adopted.task_id,
-            expires_at=(adopted.registered_at + self._settings.expire_after).timestamp(),
+            # Not as a time, which has an end: a date written by hand may be close to it.
+            expires_at=adopted.registered_at.timestamp() + self._settings.expire_after.total_seconds(),
             news_at=now,
             has_ended=adopted.has_ended,
         )
@@ -242,10 +243,13 @@ class Lane:
                 watched.streak = NO_STREAK
             if not self.schedule.holds(watched):
                 continue
-            if watched.has_ended:
+            if watched.has_ended and not watched.is_hurried:
                 self.schedule.remove(watched.key)
-            else:
-                self._reschedule(watched)
+                continue
+            if watched.has_ended:
+                # Somebody asked while it was out, and may have revived it since: what it is now is in its row.
+                watched.digest = watched.fingerprint = None
+            self._reschedule(watched)
 
     def _may_change(self, watched: Watched, seen: Seen, now: datetime) -> bool:
         """Whether the database has to be asked what this means; most looks tell nothing new and cost no query."""

@@ -75,7 +75,7 @@ class _Process:
     async def stop(self) -> None:
         if self._keeper:
             self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, Exception):
                 await self._keeper
 
     async def send(self, message: Message, secrets: Sequence[str]) -> Outcome:
@@ -96,8 +96,8 @@ class _Process:
             began = loop.time()
             try:
                 reason = await self._run_one()
-            except OSError as error:
-                reason = str(error)
+            except Exception as error:  # noqa: BLE001 - too few threads, say: it is tried again, whatever it was
+                reason = str(error) or type(error).__name__
             if loop.time() - began > _WORKED_FOR:
                 wait = _FIRST_WAIT
             log.error("sending_process_ended", number=self._number, reason=reason, next_in_seconds=wait)

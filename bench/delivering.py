@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -16,18 +15,18 @@ import tracker
 from bench.fetching import HttpxClient
 from bench.outbox import empty_database, fill
 from bench.sink import sinks
-from bench.table import Row
+from bench.table import Row, compared
 from tracker.clock import utc_now
-from tracker.config import CallbackSettings
+from tracker.config import CallbackSettings, Settings
 from tracker.courier import Courier, Ports
 from tracker.courier.ports import Sender
+from tracker.daemon.parts import make_processes
 from tracker.guard import Guard
 from tracker.http import Client, Request, open_callback_client
 from tracker.metrics import Metrics
 from tracker.model import Outcome
 from tracker.store.database import Connection, Database
 from tracker.store.schema import delivery
-from tracker.webhooks.processes import Equipment, SendingProcesses
 from tracker.webhooks.sender import Message
 from tracker.webhooks.sender import Sender as WebhookSender
 from tracker.webhooks.signing import new_secret, sign
@@ -65,21 +64,9 @@ def _measure(kind: str, url: str, urls: Sequence[str]) -> Iterator[Row]:
             print(f"{kind}: bare {bare[-1]:.0f}/s, {figures}", file=sys.stderr)
     finally:
         database.close()
-    yield _row(f"deliveries, {kind}", ours, bare, "bare loop, same transport", at_least=0.6)
-    yield _row(f"deliveries, {kind}", ours, plain, "the courier on httpx's pool", at_least=10)
-    yield _row(f"deliveries, one sending process, {kind}", apart, ours, "the courier's own process")
-
-
-def _row(what: str, ours: Sequence[float], theirs: Sequence[float], name: str, *, at_least: float | None = None) -> Row:
-    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return Row(
-        what=what,
-        ours=f"{statistics.median(ours):,.0f}/s",
-        against=f"{name}: {statistics.median(theirs):,.0f}/s",
-        ratio=statistics.median(ratios),
-        spread=f"{min(ratios):.2f}-{max(ratios):.2f}",
-        at_least=at_least,
-    )
+    yield compared(f"deliveries, {kind}", ours, bare, "bare loop, same transport", at_least=0.6)
+    yield compared(f"deliveries, {kind}", ours, plain, "the courier on httpx's pool", at_least=10)
+    yield compared(f"deliveries, one sending process, {kind}", apart, ours, "the courier's own process")
 
 
 def _guarded() -> Client:
@@ -104,18 +91,9 @@ async def _on_httpx() -> AsyncIterator[Sender]:
 
 @asynccontextmanager
 async def _elsewhere() -> AsyncIterator[Sender]:
-    equipment = Equipment(
-        version=tracker.__version__,
-        timeout=SETTINGS.timeout,
-        max_connections=SETTINGS.max_in_flight,
-        max_per_endpoint=SETTINGS.max_in_flight_per_endpoint,
-        allow_networks=tuple(map(str, SETTINGS.allow_networks)),
-        require_https=False,
-        log_format="json",
-        log_level="info",
-        journal=False,
-    )
-    processes = SendingProcesses(1, equipment)
+    processes = make_processes(Settings(callbacks=SETTINGS.model_copy(update={"sending_processes": 1})))
+    if processes is None:
+        raise AssertionError("one was asked for")
     await processes.start()
     try:
         yield processes

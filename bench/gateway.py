@@ -6,13 +6,13 @@ in `CHANGED` at each task finds one percent more progress; with 0 nothing ever c
 
 import asyncio
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+from bench.requests import Answering
+
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 SUBMITTED = 1730621826053
 _PROMPT = "a lighthouse at dusk, long exposure, rough sea, volumetric light, " * 6
@@ -73,30 +73,18 @@ class _Tasks:
         return found
 
 
-class _Connection(asyncio.Protocol):
-    """Requests come one after another, with a content-length where they have a body."""
-
+class _Connection(Answering):
     def __init__(self, tasks: _Tasks) -> None:
+        super().__init__()
         self._tasks = tasks
-        self._received = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment] # TCP gives this kind
+    def answer(self, head: bytes, body: bytes) -> bytes:
+        told = self._told(head, body)
+        return _HEAD % len(told) + told
 
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(self._received, 0, end)
-            whole = end + 4 + (int(length[1]) if length else 0)
-            if len(self._received) < whole:
-                return
-            body = self._answer(self._received[:end], self._received[end + 4 : whole])
-            self._received = self._received[whole:]
-            self._transport.write(_HEAD % len(body) + body)
-
-    def _answer(self, head: bytes, content: bytes) -> bytes:
-        if content:
-            return b"[" + b", ".join(map(self._tasks.look, json.loads(content)["ids"])) + b"]"
+    def _told(self, head: bytes, body: bytes) -> bytes:
+        if body:
+            return b"[" + b", ".join(map(self._tasks.look, json.loads(body)["ids"])) + b"]"
         return self._tasks.look(head.split(b" ", 2)[1].split(b"/")[-2].decode())
 
 

@@ -19,7 +19,7 @@ from bench.fetching import HttpxClient, at_once, fetched
 from bench.gateway import gateway
 from bench.otherwise import by_rows, with_orm
 from bench.outbox import empty_database
-from bench.table import Row
+from bench.table import Row, compared
 from bench.watching import Poller, commit_counter, polling, seed
 from tracker.http import Client, open_upstream_client
 from tracker.poller.schedule import Watched
@@ -74,11 +74,11 @@ def _by_lists(kind: str, database: Database) -> Iterator[Row]:
             bare.append(asyncio.run(_bare_lists(database, base)))
             print(f"{kind}: ours {ours[-1]:,.0f}, bare {bare[-1]:,.0f} polls/s of CPU", file=sys.stderr)
         yield _asked(what, statistics.median(ours), 20_000)
-        yield _row(what, ours, bare, "bare loop, same rows", at_least=0.6)
+        yield compared(what, ours, bare, "bare loop, same rows", at_least=0.6)
         if kind == "sqlite":
             others = {"one-row ORM transactions": with_orm, "all unfinished, row by row": by_rows}
             for name, step in others.items():
-                yield _row(what, ours, [_cpu_speed(step, database.url, base)] * ROUNDS, name)
+                yield compared(what, ours, [_cpu_speed(step, database.url, base)] * ROUNDS, name)
 
 
 def _one_by_one(database: Database) -> Iterator[Row]:
@@ -91,8 +91,8 @@ def _one_by_one(database: Database) -> Iterator[Row]:
             figures = f"ours {ours[-1]:,.0f}, bare {bare[-1]:,.0f}, httpx {plain[-1]:,.0f}"
             print(f"single: {figures} polls/s of CPU", file=sys.stderr)
     yield _asked("polls one by one", statistics.median(ours), 3_000)
-    yield _row("polls one by one", ours, bare, "bare loop, same transport", at_least=0.8)
-    yield _row("polls one by one", ours, plain, "bare loop, httpx's pool", at_least=15)
+    yield compared("polls one by one", ours, bare, "bare loop, same transport", at_least=0.8)
+    yield compared("polls one by one", ours, plain, "bare loop, httpx's pool", at_least=15)
 
 
 async def _unchanged(database: Database, base: str, known: list[Watched]) -> tuple[float, int]:
@@ -207,15 +207,3 @@ def _client() -> Client:
 
 def _asked(what: str, speed: float, asked: int) -> Row:
     return Row(what=what, ours=f"{speed:,.0f}/s", against=f"asked: {asked:,}/s", ratio=speed / asked, at_least=1)
-
-
-def _row(what: str, ours: Sequence[float], theirs: Sequence[float], name: str, *, at_least: float | None = None) -> Row:
-    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return Row(
-        what=what,
-        ours=f"{statistics.median(ours):,.0f}/s",
-        against=f"{name}: {statistics.median(theirs):,.0f}/s",
-        ratio=statistics.median(ratios),
-        spread=f"{min(ratios):.2f}-{max(ratios):.2f}",
-        at_least=at_least,
-    )

@@ -4,14 +4,14 @@
 """
 
 import asyncio
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bench.requests import Answering
+
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @contextmanager
@@ -26,24 +26,9 @@ def sinks(count: int) -> Iterator[list[str]]:
         process.wait(10)
 
 
-class _Sink(asyncio.Protocol):
-    """One connection; requests come one after another, with a content-length."""
-
-    def __init__(self) -> None:
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment] # TCP gives this kind
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(self._received, 0, end)
-            whole = end + 4 + (int(length[1]) if length else 0)
-            if len(self._received) < whole:
-                return
-            self._received = self._received[whole:]
-            self._transport.write(_ANSWER)
+class _Sink(Answering):
+    def answer(self, head: bytes, body: bytes) -> bytes:  # noqa: ARG002 - whatever it is
+        return _ANSWER
 
 
 async def _serve(count: int) -> None:

@@ -1,6 +1,7 @@
 """The table that every benchmark adds rows to."""
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -31,6 +32,21 @@ class Row:
         if self.at_least is not None:
             return f"≥ {self.at_least:g}"
         return "" if self.at_most is None else f"≤ {self.at_most:g}"
+
+
+def compared(
+    what: str, ours: Sequence[float], theirs: Sequence[float], name: str, *, at_least: float | None = None
+) -> Row:
+    """The row of two speeds, each by rounds: the median of their ratios, round by round."""
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return Row(
+        what=what,
+        ours=f"{statistics.median(ours):,.0f}/s",
+        against=f"{name}: {statistics.median(theirs):,.0f}/s",
+        ratio=statistics.median(ratios),
+        spread=f"{min(ratios):.2f}-{max(ratios):.2f}",
+        at_least=at_least,
+    )
 
 
 _HEAD = ("what", "ours", "against", "ratio", "spread", "asked", "")

@@ -7,7 +7,6 @@ until its standard input is closed.
 
 import asyncio
 import json
-import re
 import subprocess
 import sys
 import time
@@ -17,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+from bench.requests import Answering
+
 _TAIL = "777"
 """An id that ends so is remembered: one of a thousand."""
 _STEPS = 4
@@ -93,29 +93,16 @@ class _Book:
         return json.dumps(told).encode()
 
 
-class _Serving(asyncio.Protocol):
-    """One connection; requests come one after another, with a content-length where they have a body."""
-
+class _Serving(Answering):
     def __init__(self, book: _Book) -> None:
+        super().__init__()
         self._book = book
-        self._received = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment] # TCP gives this kind
+    def answer(self, head: bytes, body: bytes) -> bytes:
+        told = self._told(head.split(b" ", 2)[1], body)
+        return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(told), told)
 
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(self._received, 0, end)
-            whole = end + 4 + (int(length[1]) if length else 0)
-            if len(self._received) < whole:
-                return
-            path = self._received[: self._received.index(b"\r\n")].split(b" ")[1]
-            body = self._received[end + 4 : whole]
-            self._received = self._received[whole:]
-            self._answer(self._said(path, body))
-
-    def _said(self, path: bytes, body: bytes) -> bytes:
+    def _told(self, path: bytes, body: bytes) -> bytes:
         if body:
             asked = json.loads(body)["ids"]
             self._book.note(asked)
@@ -125,10 +112,6 @@ class _Serving(asyncio.Protocol):
         task_id = path.decode().split("/")[-2]
         self._book.note([task_id])
         return answer_list([task_id], _milliseconds())[1:-1]
-
-    def _answer(self, content: bytes) -> None:
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(content)
-        self._transport.writelines((head, content))
 
 
 def _milliseconds() -> int:

@@ -30,7 +30,7 @@ from tracker.model import (
 )
 from tracker.observe import observe
 from tracker.providers.protocol import NOTHING_KNOWN, Look
-from tracker.store import changes, deliveries, due, outcomes, registrations, watching
+from tracker.store import changes, daemons, deliveries, due, outcomes, registrations, watching
 from tracker.store.changes import Decide, Recorded
 from tracker.store.database import Connection, Database, Work
 from tracker.store.outcomes import Settlement
@@ -45,6 +45,19 @@ OWNER = "shop"
 ME = "dmn_me"
 HOOK = "https://shop.example/hook"
 WORDS = {Status.SUCCEEDED: "SUCCESS", Status.FAILED: "FAILURE", Status.RUNNING: "IN_PROGRESS"}
+
+
+def adopt(connection: Connection, *, me: str, upstreams: Collection[str], limit: int, now: datetime) -> list[Adopted]:
+    """Take up to `limit` free tasks of these upstreams, without regard for the shares of others."""
+    taken: list[Adopted] = []
+    for upstream in upstreams:
+        most = limit - len(taken)
+        free = partial(watching.adopt_free, me=me, upstream=upstream, above=0, limit=limit, now=now)
+        taken += free(connection, room=partial(min, most)).taken
+    for gone in [member.id for member in daemons.company(connection) if member.is_gone]:
+        room = dict.fromkeys(upstreams, limit - len(taken))
+        taken += watching.adopt_left(connection, me=me, gone=gone, room=room, above=0, limit=limit, now=now).taken
+    return taken
 
 
 def snap(status: Status | None = Status.RUNNING, progress: int | None = None, **fields: object) -> Snapshot:
@@ -128,7 +141,7 @@ class World:
             self.sql("UPDATE daemon SET heartbeat_at = heartbeat_at - make_interval(secs => :by)", by=seconds)
 
     def adopt(self, me: str = ME, upstreams: Collection[str] = (UPSTREAM,), limit: int = 1000) -> list[Adopted]:
-        return self.write(partial(watching.adopt, me=me, upstreams=upstreams, limit=limit, now=self.clock()))
+        return self.write(partial(adopt, me=me, upstreams=upstreams, limit=limit, now=self.clock()))
 
     def watched(self, *wanted: Wanted) -> int:
         """Register tasks and have `ME` watch them; returns the key of the first."""

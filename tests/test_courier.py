@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -29,11 +29,13 @@ from structlog.testing import capture_logs
 
 from tracker.config import CallbackSettings
 from tracker.courier import Courier, Ports
+from tracker.courier.backlog import Backlog, Waiting
 from tracker.courier.slots import Pace, Slots
 from tracker.metrics import Metrics
 from tracker.model import Delivery, MessageType, Outcome, Status
 from tracker.store import access, endpoints
 from tracker.store.database import Work
+from tracker.store.due import Due, Seen
 from tracker.webhooks.signing import new_secret
 
 pytestmark = pytest.mark.anyio
@@ -629,6 +631,20 @@ def out_to(endpoint: str, key: int) -> Delivery:
         failures=0,
         created_at=START,
     )
+
+
+def test_what_is_in_hand_is_no_reason_to_look_again() -> None:
+    """Its claim may have run out while its outcome waits to be written; looks without pause would not help that."""
+    slots, backlog = Slots(CallbackSettings(), lambda: 0.0), Backlog()
+    slots.take(out_to("e", 1))
+    seen = Seen(due=[Due(key=1, endpoint="e"), Due(key=2, endpoint="other")], is_all=True)
+    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
+    slots.give_back(out_to("e", 1))
+
+    assert backlog.choose(slots, START).deliveries == [2]
+    backlog.see(Waiting(seen=replace(seen, due=seen.due[:1]), resting=()), now=START, took=timedelta(0))
+    assert not backlog.choose(slots, START)
+    assert not backlog.may_have_more
 
 
 class TestSlots:

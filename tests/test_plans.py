@@ -333,7 +333,6 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
             lambda c: tasks.page(c, tasks.Filter(upstream=years.RARE), owner=None),
             lambda c: tasks.page(c, tasks.Filter(upstream="nowhere"), owner=None),
         ],
-        tasks.key_of: [lambda c: tasks.key_of(c, f"tsk_{77:032}")],
         tasks.callbacks: [lambda c: tasks.callbacks(c, OLD, owner=years.OWNER)],
         tasks.history: [lambda c: tasks.history(c, 77)],
         tasks.last_object: [lambda c: tasks.last_object(c, 77)],
@@ -371,9 +370,6 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         ],
         watching.give_back: [lambda c: watching.give_back(c, me=years.WATCHER, keys=[live])],
         watching.mine: [lambda c: watching.mine(c, me=years.WATCHER, above=0, limit=100)],
-        watching.adopt: [
-            lambda c: watching.adopt(c, me=years.WATCHER, upstreams=UPSTREAMS, limit=100, now=now),
-        ],
         finding.find: [
             lambda c: finding.find(c, me=years.WATCHER, above=dict.fromkeys(UPSTREAMS, 0), now=now, silent_for=DAY)
         ],

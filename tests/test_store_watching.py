@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from conftest import FakeClock
-from fakes import ME, UPSTREAM, HeldOpen, Thread, World, snap, statements, wait_until_blocked, want, writes
+from fakes import ME, UPSTREAM, HeldOpen, Thread, World, adopt, snap, statements, wait_until_blocked, want, writes
 from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import Status
@@ -265,7 +265,7 @@ class TestSeveralDaemons:
         first.join("dmn_1")
         first.join("dmn_2")
         first.register(*(want(str(number)) for number in range(4)))
-        adopting = partial(watching.adopt, me="dmn_1", upstreams=[UPSTREAM], limit=2, now=first.clock())
+        adopting = partial(adopt, me="dmn_1", upstreams=[UPSTREAM], limit=2, now=first.clock())
         held = HeldOpen(first.database, adopting)
 
         taken = {task.key for task in second.adopt("dmn_2")}
@@ -290,7 +290,7 @@ class TestSeveralDaemons:
         first.join()
         first.register(want())
         first.age(60)
-        adopting = partial(watching.adopt, me=ME, upstreams=[UPSTREAM], limit=2, now=first.clock())
+        adopting = partial(adopt, me=ME, upstreams=[UPSTREAM], limit=2, now=first.clock())
         held = HeldOpen(first.database, adopting)
 
         undertaker = Thread(lambda: bury(second))

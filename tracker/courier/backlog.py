@@ -111,6 +111,6 @@ class Backlog:
                 chosen.append(key)
         if keys:
             self._due[endpoint] = keys
-        else:
+        elif chosen:
             self.may_have_more = True
         return chosen

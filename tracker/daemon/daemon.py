@@ -98,21 +98,21 @@ class Daemon:
         self._listener = self._make_listener()
         self._stopping = asyncio.Event()
         self._has_warned = False
-        self._server = make_server(
-            create_app(
-                ApiPorts(
-                    database=database,
-                    intake=Intake(settings, guard, composer, clock),
-                    settings=settings,
-                    metrics=metrics,
-                    pulse=self._pulse,
-                    sender=workshop.make_sender(self._clients.trial),
-                    clock=clock,
-                    wake=self._wake_everywhere,
-                    wake_courier=self._courier.wake,
-                    stopping=self._stopping,
-                )
-            )
+        ports = self._make_ports(Intake(settings, guard, composer, clock), workshop)
+        self._server = make_server(create_app(ports))
+
+    def _make_ports(self, intake: Intake, workshop: Workshop) -> ApiPorts:
+        return ApiPorts(
+            database=self._database,
+            intake=intake,
+            settings=self._settings,
+            metrics=workshop.metrics,
+            pulse=self._pulse,
+            sender=workshop.make_sender(self._clients.trial),
+            clock=workshop.clock,
+            wake=self._wake_everywhere,
+            wake_courier=self._courier.wake,
+            stopping=self._stopping,
         )
 
     async def run(self, listening: socket.socket, stop: asyncio.Event) -> None:

@@ -99,11 +99,6 @@ def _visible(query: Select[Any], owner: str | None) -> Select[Any]:
     return query.join(registration, registration.c.task_key == task.c.key).where(registration.c.owner == owner)
 
 
-def key_of(connection: Connection, id_: str) -> int | None:
-    """The key a page goes on below."""
-    return connection.scalar(select(task.c.key).where(task.c.id == id_))
-
-
 def callbacks(connection: Connection, keys: Sequence[int], *, owner: str | None) -> dict[int, list[Callback]]:
     """The callbacks of tasks, by task key."""
     query = select(*CALLBACK_COLUMNS).where(callback.c.task_key.in_(keys)).order_by(callback.c.key)

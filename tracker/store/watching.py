@@ -33,11 +33,11 @@ from sqlalchemy import (
 )
 
 from tracker.model import EventKind, Status
-from tracker.store.daemons import beat, bury, company, forget, is_alive, join, leave, took_from
+from tracker.store.daemons import beat, bury, forget, is_alive, join, leave, took_from
 from tracker.store.given import given, rows
 from tracker.store.schema import event, task
 
-__all__ = ["Adopted", "Batch", "adopt", "adopt_free", "adopt_left", "beat", "bury", "is_alive", "join", "leave"]
+__all__ = ["Adopted", "Batch", "adopt_free", "adopt_left", "beat", "bury", "is_alive", "join", "leave"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,19 +100,6 @@ IS_NOTED = and_(_NOTED, _for(bindparam("me"), _OURS))
 
 Room = Callable[[int], int]
 """How many of so many free tasks a daemon takes."""
-
-
-def adopt(connection: Connection, *, me: str, upstreams: Collection[str], limit: int, now: datetime) -> list[Adopted]:
-    """Take up to `limit` free tasks of these upstreams."""
-    taken: list[Adopted] = []
-    for upstream in upstreams:
-        most = limit - len(taken)
-        free = adopt_free(connection, me=me, upstream=upstream, above=0, limit=limit, room=lambda _: most, now=now)  # noqa: B023
-        taken += free.taken
-    for gone in [member.id for member in company(connection) if member.is_gone]:
-        room = dict.fromkeys(upstreams, limit - len(taken))
-        taken += adopt_left(connection, me=me, gone=gone, room=room, above=0, limit=limit, now=now).taken
-    return taken
 
 
 def adopt_free(

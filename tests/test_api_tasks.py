@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, fields, serving
 from conftest import FakeClock
+from fakes import adopt
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -242,9 +243,9 @@ async def test_the_deliveries_of_a_task_are_told_with_every_attempt(api: Api) ->
 async def test_a_refresh_leaves_a_note_and_wakes_the_poller(api: Api) -> None:
     task = await api.register()
     join = partial(watching.join, me="me", host="here", pid=1, version="1", now=api.clock())
-    adopt = partial(watching.adopt, me="me", upstreams=["default"], limit=1, now=api.clock())
+    take = partial(adopt, me="me", upstreams=["default"], limit=1, now=api.clock())
     api.database.write_now(join)
-    api.database.write_now(adopt)
+    api.database.write_now(take)
     api.woken.clear()
 
     answer = await api.client.post(f"/v1/tasks/{task['id']}/refresh")

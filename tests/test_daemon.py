@@ -151,6 +151,10 @@ async def test_the_documented_sample_reaches_both_callbacks_and_every_history(
         added = daemon.run("add", SAMPLE_ID, "--callback", f"{plain.url}/cli")
         arrived = {path: await anyio.to_thread.run_sync(plain.wait_for, path) for path in ("/api", "/cli")}
         task = await eventually(daemon, f"/v1/tasks/{registered.json()['id']}", "status", "succeeded")
+        # A message has arrived a moment before its outcome is written.
+        of_task = (await call(daemon, "GET", f"/v1/tasks/{task['id']}/deliveries")).json()["deliveries"]
+        for delivery in of_task:
+            await eventually(daemon, f"/v1/deliveries/{delivery['id']}", "status", "delivered")
         history = json.loads(daemon.tell("history", SAMPLE_ID, "--json").stdout)
         assert daemon.terminate() == 0
 

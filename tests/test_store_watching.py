@@ -122,6 +122,15 @@ class TestAdopting:
 
 
 class TestLiving:
+    def test_a_daemon_that_was_declared_dead_records_nothing_even_before_others_have_its_tasks(
+        self, world: World
+    ) -> None:
+        """Whoever finds it gone may adopt at any moment: nothing may come in between."""
+        key = world.watched(want())
+        world.write(daemons.all_leave)
+
+        assert world.record({key: snap(progress=10)}) == {}
+
     def test_a_daemon_that_beats_is_not_buried(self, world: World) -> None:
         world.watched()
         world.age(14)

@@ -106,8 +106,8 @@ def _record(connection: Connection, batches: Sequence[Batch]) -> dict[int, Recor
 
 
 def _within_fence(connection: Connection, locked: Sequence[taskrows.Locked], watcher: str) -> Sequence[taskrows.Locked]:
-    """Live tasks belong to their watcher; ended ones, which nobody watches, to any daemon that is not replaced."""
-    if any(found.status.is_end for found, _ in locked) and not is_alive(connection, watcher):
+    """Live tasks belong to their watcher, ended ones to any daemon: none to one that was replaced."""
+    if not is_alive(connection, watcher):
         return []
     return [(found, by) for found, by in locked if by == watcher or found.status.is_end]
 

@@ -373,6 +373,10 @@ class FlakyDatabase(Database):
         self._refuse()
         return await super().write(work)
 
+    async def write_beside(self, work: Work[T]) -> T:
+        self._refuse()
+        return await super().write_beside(work)
+
     async def write_apart(self, work: Work[T]) -> T:
         if not self.is_sqlite:  # there it is the same
             self._refuse()

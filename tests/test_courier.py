@@ -82,6 +82,15 @@ class Post:
         names = [f"{url} {each}" for each in range(number)]
         self.world.pending(*(want(name, url=url) for name in names))
 
+    def pending_at_holes(self, *hosts: str) -> list[asyncio.Event]:
+        """One message to each of these, which were called before, and answer nothing until their events are set."""
+        for host in hosts:
+            endpoint = f"https://{host}.example:443"
+            self.know(endpoint)
+            self.pending(1, f"{endpoint}/")
+            self.sender.holes[endpoint] = asyncio.Event()
+        return list(self.sender.holes.values())
+
     def know(self, endpoint: str, *, seconds: float = 0.1) -> None:
         """It was called before, and took so long."""
         self.courier._slots.time(endpoint, timedelta(seconds=seconds))  # noqa: SLF001 - what a first attempt does
@@ -301,6 +310,37 @@ class TestRoom:
         assert await post.courier.run_once() == 32
 
         assert post.sender.most_at_once == 5
+
+    async def test_more_are_claimed_than_are_sent_so_that_neither_waits_for_the_other(self, world: World) -> None:
+        post = Post(world, {"max_in_flight": 2})
+        post.pending_at_holes("a", "b", "c", "d", "e")
+
+        running = asyncio.create_task(post.courier.run())
+        await until(lambda: post.courier._slots.free == 0)  # noqa: SLF001 - they have been taken, not only claimed
+
+        assert len(post.world.attempts()) == 4
+        assert len(post.sender.sent) == 2
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert len(post.world.due()) == 5, "also those that waited are given back"
+
+    async def test_one_that_waited_too_long_for_its_turn_is_given_back_unsent(self, world: World) -> None:
+        """Its claim might run out, and another send it, while it is sent here."""
+        post = Post(world, {"max_in_flight": 1})
+        holes = post.pending_at_holes("a", "b")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: post.courier._slots.free == 0)  # noqa: SLF001 - both have been taken
+            await until(lambda: len(post.sender.sent) == 1)
+            post.world.clock.advance(16)
+            for hole in holes:
+                hole.set()
+            await until(lambda: len(post.sender.sent) == 2)
+            post.courier.stop()
+
+        assert sorted(post.world.attempts()) == [(1, "failed"), (1, "interrupted"), (2, "failed")]
 
     async def test_one_that_nobody_has_heard_of_gets_a_single_message_first(self, world: World) -> None:
         post = Post(world)
@@ -788,13 +828,13 @@ class TestOutages:
         await post.sender.started.wait()
         wrote = asyncio.Event()
         database = post.world.database
-        write = database.write
+        write = database.write_beside
 
         async def announced(work: Work[T]) -> T:
             wrote.set()
             return await write(work)
 
-        database.write = announced  # type: ignore[method-assign]
+        database.write_beside = announced  # type: ignore[method-assign]
         hole.set()
         await wrote.wait()
 

@@ -1,4 +1,4 @@
-"""Claims due deliveries, as many as there are free slots, sends them, and has written down what came of it."""
+"""Claims due deliveries, some more than may be sent at a time, sends them, and has written down what came of it."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -31,6 +31,8 @@ _CLAIMS_IN_A_ROW = 3
 _BREATH = 0.005
 _LONGEST_BREATH = 0.5
 _GIVE_BACK_WITHIN = 1.0
+_LONGEST_WAIT = CLAIM_MARGIN.total_seconds() / 2
+"""Seconds from a claim to its attempt: after that the claim might run out before the outcome is written."""
 
 
 class Courier:
@@ -43,6 +45,7 @@ class Courier:
         self._backlog = Backlog()
         self._recorder = Recorder(ports.database, self._hear)
         self._teller = Teller(ports.metrics)
+        self._sending = asyncio.Semaphore(settings.max_in_flight)
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -63,9 +66,8 @@ class Courier:
                 self._wake.clear()
                 self._ports.beat()
                 claimed = await self._claim_calmly()
-                for entry in claimed:
-                    group.create_task(self._deliver(entry))
-                if claimed and self._slots.free < self._settings.max_in_flight // 2:
+                self._begin(group, claimed)
+                if claimed and self._slots.free < self._settings.max_in_flight:
                     # A claim of one costs as much as a claim of ten: let some more come back first.
                     await asyncio.sleep(_BREATH)
                 elif not claimed and not (self._slots.free and self._backlog.may_have_more):
@@ -80,8 +82,7 @@ class Courier:
         made = 0
         while (claimed := await self._claim()) or self._backlog.may_have_more:
             async with self._recorder.recording(), asyncio.TaskGroup() as group:
-                for entry in claimed:
-                    group.create_task(self._deliver(entry))
+                self._begin(group, claimed)
             made += len(claimed)
         return made
 
@@ -124,6 +125,8 @@ class Courier:
 
     async def _write(self, claim: Work[list[Claimed]]) -> list[Claimed]:
         """Claim, and write the outcomes that are there in the same transaction."""
+        if not self._ports.database.is_sqlite:
+            return await self._ports.database.write(claim)
         closings = self._recorder.take()
         try:
             settled, claimed = await self._ports.database.write(partial(_settle_and_claim, closings, claim))
@@ -152,16 +155,34 @@ class Courier:
         now = self._ports.clock()
         self._backlog.see(waiting, now=now, took=now - started)
 
-    async def _deliver(self, entry: Claimed) -> None:
+    def _begin(self, group: asyncio.TaskGroup, claimed: Sequence[Claimed]) -> None:
+        claimed_at = self._ports.timer()
+        for entry in claimed:
+            group.create_task(self._deliver(entry, claimed_at))
+
+    async def _deliver(self, entry: Claimed, claimed_at: float) -> None:
+        delivery = entry.delivery
+        try:
+            async with self._sending:
+                if self._ports.timer() - claimed_at < _LONGEST_WAIT:
+                    await self._send(entry)
+                else:
+                    await self._give_back(delivery)
+        except asyncio.CancelledError:
+            await self._give_back(delivery)
+            raise
+        finally:
+            # The receiver is free for the next one while the outcome of this one is written.
+            self._slots.give_back(delivery)
+            self._wake.set()
+
+    async def _send(self, entry: Claimed) -> None:
         delivery = entry.delivery
         started = self._ports.timer()
         try:
             outcome = await self._ports.sender.send(delivery, entry.secrets)
             now, dice = self._ports.clock(), self._ports.dice()
             closing = settling.judge(entry, outcome, settings=self._settings, now=now, dice=dice)
-        except asyncio.CancelledError:
-            await self._give_back(delivery)
-            raise
         except Exception:
             # The claim runs out by itself and the delivery is tried again; the others go on.
             log.exception("delivery_failed_inside", delivery=delivery.id)
@@ -170,12 +191,10 @@ class Courier:
             self._recorder.add(closing)
         finally:
             self._slots.time(delivery.endpoint, timedelta(seconds=self._ports.timer() - started))
-            # The receiver is free for the next one while the outcome of this one is written.
-            self._slots.give_back(delivery)
-            self._wake.set()
 
     async def _give_back(self, delivery: Delivery) -> None:
-        """Out of time while stopping: due again at once, under the same id."""
+        """Not sent, or not to its end: due again at once, under the same id."""
+        self._slots.forget(delivery)
         work = partial(deliveries.release_claims, claimed=[delivery], now=self._ports.clock())
         try:
             async with asyncio.timeout(_GIVE_BACK_WITHIN):

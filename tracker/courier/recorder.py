@@ -105,7 +105,7 @@ class Recorder:
 
     async def _write(self, closings: Sequence[Closing]) -> None:
         try:
-            settled = await self._database.write(partial(settling.settle, closings=closings))
+            settled = await self._database.write_beside(partial(settling.settle, closings=closings))
         except Exception:  # noqa: BLE001 - found out one by one
             # One bad outcome, or one row that somebody holds, must not hold up the others.
             for closing in closings:

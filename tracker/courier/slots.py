@@ -16,6 +16,9 @@ MOST_KNOWN = 10_000
 
 
 MOST_ASKED_ABOUT = 200
+AHEAD = 2
+"""How many times as many deliveries are claimed as may be sent at a time: while one claim is written the ones before it
+are sent, so that neither waits for the other."""
 
 
 class Pace(Enum):
@@ -24,6 +27,8 @@ class Pace(Enum):
     SWIFT = auto()
     SLOW = auto()
     UNKNOWN = auto()
+    # They are counted with each attempt; an Enum's own hash is that of its name, made anew each time.
+    __hash__ = object.__hash__
 
 
 SHARES = {Pace.SWIFT: 1.0, Pace.SLOW: 0.5, Pace.UNKNOWN: 0.25}
@@ -61,8 +66,8 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many more may be out in all."""
-        return max(self._settings.max_in_flight - self._all_out, 0)
+        """How many more may be claimed in all."""
+        return max(AHEAD * self._settings.max_in_flight - self._all_out, 0)
 
     def has(self, key: int) -> bool:
         """Whether a delivery is in hand."""
@@ -90,15 +95,14 @@ class Slots:
 
     def time(self, endpoint: str, duration: timedelta) -> None:
         """An attempt took so long."""
-        self._forget_pace(endpoint)
-        self._paces[endpoint] = pace = Pace.SLOW if duration > SLOW_AFTER else Pace.SWIFT
-        self._move_out(endpoint, Pace.UNKNOWN, pace)
+        pace = Pace.SLOW if duration > SLOW_AFTER else Pace.SWIFT
+        before = self._paces.pop(endpoint, Pace.UNKNOWN)
+        self._paces[endpoint] = pace
+        if pace is not before:
+            self._move_out(endpoint, before, pace)
         if len(self._paces) > MOST_KNOWN:
-            self._forget_pace(next(iter(self._paces)))
-
-    def _forget_pace(self, endpoint: str) -> None:
-        if pace := self._paces.pop(endpoint, None):
-            self._move_out(endpoint, pace, Pace.UNKNOWN)
+            oldest = next(iter(self._paces))
+            self._move_out(oldest, self._paces.pop(oldest), Pace.UNKNOWN)
 
     def _move_out(self, endpoint: str, before: Pace, after: Pace) -> None:
         """What is out to it counts for its pace."""
@@ -123,7 +127,7 @@ class Slots:
         return [*full, *(endpoint for endpoint, pace in self._paces.items() if pace is Pace.SLOW)]
 
     def take(self, delivery: Delivery) -> None:
-        """One more is out."""
+        """One more is out, or about to be."""
         self._in_hand.add(delivery.key)
         self._out[delivery.endpoint] += 1
         self._out_by_pace[self.pace(delivery.endpoint)] += 1

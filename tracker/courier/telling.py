@@ -1,5 +1,6 @@
 """What the log and the metrics hear of attempts and endpoints."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,20 +29,22 @@ class Teller:
 
     def tell(self, written: Sequence[tuple[Closing, Settled | None]]) -> None:
         """Of what was written as it is now; nothing of what was written before, or has gone on without us."""
-        bound = log.bind()
+        bound, counts = log.bind(), Counter[str]()
         for closing, settled in written:
             if settled is None or settled.status is None:
                 continue
             result = "dead" if settled.status is DeliveryStatus.DEAD else "failed"
             result = "delivered" if closing.outcome.delivered else result
-            self._outcomes[result].inc()
-            self._events[result].inc()
+            counts[result] += 1
             self._metrics.attempt_duration.observe(closing.outcome.duration.total_seconds())
             if result == "delivered":
                 self._tell_delivered(bound, closing)
             else:
                 _tell_failed(bound, closing, settled.status)
             _tell_turn(self._metrics, closing.entry.delivery.endpoint, settled.turn)
+        for result, number in counts.items():
+            self._outcomes[result].inc(number)
+            self._events[result].inc(number)
 
     def _tell_delivered(self, bound: Any, closing: Closing) -> None:  # noqa: ANN401 - a logger
         delivery = closing.entry.delivery

@@ -56,6 +56,9 @@ class Database:
         self._recluse = ThreadPoolExecutor(1, thread_name_prefix="tracker-apart")
         self._stopwatch = stopwatch
         self._writer = Writer(self._writing, stopwatch)
+        # SQLite lets only one write at a time: a second one would wait with the file's lock in its way.
+        self._second = None if self.is_sqlite else open_engine(url, pool_size=1, preamble=self._fence)
+        self._beside = Writer(self._second, stopwatch) if self._second else self._writer
         self._listeners: list[Callable[[], None]] = []
 
     async def read(self, work: Work[T]) -> T:
@@ -74,7 +77,14 @@ class Database:
 
     async def write(self, work: Work[T]) -> T:
         """Run work in the writer's next transaction and return after its commit."""
-        result = await self._writer.submit_from_loop(work)
+        return await self._written(self._writer, work)
+
+    async def write_beside(self, work: Work[T]) -> T:
+        """The same in the second writer's next transaction, which on Postgres runs beside the first one's."""
+        return await self._written(self._beside, work)
+
+    async def _written(self, writer: Writer, work: Work[T]) -> T:
+        result = await writer.submit_from_loop(work)
         for heard in self._listeners:
             heard()
         return result
@@ -144,9 +154,10 @@ class Database:
     def close(self) -> None:
         """Finish the writes in hand and let go of every connection."""
         self._writer.stop()
+        self._beside.stop()
         for threads in (self._readers, self._askers, self._recluse):
             threads.shutdown(wait=False, cancel_futures=True)
-        for engine in (self._writing, self._apart, self._reading):
+        for engine in (self._writing, self._second, self._apart, self._reading):
             if engine is not None:
                 engine.dispose()
 

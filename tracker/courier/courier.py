@@ -31,6 +31,9 @@ _CLAIMS_IN_A_ROW = 3
 _BREATH = 0.005
 _LONGEST_BREATH = 0.5
 _GIVE_BACK_WITHIN = 1.0
+_AHEAD = 2
+"""Where the database is a server: while it writes one claim, what was claimed before is sent, so that neither waits for
+the other. SQLite writes in this very process, and more at a time would only wait for the interpreter."""
 _LONGEST_WAIT = CLAIM_MARGIN.total_seconds() / 2
 """Seconds from a claim to its attempt: after that the claim might run out before the outcome is written."""
 
@@ -41,7 +44,7 @@ class Courier:
     def __init__(self, settings: CallbackSettings, ports: Ports) -> None:
         self._settings = settings
         self._ports = ports
-        self._slots = Slots(settings, ports.timer)
+        self._slots = Slots(settings, ports.timer, ahead=1 if ports.database.is_sqlite else _AHEAD)
         self._backlog = Backlog()
         self._recorder = Recorder(ports.database, self._hear)
         self._teller = Teller(ports.metrics)
@@ -67,7 +70,7 @@ class Courier:
                 self._ports.beat()
                 claimed = await self._claim_calmly()
                 self._begin(group, claimed)
-                if claimed and self._slots.free < self._settings.max_in_flight:
+                if claimed and self._slots.free < self._settings.max_in_flight // 2:
                     # A claim of one costs as much as a claim of ten: let some more come back first.
                     await asyncio.sleep(_BREATH)
                 elif not claimed and not (self._slots.free and self._backlog.may_have_more):
@@ -124,8 +127,9 @@ class Courier:
         return []
 
     async def _write(self, claim: Work[list[Claimed]]) -> list[Claimed]:
-        """Claim, and write the outcomes that are there in the same transaction."""
+        """Claim, and on SQLite write the outcomes that are there in the same transaction."""
         if not self._ports.database.is_sqlite:
+            # There the recorder writes them beside this.
             return await self._ports.database.write(claim)
         closings = self._recorder.take()
         try:

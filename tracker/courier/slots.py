@@ -16,9 +16,6 @@ MOST_KNOWN = 10_000
 
 
 MOST_ASKED_ABOUT = 200
-AHEAD = 2
-"""How many times as many deliveries are claimed as may be sent at a time: while one claim is written the ones before it
-are sent, so that neither waits for the other."""
 
 
 class Pace(Enum):
@@ -48,8 +45,10 @@ class _Recovery:
 class Slots:
     """Counts what is out; everything here is forgotten with the process, and none of it has to last."""
 
-    def __init__(self, settings: CallbackSettings, timer: Callable[[], float]) -> None:
+    def __init__(self, settings: CallbackSettings, timer: Callable[[], float], *, ahead: int = 1) -> None:
+        """`ahead` times as many deliveries are claimed as may be sent at a time."""
         self._settings = settings
+        self._most = ahead * settings.max_in_flight
         self._timer = timer
         self._out: Counter[str] = Counter()
         self._all_out = 0
@@ -67,7 +66,7 @@ class Slots:
     @property
     def free(self) -> int:
         """How many more may be claimed in all."""
-        return max(AHEAD * self._settings.max_in_flight - self._all_out, 0)
+        return max(self._most - self._all_out, 0)
 
     def has(self, key: int) -> bool:
         """Whether a delivery is in hand."""

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from bench import years
 from bench.outbox import empty_database
 from bench.table import Row
+from tracker.courier.lowwater import LowWater
 from tracker.store import due, finding
 from tracker.store.database import Connection, Database
 
@@ -78,8 +79,16 @@ def _update(database: Database, table: str, values: str, which: str) -> None:
     database.write_now(lambda connection: connection.execute(statement).close())
 
 
+def _look(connection: Connection) -> None:
+    """As the courier looks: from the mark that the last look has left."""
+    started, since = datetime.now(UTC), _water.mark(datetime.now(UTC))
+    seen = due.look(connection, now=started, without=[], limit=64, since=since)
+    _water.see(seen.oldest, since=since, started=started, ended=datetime.now(UTC))
+
+
+_water = LowWater()
 _LOOKS: dict[str, Callable[[Connection], object]] = {
-    "what is due": lambda connection: due.look(connection, now=datetime.now(UTC), without=[], limit=64),
+    "what is due": _look,
     "whether there is work": lambda connection: finding.find(
         connection, me="dmn_x", above={"default": 0}, now=datetime.now(UTC), silent_for=timedelta(days=1)
     ),

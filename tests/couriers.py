@@ -7,6 +7,7 @@ from fakes import World
 from tracker.config import CallbackSettings
 from tracker.courier import Courier, Ports, Sender
 from tracker.metrics import Metrics
+from tracker.store.moments import sqlite_time
 from tracker.webhooks.signing import new_secret
 
 
@@ -27,5 +28,6 @@ def courier(world: World, sender: Sender, settings: Mapping[str, object] | None 
 
 def due_now(world: World) -> None:
     """Whatever is pending is due, and no endpoint rests."""
-    world.sql("UPDATE delivery SET next_attempt_at = '2026-11-01 00:00:00.000Z' WHERE status = 'pending'")
+    due = sqlite_time(world.clock())
+    world.sql("UPDATE delivery SET next_attempt_at = :due WHERE status = 'pending'", due=due)
     world.sql("UPDATE endpoint SET state = 'active', failures = 0, failing_since = NULL, paused_until = NULL")

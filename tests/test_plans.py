@@ -202,6 +202,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         ],
         due.look: [
             lambda c: due.look(c, now=now, without=[], limit=64),
+            lambda c: due.look(c, now=now, without=[], limit=64, since=now),
             lambda c: due.look(c, now=now, without=["https://shop-1.example:443"], limit=2),
         ],
         habits.recent: [

@@ -1,6 +1,7 @@
 """Looking at what is due: nobody is hidden behind what waits for somebody else."""
 
 from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, event, text
 from tracker.store import due
 from tracker.store.database import Database
 from tracker.store.due import FEW, Seen
+from tracker.store.moments import sqlite_time
 
 HOLE, HOLE_ENDPOINT = "https://hole.example/", "https://hole.example:443"
 COPIES = """INSERT INTO delivery (id, task_key, callback_key, endpoint_key, sequence, message_type, body,
@@ -49,7 +51,7 @@ def test_a_look_that_saw_everything_says_so(world: World) -> None:
     world.pending(want("1", url=HOLE))
 
     assert look(world).is_all
-    assert look(world, without=[HOLE_ENDPOINT]) == Seen(due=[], is_all=True)
+    assert look(world, without=[HOLE_ENDPOINT]) == Seen(due=[], is_all=True, oldest=world.clock())
     assert not look(world, limit=1).is_all
 
 
@@ -118,7 +120,7 @@ def test_the_indexes_by_time_and_by_endpoint_serve(world: World) -> None:
             due.look(connection, now=world.clock(), without=[HOLE_ENDPOINT], limit=8)
         assert len([one for one in sent if not one.startswith("BEGIN")]) == 2
         event.listen(connection, "before_cursor_execute", _explaining(explain), retval=True)
-        asked = {**due.pacing.moments(world.clock()), "given": "[]", "most": 8, "few": FEW}
+        asked = {**due.pacing.moments(world.clock()), "given": "[]", "most": 8, "few": FEW, "since": world.clock()}
         for build in (due._oldest, due._few_of_each):  # noqa: SLF001 - the statements of a look
             statement = build(connection.dialect.name)
             known = statement.compile(dialect=connection.dialect).params
@@ -138,3 +140,30 @@ def _explaining(explain: str):  # type: ignore[no-untyped-def] # noqa: ANN202 - 
         return explain + statement, parameters
 
     return explaining
+
+
+def test_a_look_from_a_mark_shows_what_has_been_due_since(world: World) -> None:
+    early, late = world.pending(want("1"))[0], None
+    world.clock.advance(10)
+    mark = world.clock()
+    (late,) = set(world.pending(want("1"), want("2"))) - {early}
+
+    def since(moment: datetime) -> Seen:
+        return world.database.read_now(partial(due.look, now=world.clock(), without=(), limit=8, since=moment))
+
+    assert [one.key for one in since(mark).due] == [late]
+    assert since(mark).oldest == mark
+    assert [one.key for one in since(mark - timedelta(seconds=10)).due] == [early, late]
+
+
+def test_a_look_among_the_others_begins_at_the_mark_as_well(world: World) -> None:
+    crowded(world, "early")
+    world.clock.advance(10)
+    mark = world.clock()
+    world.pending(want("late", url="https://late.example/"))
+    crowd = f"UPDATE delivery SET next_attempt_at = '{sqlite_time(mark)}' WHERE key > 2"
+    world.sql(crowd)
+
+    found = world.database.read_now(partial(due.look, now=world.clock(), without=[HOLE_ENDPOINT], limit=8, since=mark))
+
+    assert {one.endpoint for one in found.due} == {"https://late.example:443"}

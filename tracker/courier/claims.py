@@ -21,11 +21,17 @@ class Claimed:
 
 
 def look(
-    connection: Connection, *, now: datetime, without: Collection[str], limit: int, known: Collection[str] = ()
+    connection: Connection,
+    *,
+    now: datetime,
+    without: Collection[str],
+    limit: int,
+    known: Collection[str] = (),
+    since: datetime | None = None,
 ) -> Waiting:
     """What is due at endpoints with room, and endpoints that rest: to be probed now or next, or among those known."""
     return Waiting(
-        seen=due.look(connection, now=now, without=without, limit=limit),
+        seen=due.look(connection, now=now, without=without, limit=limit, since=since),
         resting=endpoints.resting(connection, now=now, among=known),
     )
 

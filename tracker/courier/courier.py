@@ -11,6 +11,7 @@ from tracker.config import CallbackSettings
 from tracker.courier import claims, settling
 from tracker.courier.backlog import Backlog, Chosen
 from tracker.courier.claims import Claimed
+from tracker.courier.lowwater import LowWater
 from tracker.courier.ports import Ports
 from tracker.courier.recorder import Recorder
 from tracker.courier.settling import Closing, Settled
@@ -46,6 +47,7 @@ class Courier:
         self._ports = ports
         self._slots = Slots(settings, ports.timer, ahead=1 if ports.database.is_sqlite else _AHEAD)
         self._backlog = Backlog()
+        self._low_water = LowWater()
         self._recorder = Recorder(ports.database, self._hear)
         self._teller = Teller(ports.metrics)
         self._sending = asyncio.Semaphore(settings.max_in_flight)
@@ -152,11 +154,13 @@ class Courier:
 
     async def _look(self, without: Collection[str]) -> None:
         started, most = self._ports.clock(), _LOOK_AHEAD * self._settings.max_in_flight
-        look = partial(claims.look, now=started, without=without, limit=most, known=self._slots.known())
+        since = self._low_water.mark(started)
+        look = partial(claims.look, now=started, without=without, limit=most, known=self._slots.known(), since=since)
         waiting = await self._ports.database.read(look)
         self._slots.see_resting([one.origin for one in waiting.resting])
         self._slots.trust({due.endpoint for due in waiting.seen.due if due.is_well})
         now = self._ports.clock()
+        self._low_water.see(waiting.seen.oldest, since=since, started=started, ended=now)
         self._backlog.see(waiting, now=now, took=now - started)
 
     def _begin(self, group: asyncio.TaskGroup, claimed: Sequence[Claimed]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from tracker.store.deliveries import WAITS
 from tracker.store.given import given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import delivery, endpoint
-from tracker.store.told import as_told, told
+from tracker.store.told import as_told, told, told_moment
 
 FEW = 4
 """Deliveries of one endpoint that a look shows where others would not be seen for them."""
@@ -37,30 +37,40 @@ class Seen:
     due: Sequence[Due]
     is_all: bool
     """Whether nothing else is due at endpoints that were not left out."""
+    oldest: datetime | None = None
+    """Since when the longest has been due, wherever it goes to; None where nothing is."""
 
 
-def look(connection: Connection, *, now: datetime, without: Collection[str], limit: int) -> Seen:
+def look(
+    connection: Connection, *, now: datetime, without: Collection[str], limit: int, since: datetime | None = None
+) -> Seen:
     """What is due, longest first, leaving out endpoints (`scheme://host:port`) that have no room or are at rest.
 
     Messages whose callback is being told another just now are left out too, so that they hold up nobody else. The
     `limit` that are due longest are looked at; where most of them are left out, the first few of every endpoint are
     looked at instead, so that nobody is hidden behind what waits for a black hole.
+
+    With `since` nothing is seen that was due before: of that only entries may be left in the index that an old snapshot
+    keeps, and that each look would have to walk over.
     """
     asked = {
         **pacing.moments(now),
         "given": rows(connection, [{"origin": origin} for origin in without]),
         "most": limit,
+        "since": since or _EVER,
     }
     dialect = connection.dialect.name
     oldest = told(connection, _oldest(dialect), asked)
-    found = {key: Due(key=key, endpoint=origin, is_well=bool(well)) for key, origin, well, _ in oldest if key}
+    found = {key: Due(key=key, endpoint=origin, is_well=bool(well)) for key, origin, well, *_ in oldest if key}
     is_all = oldest[0][3] < limit
     if not is_all and len(found) <= limit // 2:
         for key, origin, well in told(connection, _few_of_each(dialect), {**asked, "few": FEW}):
             found.setdefault(key, Due(key=key, endpoint=origin, is_well=bool(well)))
-    return Seen(due=list(found.values()), is_all=is_all)
+    return Seen(due=list(found.values()), is_all=is_all, oldest=told_moment(oldest[0][4]))
 
 
+_EVER = datetime(1, 1, 1, tzinfo=UTC)
+_SINCE = bindparam("since", type_=UtcDateTime())
 _NOW = bindparam("now", type_=UtcDateTime())
 _MOST = bindparam("most", type_=Integer())
 _IS_WELL = and_(endpoint.c.failures == 0, endpoint.c.last_success_at.is_not(None)).label("is_well")
@@ -72,12 +82,13 @@ def _oldest(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     passed_over = given(dialect, "given", origin=Text())
     oldest = (
         select(delivery.c.key, delivery.c.endpoint_key, delivery.c.next_attempt_at)
-        .where(WAITS, delivery.c.next_attempt_at <= _NOW)
+        .where(WAITS, delivery.c.next_attempt_at <= _NOW, delivery.c.next_attempt_at >= _SINCE)
         .order_by(delivery.c.next_attempt_at)
         .limit(_MOST)
         .cte("oldest")
     )
-    looked_at = select(func.count().label("number")).select_from(oldest).subquery("looked_at")
+    first = func.min(oldest.c.next_attempt_at, type_=UtcDateTime()).label("first")
+    looked_at = select(func.count().label("number"), first).select_from(oldest).subquery("looked_at")
     ready = (
         select(oldest.c.key, endpoint.c.origin, _IS_WELL, oldest.c.next_attempt_at)
         .join(endpoint, endpoint.c.key == oldest.c.endpoint_key)
@@ -86,7 +97,7 @@ def _oldest(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
         .where(pacing.IN_TURN)
         .subquery("ready")
     )
-    lines = select(ready.c.key, ready.c.origin, ready.c.is_well, looked_at.c.number)
+    lines = select(ready.c.key, ready.c.origin, ready.c.is_well, looked_at.c.number, looked_at.c.first)
     lines = lines.select_from(looked_at.outerjoin(ready, literal(1) == 1)).order_by(ready.c.next_attempt_at)
     return as_told(dialect, lines)
 
@@ -107,7 +118,8 @@ def _few_of_each(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     with_some = with_some.union_all(select(following).where(with_some.c.key.is_not(None)))
     first = (
         select(delivery.c.key, delivery.c.next_attempt_at)
-        .where(WAITS, delivery.c.endpoint_key == endpoint.c.key, delivery.c.next_attempt_at <= _NOW)
+        .where(WAITS, delivery.c.endpoint_key == endpoint.c.key)
+        .where(delivery.c.next_attempt_at <= _NOW, delivery.c.next_attempt_at >= _SINCE)
         .where(pacing.IN_TURN)
         .order_by(delivery.c.endpoint_key, delivery.c.next_attempt_at)
         .limit(bindparam("few", type_=Integer()))

@@ -5,9 +5,12 @@ SQLite's driver lets other threads run between two rows, and has to wait for its
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
+
+from tracker.store.moments import from_sqlite
 
 
 def as_told(dialect: str, query: Select[Any]) -> Select[Any]:
@@ -25,3 +28,8 @@ def told(connection: Connection, statement: Select[Any], values: Mapping[str, ob
         return found.all()
     lines: list[list[Any]] = json.loads(found.scalar_one())
     return lines
+
+
+def told_moment(value: str | datetime | None) -> datetime | None:
+    """A moment in such a row."""
+    return from_sqlite(value) if isinstance(value, str) else value

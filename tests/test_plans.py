@@ -428,13 +428,14 @@ PLUMBING = {
 }
 """Nothing is asked there, or not of these tables."""
 THROUGH_OTHERS = {
+    "adopted.read",
     "callbacks.known_of",
     "changes.record_each",
     "registrations.register_each",
     "taskrows.lock",
     "taskrows.write",
 }
-"""Asked by `changes.record` and `registrations.register`, or asking the same for many."""
+"""Asked by `changes.record`, `registrations.register` and `watching`, or asking the same for many."""
 
 
 def test_everything_that_the_store_can_be_asked_is_explained(seeded: Seeded) -> None:

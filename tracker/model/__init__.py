@@ -16,6 +16,7 @@ from tracker.model.endpoints import EndpointHealth, EndpointState
 from tracker.model.notices import Notice, NoticeStatus, NoticeType
 from tracker.model.tasks import (
     ENDS,
+    NEWS,
     NO_STREAK,
     Change,
     Event,
@@ -28,12 +29,14 @@ from tracker.model.tasks import (
     Status,
     Streak,
     Task,
+    fingerprint,
 )
 
 __all__ = [
     "ENDS",
     "EVENT_WORDS",
     "FORMATS",
+    "NEWS",
     "NO_STREAK",
     "Callback",
     "Change",
@@ -59,4 +62,5 @@ __all__ = [
     "Streak",
     "Task",
     "Trial",
+    "fingerprint",
 ]

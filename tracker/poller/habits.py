@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from tracker.cadence import Bounds, Durations, Forecast, Tally, next_gap, surest, tempo
-from tracker.model import Task
+from tracker.model import Snapshot, Task
 from tracker.poller.life import Life, bucket
 
 _MOST_ACTIONS = 32
@@ -41,20 +41,24 @@ class Habits:
 
     def begin(self, task: Task, now: datetime) -> Life:
         """The life of a task, from what its row says."""
-        began = min(task.submitted_at or task.registered_at, now)
-        life = Life(began=began.timestamp(), looked=now.timestamp())
-        self.follow(life, task, now)
+        return self.go_on(task, now, since=task.registered_at.timestamp())
+
+    def go_on(self, told: Task | Snapshot, now: datetime, *, since: float) -> Life:
+        """The life of a task that is in the middle of it, from whatever tells of it; it was registered at `since`."""
+        at = now.timestamp()
+        life = Life(began=min(since, at), looked=at)
+        self.follow(life, told, now)
         return life
 
-    def follow(self, life: Life, task: Task, now: datetime) -> None:
+    def follow(self, life: Life, told: Task | Snapshot, now: datetime) -> None:
         """Note the news of a task."""
-        life.action = task.action or ""
+        life.action = told.action or ""
         life.news = now.timestamp()
-        if task.submitted_at and life.started is None:
-            life.began = min(task.submitted_at, now).timestamp()
-        if task.started_at and life.started is None:
-            life.started = max(min(task.started_at, now).timestamp(), life.began)
-        life.advance(task.progress or 0, now.timestamp())
+        if told.submitted_at and life.started is None:
+            life.began = min(told.submitted_at, now).timestamp()
+        if told.started_at and life.started is None:
+            life.started = max(min(told.started_at, now).timestamp(), life.began)
+        life.advance(told.progress or 0, now.timestamp())
 
     def gap(self, life: Life, now: datetime) -> float:
         """Seconds from now to the next look."""

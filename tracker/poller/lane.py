@@ -95,6 +95,7 @@ class Lane:
             expires_at=adopted.registered_at.timestamp() + self._settings.expire_after.total_seconds(),
             news_at=now,
             has_ended=adopted.has_ended,
+            fingerprint=adopted.fingerprint,
         )
         self.schedule.add(watched, due)
 
@@ -232,6 +233,8 @@ class Lane:
             seen = look.seen[watched.task_id]
             if watched.key in decisions:
                 self._note(watched, seen, recorded.get(watched.key))
+            elif not isinstance(seen, Miss):
+                self._pace.meet(watched, seen)
             if not isinstance(seen, Miss):
                 watched.digest = look.digests.get(watched.task_id)
         self._put_back([watched for watched in batch if watched.key not in bad], look)

@@ -10,7 +10,7 @@ from tracker import cadence
 from tracker.clock import Clock
 from tracker.config import UpstreamSettings
 from tracker.errors import UnavailableError
-from tracker.model import Status, Task
+from tracker.model import Snapshot, Status, Task
 from tracker.poller.habits import Habits
 from tracker.poller.life import Life
 from tracker.poller.schedule import Watched
@@ -36,6 +36,7 @@ class Pace:
         self.habits = Habits(settings.poll_interval.total_seconds())
         self._name = name
         self._interval = settings.poll_interval.total_seconds()
+        self._expires_after = settings.expire_after.total_seconds()
         self._clock = clock
         self._dice = dice
         self._read_at: datetime | None = None
@@ -65,6 +66,11 @@ class Pace:
             self._follow(watched, task)
         elif watched.life is not None and task.status in _TELLING:
             self.habits.end(watched.life, task.finished_at, self._wall)
+
+    def meet(self, watched: Watched, seen: Snapshot) -> None:
+        """Take in what a look brought that was no news: it says of the task what its row does."""
+        if self.is_scarce and watched.life is None:
+            watched.life = self.habits.go_on(seen, self._wall, since=watched.expires_at - self._expires_after)
 
     def due(self, watched: Watched) -> float:
         """When to look again, in seconds on the monotonic clock."""

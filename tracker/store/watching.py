@@ -33,24 +33,12 @@ from sqlalchemy import (
 )
 
 from tracker.model import EventKind, Status
+from tracker.store.adopted import ADOPTED, Adopted, Row, asked_for, live, read
 from tracker.store.daemons import beat, bury, forget, is_alive, join, leave, took_from
 from tracker.store.given import given, rows
 from tracker.store.schema import event, task
 
 __all__ = ["Adopted", "Batch", "adopt_free", "adopt_left", "beat", "bury", "is_alive", "join", "leave"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
-    """What a daemon keeps in memory of a task it watches."""
-
-    key: int
-    upstream: str
-    task_id: str
-    registered_at: datetime
-    has_ended: bool
-    is_let_go: bool = False
-    """Somebody ended it while it was watched; nobody asks for another look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +55,6 @@ class Batch:
 NOTHING = Batch(taken=(), left=0)
 
 
-_ADOPTED = (
-    task.c.key,
-    task.c.upstream,
-    task.c.task_id,
-    task.c.registered_at,
-    task.c.ended_at,
-    task.c.sequence,
-    task.c.watcher,
-)
 # Literal predicates, so that the partial indexes are used whatever the plan.
 UNWATCHED = text("task.watcher IS NULL AND task.ended_at IS NULL")
 WATCHED = text("task.watcher IS NOT NULL")
@@ -113,13 +92,13 @@ def adopt_free(
     if not is_alive(connection, me):
         return NOTHING
     with _in_order(connection):
-        found = connection.execute(_free(limit), {"upstream": upstream, "above": above}).all()
+        found = read(connection, _free(limit), {"upstream": upstream, "above": above})
     return _take(connection, found, found[: room(len(found))], me=me, now=now)
 
 
 @cache
 def _free(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
-    free = select(*_ADOPTED).where(
+    free = select(*ADOPTED).where(
         UNWATCHED, task.c.upstream == bindparam("upstream"), task.c.key > bindparam("above", type_=BigInteger())
     )
     return free.order_by(task.c.key).limit(literal_column(str(limit), Integer)).with_for_update(skip_locked=True)
@@ -135,7 +114,7 @@ def adopt_left(
     if not is_alive(connection, me):
         return NOTHING
     with _in_order(connection):
-        found = connection.execute(_left(limit), {"gone": gone, "above": above}).all()
+        found = read(connection, _left(limit), {"gone": gone, "above": above})
     if not found and not above:
         forget(connection, [gone])
     ours = {name: [row for row in found if row.upstream == name and row.ended_at is None] for name in room}
@@ -152,7 +131,7 @@ def adopt_left(
 
 @cache
 def _left(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
-    left = select(*_ADOPTED).where(
+    left = select(*ADOPTED).where(
         WATCHED, task.c.watcher == bindparam("gone"), task.c.key > bindparam("above", type_=BigInteger())
     )
     return left.order_by(task.c.key).limit(literal_column(str(limit), Integer)).with_for_update(skip_locked=True)
@@ -180,36 +159,25 @@ _PLANNING = select(
 
 def mine(connection: Connection, *, me: str, above: int, limit: int) -> list[Adopted]:
     """The next `limit` tasks that a daemon watches already, by what the database says."""
-    found = connection.execute(_mine(limit), {"me": me, "above": above})
-    return [_adopted(row) for row in found]
+    return [live(row) for row in read(connection, _mine(limit), {"me": me, "above": above})]
 
 
 @cache
 def _mine(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
-    mine = select(*_ADOPTED).where(
+    mine = select(*ADOPTED).where(
         WATCHED, task.c.watcher == bindparam("me"), task.c.key > bindparam("above", type_=BigInteger())
     )
     return mine.where(text("task.ended_at IS NULL")).order_by(task.c.key).limit(literal_column(str(limit), Integer))
 
 
-def _take(connection: Connection, found: Sequence[Any], ours: Sequence[Any], *, me: str, now: datetime) -> Batch:
+def _take(connection: Connection, found: Sequence[Row], ours: Sequence[Row], *, me: str, now: datetime) -> Batch:
     if not found:
         return NOTHING
     if ours:
         keys = rows(connection, [{"key": row.key} for row in ours])
         connection.execute(_taking(connection.dialect.name), {"given": keys, "me": me})
         _note_registration(connection, [row.key for row in ours if row.sequence == 0], now)
-    return Batch(taken=[_adopted(row) for row in ours], left=len(found) - len(ours), last=found[-1].key)
-
-
-def _adopted(row: Any) -> Adopted:  # noqa: ANN401 - a row of _ADOPTED
-    return Adopted(
-        key=row.key,
-        upstream=row.upstream,
-        task_id=row.task_id,
-        registered_at=row.registered_at,
-        has_ended=False,
-    )
+    return Batch(taken=[live(row) for row in ours], left=len(found) - len(ours), last=found[-1].key)
 
 
 @cache
@@ -242,24 +210,13 @@ def _giving_back(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
 
 def noted(connection: Connection, *, me: str, upstreams: Collection[str], limit: int) -> list[Adopted]:
     """Take the notes left for a daemon: look now, or (for a task that has ended meanwhile) let go."""
-    found = select(*_ADOPTED).where(_NOTED, _for(me, upstreams)).order_by(task.c.refresh_at).limit(limit)
-    noted_rows = connection.execute(found.with_for_update(skip_locked=True)).all()
+    found = select(*ADOPTED).where(_NOTED, _for(me, upstreams)).order_by(task.c.refresh_at).limit(limit)
+    noted_rows = read(connection, found.with_for_update(skip_locked=True), {})
     if noted_rows:
         keys = [row.key for row in noted_rows]
         ended = case((and_(task.c.watcher == me, _HAS_ENDED), None), else_=task.c.watcher)
         connection.execute(update(task).where(task.c.key.in_(keys)).values(refresh_at=None, watcher=ended))
-    return [_noted(row) for row in noted_rows]
-
-
-def _noted(row: Any) -> Adopted:  # noqa: ANN401 - a row of _ADOPTED
-    return Adopted(
-        key=row.key,
-        upstream=row.upstream,
-        task_id=row.task_id,
-        registered_at=row.registered_at,
-        has_ended=row.ended_at is not None,
-        is_let_go=row.ended_at is not None and row.watcher is not None,
-    )
+    return [asked_for(row, is_let_go=row.ended_at is not None and row.watcher is not None) for row in noted_rows]
 
 
 def _note_registration(connection: Connection, keys: Sequence[int], now: datetime) -> None:

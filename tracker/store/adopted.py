@@ -1,0 +1,122 @@
+"""What a daemon reads of the tasks that it is going to watch: there may be a million of them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select, text, type_coerce
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.types import NullType
+
+from tracker.model import NEWS, fingerprint
+from tracker.store.moments import from_sqlite
+from tracker.store.schema import task
+
+
+class Adopted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a daemon is handed of a task it watches.
+
+    No dataclass: a start makes and drops one for each task, which takes a fifth of the time so.
+    """
+
+    key: int
+    upstream: str
+    task_id: str
+    registered_at: datetime
+    has_ended: bool = False
+    is_let_go: bool = False
+    """Somebody ended it while it was watched; nobody asks for another look."""
+    fingerprint: int | None = None
+    """That of a snapshot which tells nothing but what its row says already; None where that is not known."""
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The columns of `ADOPTED`, as far as their types are sure: some rows are written by hand."""
+
+    key: int
+    upstream: str
+    task_id: str
+    registered_at: Any
+    ended_at: Any
+    watcher: str | None
+    sequence: int
+    status: Any
+    upstream_status: Any
+    progress: Any
+    action: Any
+    submitted_at: Any
+    started_at: Any
+    finished_at: Any
+    fail_reason: Any
+
+
+def _column(name: str) -> ColumnElement[Any]:
+    """A time as the driver has it; one written by hand may be such that it could not be read, and is left out."""
+    if name not in ("submitted_at", "started_at", "finished_at"):
+        return type_coerce(task.c[name], NullType()).label(name) if name.endswith("_at") else task.c[name]
+    is_usual = text(f"task.{name} BETWEEN '0001-01-02' AND '9999-12-30'")
+    return type_coerce(case((is_usual, task.c[name])), NullType()).label(name)
+
+
+ADOPTED = tuple(map(_column, Row.__struct_fields__))
+_decode = msgspec.json.Decoder(list[Row]).decode
+_news = attrgetter(*NEWS)
+_TIMES = tuple(place for place, name in enumerate(NEWS) if name.endswith("_at"))
+
+
+def read(connection: Connection, query: Select[Any], asked: Mapping[str, object]) -> list[Row]:
+    """The rows of a query for `ADOPTED`."""
+    if connection.dialect.name == "sqlite":
+        try:
+            # As one value: row by row the driver lets go of the interpreter, and a busy event loop keeps it waiting.
+            return _decode(connection.scalar(_as_one(query), asked) or "[]")
+        except (msgspec.MsgspecError, OperationalError):
+            pass  # Something written by hand that JSON has no word for; it concerns one task, not all of them.
+    return [Row(*row) for row in connection.execute(query, asked)]
+
+
+@cache
+def _as_one(query: Select[Any]) -> Any:  # noqa: ANN401 - a statement, built once
+    found = query.subquery()
+    return select(func.json_group_array(func.json_array(*found.c)))
+
+
+def live(row: Row) -> Adopted:
+    """A task that has not ended, with what is known of it."""
+    return Adopted(
+        key=row.key,
+        upstream=row.upstream,
+        task_id=row.task_id,
+        registered_at=_moment(row.registered_at),
+        fingerprint=_fingerprint(row),
+    )
+
+
+def asked_for(row: Row, *, is_let_go: bool) -> Adopted:
+    """A task that somebody left a note about; what its row says just now may be wrong by the time it is looked at."""
+    return Adopted(
+        key=row.key,
+        upstream=row.upstream,
+        task_id=row.task_id,
+        registered_at=_moment(row.registered_at),
+        has_ended=row.ended_at is not None,
+        is_let_go=is_let_go,
+    )
+
+
+def _fingerprint(row: Row) -> int | None:
+    news = list(_news(row))
+    try:
+        for place in _TIMES:
+            if news[place] is not None:
+                news[place] = _moment(news[place])
+    except ValueError:
+        return None  # whoever reads the row will find out
+    return fingerprint(news)
+
+
+def _moment(found: Any) -> Any:  # noqa: ANN401 - text where SQLite's rows were read as one value
+    return from_sqlite(found) if isinstance(found, str) else found

@@ -24,7 +24,6 @@ DICE = st.floats(0, 1, exclude_max=True)
 MIDDLE = 0.5
 INTERVALS = st.floats(0.05, 3600)
 SCHEDULE = tuple(timedelta(seconds=s) for s in (0, 5, 300, 1800))
-NOTHING = timedelta(0)
 
 
 def seconds(number: float) -> timedelta:
@@ -63,9 +62,8 @@ def test_an_end_is_found_at_most_a_tenth_of_the_silence_late(interval: float, qu
     assert patient(interval, quiet=quiet) <= max(interval, (quiet - PATIENCE_SECONDS) * 0.1)
 
 
-def test_new_tasks_are_looked_at_at_once_and_adopted_ones_spread_out() -> None:
-    assert first_look(interval=seconds(8), is_new=True, dice=0.75) == NOTHING
-    assert first_look(interval=seconds(8), is_new=False, dice=0.75) == seconds(6)
+def test_adopted_tasks_are_spread_out_over_an_interval() -> None:
+    assert first_look(8, dice=0.75) == 6
 
 
 @pytest.mark.parametrize(("failures", "expected"), [(0, 0), (1, 5), (2, 300), (3, 1800)])

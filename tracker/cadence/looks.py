@@ -50,6 +50,6 @@ def aligned(due: float, *, interval: timedelta, stops: int = STOPS_PER_INTERVAL)
     return round(due / stop) * stop
 
 
-def first_look(*, interval: timedelta, is_new: bool, dice: float) -> timedelta:
-    """New tasks are looked at at once; ones adopted in bulk after a start are spread over one interval."""
-    return timedelta(0) if is_new else interval * dice
+def first_look(interval: float, *, dice: float) -> float:
+    """Seconds until the first look at a task that is adopted with many others: they are spread over one interval."""
+    return interval * dice

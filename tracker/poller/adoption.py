@@ -18,6 +18,7 @@ from tracker.clock import Clock, SharedClock, steady
 from tracker.errors import UnavailableError
 from tracker.poller.lane import Lane
 from tracker.poller.marks import Marks
+from tracker.poller.newcomers import grouped
 from tracker.poller.sharing import Shares
 from tracker.store import daemons, finding, hints, watching
 from tracker.store.daemons import Member
@@ -190,14 +191,13 @@ class Adoption:
 
     async def _watch(self, tasks: Sequence[Adopted], me: str, *, is_new: bool) -> None:
         """Hand tasks to their lanes, a few at a time: everybody else waits meanwhile."""
-        new_since = self._clock() - _NEW_FOR
+        new_since = self._clock() - _NEW_FOR if is_new else None
         for start in range(0, len(tasks), _SLICE):
             if self.me != me:
                 return  # others have them by now
             some = tasks[start : start + _SLICE]
-            for task in some:
-                self._lanes[task.upstream].watch(task, is_new=is_new and task.registered_at >= new_since)
-            for name in {task.upstream for task in some}:
+            for (name, is_fresh), together in grouped(some, new_since=new_since).items():
+                self._lanes[name].watch(*together, is_new=is_fresh)
                 self._lanes[name].wake()
             await asyncio.sleep(0)
 

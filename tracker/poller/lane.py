@@ -8,13 +8,13 @@ from functools import partial
 
 import structlog
 
-from tracker import cadence
 from tracker.clock import Clock
 from tracker.config import UpstreamSettings
 from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
 from tracker.model import NO_STREAK, Miss, MissKind, Rules, Seen, Status
 from tracker.observe import MISSES_BEFORE_AN_END, observe, tally
+from tracker.poller.newcomers import take_in
 from tracker.poller.pace import Pace
 from tracker.poller.recording import write_all
 from tracker.poller.schedule import Schedule, Watched
@@ -81,23 +81,10 @@ class Lane:
         self._wake = asyncio.Event()
         self._stopping = False
 
-    def watch(self, adopted: Adopted, *, is_new: bool) -> None:
-        """Take a task in; it is looked at at once, or within one interval where many come together."""
-        interval, now = self._settings.poll_interval, self._ports.timer()
-        due = now + cadence.first_look(interval=interval, is_new=is_new, dice=self._ports.dice()).total_seconds()
-        if not is_new and (most := self._provider.look_size) > 1:
-            # Together from the first look on, so that its requests are full too.
-            due = cadence.aligned(due, interval=interval, stops=cadence.stops(len(self.schedule), look_size=most))
-        watched = Watched(
-            key=adopted.key,
-            task_id=adopted.task_id,
-            # Not as a time, which has an end: a date written by hand may be close to it.
-            expires_at=adopted.registered_at.timestamp() + self._settings.expire_after.total_seconds(),
-            news_at=now,
-            has_ended=adopted.has_ended,
-            fingerprint=adopted.fingerprint,
-        )
-        self.schedule.add(watched, due)
+    def watch(self, *tasks: Adopted, is_new: bool) -> None:
+        """Take tasks in; they are looked at at once, or within one interval where many come together."""
+        now, dice = self._ports.timer(), None if is_new else self._ports.dice
+        take_in(self.schedule, tasks, self._settings, now=now, dice=dice, look_size=self._provider.look_size)
 
     def hear(self, noted: Adopted) -> None:
         """Somebody asked to look at a task now, or has ended it meanwhile."""

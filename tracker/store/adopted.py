@@ -1,10 +1,10 @@
 """What a daemon reads of the tasks that it is going to watch: there may be a million of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select, text, type_coerce
@@ -33,24 +33,31 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """That of a snapshot which tells nothing but what its row says already; None where that is not known."""
 
 
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The columns of `ADOPTED`, as far as their types are sure: some rows are written by hand."""
+    """The columns of `ADOPTED`, in their order."""
 
     key: int
     upstream: str
     task_id: str
-    registered_at: Any
-    ended_at: Any
+    registered_at: _Moment
+    ended_at: _Moment | None
     watcher: str | None
     sequence: int
-    status: Any
-    upstream_status: Any
-    progress: Any
-    action: Any
-    submitted_at: Any
-    started_at: Any
-    finished_at: Any
-    fail_reason: Any
+    status: str
+    upstream_status: str
+    progress: int | None
+    action: str | None
+    submitted_at: _Moment | None
+    started_at: _Moment | None
+    finished_at: _Moment | None
+    fail_reason: str | None
+
+
+_decode = msgspec.json.Decoder(list[Row]).decode
+_news = attrgetter(*NEWS)
 
 
 def _column(name: str) -> ColumnElement[Any]:
@@ -62,20 +69,31 @@ def _column(name: str) -> ColumnElement[Any]:
 
 
 ADOPTED = tuple(map(_column, Row.__struct_fields__))
-_decode = msgspec.json.Decoder(list[Row]).decode
-_news = attrgetter(*NEWS)
-_TIMES = tuple(place for place, name in enumerate(NEWS) if name.endswith("_at"))
 
 
 def read(connection: Connection, query: Select[Any], asked: Mapping[str, object]) -> list[Row]:
     """The rows of a query for `ADOPTED`."""
-    if connection.dialect.name == "sqlite":
-        try:
-            # As one value: row by row the driver lets go of the interpreter, and a busy event loop keeps it waiting.
-            return _decode(connection.scalar(_as_one(query), asked) or "[]")
-        except (msgspec.MsgspecError, OperationalError):
-            pass  # Something written by hand that JSON has no word for; it concerns one task, not all of them.
-    return [Row(*row) for row in connection.execute(query, asked)]
+    if connection.dialect.name != "sqlite":
+        return [Row(*row) for row in connection.execute(query, asked)]
+    try:
+        # As one value: row by row the driver lets go of the interpreter, and a busy event loop keeps it waiting.
+        return _decode(connection.scalar(_as_one(query), asked) or "[]")
+    except (msgspec.MsgspecError, OperationalError):
+        # Something was written by hand, and otherwise than we do. It concerns one task, not all of them.
+        return [_patiently(row) for row in connection.execute(query, asked)]
+
+
+def _patiently(row: Iterable[Any]) -> Row:
+    """A time that is none stays what it is: no snapshot has it, so whoever looks at the task reads its row."""
+    named = zip(Row.__struct_fields__, row, strict=True)
+    return Row(*(_moment(value) if name.endswith("_at") else value for name, value in named))
+
+
+def _moment(found: Any) -> Any:  # noqa: ANN401 - whatever somebody wrote
+    try:
+        return from_sqlite(found) if isinstance(found, str) else found
+    except ValueError:
+        return found
 
 
 @cache
@@ -90,33 +108,18 @@ def live(row: Row) -> Adopted:
         key=row.key,
         upstream=row.upstream,
         task_id=row.task_id,
-        registered_at=_moment(row.registered_at),
-        fingerprint=_fingerprint(row),
+        registered_at=row.registered_at,
+        fingerprint=fingerprint(_news(row)),
     )
 
 
-def asked_for(row: Row, *, is_let_go: bool) -> Adopted:
+def asked_for(row: Row) -> Adopted:
     """A task that somebody left a note about; what its row says just now may be wrong by the time it is looked at."""
     return Adopted(
         key=row.key,
         upstream=row.upstream,
         task_id=row.task_id,
-        registered_at=_moment(row.registered_at),
+        registered_at=row.registered_at,
         has_ended=row.ended_at is not None,
-        is_let_go=is_let_go,
+        is_let_go=row.ended_at is not None and row.watcher is not None,
     )
-
-
-def _fingerprint(row: Row) -> int | None:
-    news = list(_news(row))
-    try:
-        for place in _TIMES:
-            if news[place] is not None:
-                news[place] = _moment(news[place])
-    except ValueError:
-        return None  # whoever reads the row will find out
-    return fingerprint(news)
-
-
-def _moment(found: Any) -> Any:  # noqa: ANN401 - text where SQLite's rows were read as one value
-    return from_sqlite(found) if isinstance(found, str) else found

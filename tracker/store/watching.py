@@ -35,7 +35,7 @@ from sqlalchemy import (
 from tracker.model import EventKind, Status
 from tracker.store.adopted import ADOPTED, Adopted, Row, asked_for, live, read
 from tracker.store.daemons import beat, bury, forget, is_alive, join, leave, took_from
-from tracker.store.given import given, rows
+from tracker.store.given import given, plain_rows
 from tracker.store.schema import event, task
 
 __all__ = ["Adopted", "Batch", "adopt_free", "adopt_left", "beat", "bury", "is_alive", "join", "leave"]
@@ -121,7 +121,7 @@ def adopt_left(
     taken = sorted((row for name, most in room.items() for row in ours[name][: max(most, 0)]), key=lambda row: row.key)
     elsewhere = [row.key for row in found if row.ended_at is not None or row.upstream not in room]
     if elsewhere:
-        keys = rows(connection, [{"key": key} for key in elsewhere])
+        keys = plain_rows({"key": key} for key in elsewhere)
         connection.execute(_letting_go(connection.dialect.name), {"given": keys})
     if taken:
         took_from(connection, gone, Counter(row.upstream for row in taken))
@@ -174,7 +174,7 @@ def _take(connection: Connection, found: Sequence[Row], ours: Sequence[Row], *, 
     if not found:
         return NOTHING
     if ours:
-        keys = rows(connection, [{"key": row.key} for row in ours])
+        keys = plain_rows({"key": row.key} for row in ours)
         connection.execute(_taking(connection.dialect.name), {"given": keys, "me": me})
         _note_registration(connection, [row.key for row in ours if row.sequence == 0], now)
     return Batch(taken=[live(row) for row in ours], left=len(found) - len(ours), last=found[-1].key)
@@ -195,7 +195,7 @@ def _letting_go(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
 
 def give_back(connection: Connection, *, me: str, keys: Collection[int]) -> None:
     """Let go of some tasks, so that others adopt them; those that have ended meanwhile keep their note."""
-    ours = {"given": rows(connection, [{"key": key} for key in sorted(keys)]), "me": me}
+    ours = {"given": plain_rows({"key": key} for key in sorted(keys)), "me": me}
     connection.execute(_giving_back(connection.dialect.name), ours)
 
 
@@ -216,7 +216,7 @@ def noted(connection: Connection, *, me: str, upstreams: Collection[str], limit:
         keys = [row.key for row in noted_rows]
         ended = case((and_(task.c.watcher == me, _HAS_ENDED), None), else_=task.c.watcher)
         connection.execute(update(task).where(task.c.key.in_(keys)).values(refresh_at=None, watcher=ended))
-    return [asked_for(row, is_let_go=row.ended_at is not None and row.watcher is not None) for row in noted_rows]
+    return [asked_for(row) for row in noted_rows]
 
 
 def _note_registration(connection: Connection, keys: Sequence[int], now: datetime) -> None:

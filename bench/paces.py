@@ -61,7 +61,7 @@ class Many:
     peak: float
     """Megabytes."""
     first: Pace
-    """The first look at each task, for which its row is read."""
+    """The first look at each task, of which nothing is remembered but what its row says."""
     steady: Pace
 
 

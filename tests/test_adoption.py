@@ -35,10 +35,11 @@ class Daemon:
     provider: FakeProvider = field(default_factory=FakeProvider)
 
     def __post_init__(self) -> None:
+        self.metrics = Metrics(version="0")
         ports = Ports(
             database=self.world.database,
             compose=self.world.compose,
-            metrics=Metrics(version="0"),
+            metrics=self.metrics,
             clock=self.world.clock,
             timer=self.world.clock.timer,
             dice=lambda: self.dice,
@@ -119,6 +120,24 @@ async def test_new_tasks_are_due_at_once_and_a_great_many_within_an_interval(
     await daemon.adoption.run_once()
 
     assert [entry.due - now for entry in daemon.lanes[UPSTREAM].schedule] == [0, 0, 2, 2, 2]
+
+
+async def test_a_metric_says_how_many_tasks_are_watched_just_now(world: World) -> None:
+    """Of what the last daemon watched, those that this one has in memory: the table calls them all its own."""
+    daemon = Daemon(world, ("default", "other"))
+    await daemon.adoption.join()
+    world.register(want("1"), want("2"), want("3", upstream="other"))
+
+    def told(upstream: str) -> str:
+        return daemon.metrics.exposition()[0].decode().partition(f'watched_tasks{{upstream="{upstream}"}} ')[2][:3]
+
+    assert (told("default"), told("other")) == ("0.0", "0.0")
+
+    await daemon.adoption.run_once()
+    assert (told("default"), told("other")) == ("2.0", "1.0")
+
+    daemon.lanes["default"].schedule.remove(world.key("1"))
+    assert told("default") == "1.0"
 
 
 async def test_what_is_left_is_adopted_by_the_next(world: World) -> None:

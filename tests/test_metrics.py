@@ -8,6 +8,7 @@ from tracker.model import DeliveryStatus, Status
 
 SERIES = {
     "tracker_tasks": {"status"},
+    "tracker_watched_tasks": {"upstream"},
     "tracker_polls_total": {"upstream"},
     "tracker_poll_lateness_seconds": {"upstream"},
     "tracker_upstream_requests_total": {"upstream"},
@@ -37,6 +38,7 @@ def touched() -> Metrics:
     metrics.events.labels(event="status").inc()
     metrics.finish_to_detect.observe(2)
     metrics.finish_to_deliver.observe(3)
+    metrics.watched.labels(upstream="default").set(6)
     metrics.polls.labels(upstream="default").inc(5)
     metrics.lateness.labels(upstream="default").observe(0.2)
     metrics.upstream_requests.labels(upstream="default").inc()

@@ -50,6 +50,7 @@ class Metrics:
 
     def _describe_upstreams(self) -> None:
         registry, upstream = self._registry, ["upstream"]
+        self.watched = Gauge("tracker_watched_tasks", "Tasks that this daemon watches.", upstream, registry=registry)
         self.polls = Counter("tracker_polls", "Looks at single tasks.", upstream, registry=registry)
         self.lateness = Histogram(
             "tracker_poll_lateness_seconds",

@@ -74,6 +74,7 @@ class Lane:
         )
         self._pace = Pace(name, settings, clock=ports.clock, dice=ports.dice)
         self._turns = Turns(self.schedule, settings.poll_interval.total_seconds())
+        ports.metrics.watched.labels(name).set_function(self.schedule.__len__)
         self._polls = ports.metrics.polls.labels(name)
         self._requests = ports.metrics.upstream_requests.labels(name)
         self._lateness = ports.metrics.lateness.labels(name)

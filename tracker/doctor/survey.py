@@ -1,0 +1,76 @@
+"""Finding out about everything that a usable configuration names, all at the same time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from tracker import config
+from tracker.config.addresses import mask_password
+from tracker.doctor.asking import Heard, ask_gateway
+from tracker.doctor.errands import Errand
+from tracker.doctor.host import Host, credentials, files_of, room_in
+from tracker.doctor.listening import Door, knock
+from tracker.doctor.permissions import Standing
+from tracker.doctor.service import Unit
+from tracker.doctor.settings import secrets_in_file
+from tracker.doctor.storage import DatabaseFacts, Room
+from tracker.errors import UnavailableError
+from tracker.store import migrate
+from tracker.store.engines import sqlite_file
+from tracker.store.inspection import inspect_database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What is being found out."""
+
+    address: tuple[str, int]
+    database: Errand[DatabaseFacts]
+    room: Errand[Room]
+    files: Errand[list[Standing]]
+    door: Errand[Door]
+    gateways: Mapping[str, Errand[Heard]]
+
+    @classmethod
+    def begin(cls, host: Host, loaded: config.Loaded, units: Sequence[Unit]) -> Self:
+        """Send for everything."""
+        settings = loaded.settings
+        path = sqlite_file(settings.database_url)
+        state = host.cwd / host.environ.get("STATE_DIRECTORY", "").split(":")[0]
+        folder = path.parent if path else state
+        secrets = credentials(host)
+        files = partial(files_of, loaded.path, path, folder / "tracker.token", secrets)
+        address = _address(settings, units)
+        return cls(
+            address=address,
+            database=Errand(partial(_ask_database, settings.database_url)),
+            room=Errand(partial(room_in, host, folder, path)),
+            files=Errand(partial(files, holds_secret=secrets_in_file(loaded))),
+            door=Errand(partial(knock, *address)),
+            gateways={
+                name: Errand(partial(ask_gateway, name, upstream, is_in_credential=_is_in(secrets, name)))
+                for name, upstream in settings.upstreams.items()
+            },
+        )
+
+
+def _address(settings: config.Settings, units: Sequence[Unit]) -> tuple[str, int]:
+    """Where we listen: systemd's socket wins, where it is active."""
+    sockets = (unit.address for unit in units if unit["ActiveState"] == "active")
+    return next(filter(None, sockets), settings.listen_address)
+
+
+def _is_in(secrets: Sequence[Path], upstream: str) -> bool:
+    return any(path.name.endswith(f"upstream-{upstream}-token") for path in secrets)
+
+
+def _ask_database(url: str) -> DatabaseFacts:
+    path = sqlite_file(url)
+    place, revisions = str(path) if path else mask_password(url), migrate.revisions()
+    try:
+        found = inspect_database(url)
+    except UnavailableError as error:
+        return DatabaseFacts(place=place, revisions=revisions, is_server=path is None, error=str(error))
+    return DatabaseFacts(place=place, revisions=revisions, is_server=path is None, found=found)

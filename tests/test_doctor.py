@@ -116,6 +116,12 @@ def test_a_server_that_is_not_there(patient: Patient) -> None:
     assert "systemctl status postgresql" in ill["command"]
 
 
+def test_a_database_that_the_server_does_not_have(patient: Patient, postgres: PostgresDatabases) -> None:
+    patient.use(postgres.url("tracker_nowhere"))
+
+    assert 'database "tracker_nowhere" does not exist' in patient.illness()["cause"]
+
+
 def test_a_file_that_is_not_there(patient: Patient) -> None:
     patient.run.database_path.unlink()
 
@@ -140,6 +146,7 @@ def test_a_token_that_the_gateway_refuses(patient: Patient) -> None:
     assert "refuses the token (HTTP 401" in ill["cause"]
     assert "upstreams.default.token" in ill["cause"]
     assert "9876543210" not in str(ill)
+    assert ill["command"] == f"export {KEY}=VALUE"
 
 
 def test_a_token_that_is_missing(patient: Patient) -> None:
@@ -184,7 +191,7 @@ def test_a_guard_that_is_off(patient: Patient) -> None:
 
     assert ill["check"] == "guard"
     assert "callbacks.allow_networks has 0.0.0.0/0" in ill["cause"]
-    assert "tracker config show" in ill["command"]
+    assert ill["command"] == "export TRACKER_CALLBACKS__ALLOW_NETWORKS=VALUE"
 
 
 def test_a_daemon_that_everybody_may_ask(patient: Patient) -> None:
@@ -194,7 +201,7 @@ def test_a_daemon_that_everybody_may_ask(patient: Patient) -> None:
 
     assert ill["check"] == "listen"
     assert "/metrics needs no token" in ill["cause"]
-    assert 'metrics.scope = "read"' in ill["command"]
+    assert 'set metrics.scope to "read"' in ill["cause"]
 
 
 def test_a_port_that_another_process_has(patient: Patient) -> None:

@@ -19,6 +19,7 @@ import pytest
 from command_line import CommandLine
 from daemons import DaemonProcess, free_port
 from doctors import TOKEN, Patient, beat, served
+from fakes import statements, writes
 
 from tracker.doctor import Asked, Finding, Host, State, examine
 from tracker.simulate.gateway import Gateway
@@ -67,6 +68,14 @@ def test_what_a_daemon_has_not_put_into_its_file_yet_is_seen(tmp_path: Path, dat
         assert (tmp_path / "tracker.db-wal").stat().st_size
         assert inspect_database(database).daemons == ()
     assert inspect_database(database).daemons == ()
+
+
+def test_a_server_is_only_read(database_url: str) -> None:
+    with statements() as seen:
+        inspect_database(database_url)
+
+    assert writes(seen) == []
+    assert seen[0] == "SET TRANSACTION READ ONLY" or database_url.startswith("sqlite")
 
 
 @pytest.mark.parametrize(

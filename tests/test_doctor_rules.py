@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tracker.doctor.clocks import judge_clock
 from tracker.doctor.exposure import ListenFacts, judge_guard, judge_listen
 from tracker.doctor.findings import ago
 from tracker.doctor.gateways import GatewayFacts, judge_gateway, judge_watching
+from tracker.doctor.mending import Mending
 from tracker.doctor.permissions import Account, Kind, Standing, judge_files
 from tracker.doctor.running import PulseFacts, judge_daemon, judge_deliveries, judge_receivers
 from tracker.doctor.service import Unit, judge_journal, judge_units, judge_watchdog, read_span, read_units
@@ -64,7 +66,7 @@ def test_clocks(ahead: dict[str, int], state: str) -> None:
     ],
 )
 def test_openings_of_the_guard(network: str, state: str) -> None:
-    (found,) = judge_guard([ip_network(network)])
+    (found,) = judge_guard([ip_network(network)], change="sudoedit it")
 
     assert found.state == state
     assert network in found.cause
@@ -221,6 +223,42 @@ def test_the_watchdog(told: dict[str, str], state: str) -> None:
     unit = Unit(name="tracker.service", told={"LoadState": "loaded", "ActiveState": "active", **told})
 
     assert [one.state for one in judge_watchdog([unit], 100.0)] == [state]
+
+
+ENCRYPTED = "/etc/tracker/credentials.encrypted/upstream-a-token"
+ORIGINS = {
+    "upstreams.a.token": "credential encrypted_upstream-a-token",
+    "upstreams.b.token": "credential tracker_upstream-b-token",
+    "upstreams.c.token": "environment TRACKER_UPSTREAMS__C__TOKEN",
+    "upstreams.d.token": "file /etc/tracker/tracker.toml",
+}
+
+
+@pytest.mark.parametrize(
+    ("upstream", "typed"),
+    [
+        (
+            "a",
+            f"systemd-creds encrypt --name=encrypted_upstream-a-token - {ENCRYPTED} && systemctl restart tracker",
+        ),
+        ("b", "sudoedit /etc/tracker/credentials/upstream-b-token && systemctl restart tracker"),
+        ("c", "systemctl edit tracker"),
+        ("d", "sudoedit /etc/tracker/tracker.toml && systemctl restart tracker"),
+        ("e", "sudoedit /etc/tracker/tracker.toml && systemctl restart tracker"),
+    ],
+)
+def test_a_setting_is_changed_where_it_is_set(upstream: str, typed: str) -> None:
+    file = Path("/etc/tracker/tracker.toml")
+    mending = Mending(origins=ORIGINS, file=file, folder=file.parent, is_unit=True)
+
+    assert mending.of(f"upstreams.{upstream}.token") == typed
+
+
+def test_without_systemd_a_setting_is_changed_by_hand() -> None:
+    by_hand = Mending(origins=ORIGINS, file=None, folder=Path("/etc/tracker"), is_unit=False)
+
+    assert by_hand.of("upstreams.c.token") == "export TRACKER_UPSTREAMS__C__TOKEN=VALUE"
+    assert by_hand.of("listen") == "tracker config example > tracker.toml"
 
 
 def test_the_journal() -> None:

@@ -1,6 +1,7 @@
 """Asking gateways: about a task that does not exist, which tells whether they are there and take our token."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -25,24 +26,18 @@ class Heard(NamedTuple):
     ahead: timedelta | None
 
 
-def ask_gateway(name: str, settings: UpstreamSettings, *, is_in_credential: bool) -> Heard:
-    """Ask once, by a single fetch; no gateway changes anything for that."""
-    return asyncio.run(_ask(name, settings, is_in_credential=is_in_credential))
+def ask_gateway(facts: GatewayFacts, settings: UpstreamSettings) -> Heard:
+    """Ask once, by a single fetch, and add what came of it; no gateway changes anything for that."""
+    return asyncio.run(_ask(facts, settings))
 
 
-async def _ask(name: str, settings: UpstreamSettings, *, is_in_credential: bool) -> Heard:
+async def _ask(facts: GatewayFacts, settings: UpstreamSettings) -> Heard:
     brief = settings.model_copy(update={"timeout": min(settings.timeout, LONGEST), "batch": "off"})
     async with _Dated(open_upstream_client(max_connections=1)) as client:
-        look = await build(name, brief, client, utc_now).look([_NO_TASK])
+        look = await build(facts.name, brief, client, utc_now).look([_NO_TASK])
     said = look.trouble or look.seen[_NO_TASK]
-    facts = GatewayFacts(
-        name=name,
-        base_url=settings.base_url,
-        has_token=settings.token is not None,
-        miss=said.kind if isinstance(said, Miss) else None,
-        detail=said.detail if isinstance(said, Miss) else "",
-        is_in_credential=is_in_credential,
-    )
+    if isinstance(said, Miss):
+        facts = replace(facts, miss=said.kind, detail=said.detail)
     return Heard(facts, client.ahead)
 
 

@@ -16,6 +16,7 @@ from tracker.doctor.findings import Finding
 from tracker.doctor.gateways import judge_gateway, judge_watching
 from tracker.doctor.host import Host, account, ask_journal, ask_systemd
 from tracker.doctor.listening import Door
+from tracker.doctor.mending import Mending
 from tracker.doctor.permissions import CHECK as FILES
 from tracker.doctor.permissions import judge_files
 from tracker.doctor.running import PulseFacts, judge_daemon, judge_deliveries, judge_receivers
@@ -42,8 +43,14 @@ def _examine(host: Host, asked: Asked, patience: Patience) -> Iterator[Finding]:
     read = read_settings(host, asked, units)
     yield judge_config(read.facts)
     if read.loaded is not None:
-        survey = Survey.begin(read.host, read.loaded, units)
-        yield from _Judgement(survey, read.loaded.settings, units, patience).findings()
+        mending = Mending(
+            origins=read.loaded.origins,
+            file=read.loaded.path,
+            folder=host.system_path.parent,
+            is_unit=any(unit.is_service and unit.is_there for unit in units),
+        )
+        survey = Survey.begin(read.host, read.loaded, units, mending)
+        yield from _Judgement(survey, read.loaded.settings, units, patience, mending).findings()
     yield from patience.judge(UNIT, shown, judge_units)
     yield from judge_watchdog(units, time.clock_gettime(time.CLOCK_MONOTONIC))
     yield from patience.judge(JOURNAL, journal, lambda errors: [judge_journal(errors)])
@@ -52,11 +59,14 @@ def _examine(host: Host, asked: Asked, patience: Patience) -> Iterator[Finding]:
 class _Judgement:
     """What the survey means, in the order in which things hang on each other."""
 
-    def __init__(self, survey: Survey, settings: config.Settings, units: Sequence[Unit], patience: Patience) -> None:
+    def __init__(
+        self, survey: Survey, settings: config.Settings, units: Sequence[Unit], patience: Patience, mending: Mending
+    ) -> None:
         self._survey = survey
         self._settings = settings
         self._units = units
         self._patience = patience
+        self._mending = mending
 
     def findings(self) -> Iterator[Finding]:
         """All of them."""
@@ -65,7 +75,8 @@ class _Judgement:
         yield from judge(DISK, survey.room, lambda room: [judge_room(room)])
         yield from judge(FILES, survey.files, partial(judge_files, account=account(self._units)))
         yield from judge(LISTEN, survey.door, lambda door: [judge_listen(self._listening(door))])
-        yield from judge_guard(self._settings.callbacks.allow_networks)
+        change = self._mending.of("callbacks.allow_networks")
+        yield from judge_guard(self._settings.callbacks.allow_networks, change=change)
         for name, errand in survey.gateways.items():
             yield from judge(f"upstream {name}", errand, lambda heard: [judge_gateway(heard.facts)])
         yield judge_clock(self._clocks())
@@ -99,6 +110,7 @@ class _Judgement:
 
     def _listening(self, door: Door) -> ListenFacts:
         host, port = self._survey.address
+        is_held = any(unit.address and unit["ActiveState"] == "active" for unit in self._units)
         return ListenFacts(
             address=host,
             port=port,
@@ -106,7 +118,8 @@ class _Judgement:
             is_ours=door.is_ours or self._is_mute(door),
             holder=f"{door.holder.name} (pid {door.holder.pid})" if door.holder else None,
             metrics_need_token=self._settings.metrics.scope is not None,
-            is_held_by_systemd=any(unit.address and unit["ActiveState"] == "active" for unit in self._units),
+            is_held_by_systemd=is_held,
+            change="systemctl edit tracker.socket" if is_held else self._mending.of("listen"),
         )
 
     def _is_mute(self, door: Door) -> bool:
@@ -124,7 +137,7 @@ class _Judgement:
         return f"kill {pid}; " if pid else ""
 
     def _pulse(self, door: Door, found: Inspection | None) -> PulseFacts:
-        is_unit = any(unit.name == SERVICE and unit.is_there for unit in self._units)
+        is_unit = self._mending.is_unit
         late = "it listens and does not answer" if self._is_mute(door) else door.late
         versions = [line.version for line in found.daemons if not line.is_gone] if found else []
         return PulseFacts(

@@ -11,17 +11,16 @@ GUARD, LISTEN = "guard", "listen"
 _METADATA = ("169.254.169.254", "168.63.129.16", "fd00:ec2::254")
 _WIDEST = {4: 8, 6: 7}
 """The shortest prefixes of private networks: 10.0.0.0/8 and fc00::/7."""
-_NARROW = "tracker config show; tracker ping CALLBACK_URL"
 
 
-def judge_guard(networks: Sequence[Network]) -> Iterator[Finding]:
-    """Openings that are wider than private receivers need."""
+def judge_guard(networks: Sequence[Network], *, change: str) -> Iterator[Finding]:
+    """Openings that are wider than private receivers need; `change` is what changes the setting."""
     is_well = True
     for network in networks:
         if said := _opens(network):
             is_well = False
             judged = wrong if network.prefixlen == 0 else doubtful
-            yield judged(GUARD, f"callbacks.allow_networks has {network}, which {said}", _NARROW)
+            yield judged(GUARD, f"callbacks.allow_networks has {network}, which {said}", change)
     if is_well:
         opened = ", ".join(map(str, networks))
         yield fine(GUARD, f"receivers may also be in {opened}" if opened else "receivers have to be public")
@@ -54,6 +53,8 @@ class ListenFacts:
     """Who else listens there, as far as we can see."""
     metrics_need_token: bool = False
     is_held_by_systemd: bool = False
+    change: str = "tracker config show"
+    """What changes the address."""
 
 
 def judge_listen(facts: ListenFacts) -> Finding:
@@ -62,7 +63,7 @@ def judge_listen(facts: ListenFacts) -> Finding:
     if facts.bind_error is not None and not (facts.is_ours or facts.is_held_by_systemd):
         if facts.holder is None and "in use" not in facts.bind_error:
             cause = f"{place} cannot be listened on: {facts.bind_error}"
-            return wrong(LISTEN, cause, "ip -brief address; tracker config show")
+            return wrong(LISTEN, cause, f"ip -brief address; {facts.change}")
         cause = f"{place} is taken by {facts.holder or 'another program'}"
         return wrong(LISTEN, cause, f"ss -ltnp 'sport = :{facts.port}'")
     return _judge_openness(facts, place)
@@ -74,8 +75,11 @@ def _judge_openness(facts: ListenFacts, place: str) -> Finding:
     if _is_private(facts.address):
         return fine(LISTEN, told)
     if not facts.metrics_need_token:
-        cause = f"{told}, but it is no private address and /metrics needs no token: whoever reaches it reads them"
-        return wrong(LISTEN, cause, 'tracker config show; set listen = "127.0.0.1:8640", or metrics.scope = "read"')
+        cause = (
+            f"{told}, but it is no private address and /metrics needs no token: whoever reaches it reads them; "
+            'listen on 127.0.0.1 behind a proxy, or set metrics.scope to "read"'
+        )
+        return wrong(LISTEN, cause, facts.change)
     cause = f"{told}; it is no private address, and tokens come in plain text where no proxy with TLS stands before it"
     return doubtful(LISTEN, cause, f"ss -ltn 'sport = :{facts.port}'")
 

@@ -9,7 +9,6 @@ from tracker.model import MissKind
 from tracker.store.inspection import Inspection
 
 WATCHING = "watching"
-_SHOW = "tracker config show"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +21,9 @@ class GatewayFacts:
     miss: MissKind | None = None
     """Why it said nothing usable; None where it answered as if it knew the task."""
     detail: str = ""
+    change_address: str = "tracker config show"
+    change_token: str = "tracker config show"  # noqa: S105 - what to type for it
+    """What changes these settings."""
     is_in_credential: bool = False
     """Whether its token is a credential of the service, which nobody else sees while that is stopped."""
 
@@ -39,7 +41,7 @@ def judge_gateway(facts: GatewayFacts) -> Finding:
             return doubtful(check, cause, "tracker upstreams")
         case MissKind.UNUSABLE:
             cause = f"{_place(facts)} answers, but as no gateway does ({facts.detail}): upstreams.{facts.name}.base_url"
-            return wrong(check, cause, _SHOW)
+            return wrong(check, cause, facts.change_address)
         case _:
             cause = f"{_place(facts)} is out of reach: {facts.detail}"
             return wrong(check, cause, f"curl -sv -o /dev/null {_origin(facts.base_url)}/")
@@ -49,11 +51,11 @@ def _judge_refusal(check: str, facts: GatewayFacts) -> Finding:
     key = f"upstreams.{facts.name}"
     if facts.has_token:
         cause = f"{_place(facts)} refuses the token ({facts.detail}): look at {key}.token and {key}.auth"
-        return wrong(check, cause, _SHOW)
+        return wrong(check, cause, facts.change_token)
     if facts.is_in_credential:
         cause = f"{_place(facts)} wants a token, which is a credential that only the running service sees"
         return doubtful(check, cause, "systemctl start tracker && tracker doctor")
-    return wrong(check, f"{_place(facts)} wants a token, and none is configured: {key}.token", _SHOW)
+    return wrong(check, f"{_place(facts)} wants a token, and none is configured: {key}.token", facts.change_token)
 
 
 def _and_token(facts: GatewayFacts) -> str:

@@ -25,6 +25,8 @@ class DatabaseFacts:
     is_server: bool = False
     found: Inspection | None = None
     error: str | None = None
+    change: str = "tracker config show"
+    """What changes its URL."""
 
 
 def judge_database(facts: DatabaseFacts) -> Finding:
@@ -34,7 +36,7 @@ def judge_database(facts: DatabaseFacts) -> Finding:
     revision, newest = facts.found.revision, facts.revisions[-1]
     if facts.found.is_foreign:
         cause = f"{facts.place} holds another program's tables; tracker needs a database for itself"
-        return wrong(DATABASE, cause, "tracker config show")
+        return wrong(DATABASE, cause, facts.change)
     if revision is None:
         return wrong(DATABASE, f"{facts.place} is empty: it has no schema yet", "tracker db upgrade")
     if revision not in facts.revisions:
@@ -48,8 +50,8 @@ def judge_database(facts: DatabaseFacts) -> Finding:
 
 def _reach(facts: DatabaseFacts) -> str:
     if facts.is_server:
-        return "systemctl status postgresql; tracker config show"
-    return "tracker db upgrade" if "there is no file" in str(facts.error) else "tracker config show"
+        return f"systemctl status postgresql; {facts.change}"
+    return "tracker db upgrade" if "there is no file" in str(facts.error) else facts.change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

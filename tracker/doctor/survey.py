@@ -1,17 +1,20 @@
 """Finding out about everything that a usable configuration names, all at the same time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from tracker import config
+from tracker.config import UpstreamSettings
 from tracker.config.addresses import mask_password
 from tracker.doctor.asking import Heard, ask_gateway
 from tracker.doctor.errands import Errand
+from tracker.doctor.gateways import GatewayFacts
 from tracker.doctor.host import Host, credentials, files_of, room_in
 from tracker.doctor.listening import Door, knock
+from tracker.doctor.mending import Mending
 from tracker.doctor.permissions import Standing
 from tracker.doctor.service import Unit
 from tracker.doctor.settings import secrets_in_file
@@ -34,7 +37,7 @@ class Survey:
     gateways: Mapping[str, Errand[Heard]]
 
     @classmethod
-    def begin(cls, host: Host, loaded: config.Loaded, units: Sequence[Unit]) -> Self:
+    def begin(cls, host: Host, loaded: config.Loaded, units: Sequence[Unit], mending: Mending) -> Self:
         """Send for everything."""
         settings = loaded.settings
         path = sqlite_file(settings.database_url)
@@ -45,15 +48,27 @@ class Survey:
         address = _address(settings, units)
         return cls(
             address=address,
-            database=Errand(partial(_ask_database, settings.database_url)),
+            database=Errand(partial(_ask_database, settings.database_url, mending.of("database_url"))),
             room=Errand(partial(room_in, host, folder, path)),
             files=Errand(partial(files, holds_secret=secrets_in_file(loaded))),
             door=Errand(partial(knock, *address)),
             gateways={
-                name: Errand(partial(ask_gateway, name, upstream, is_in_credential=_is_in(secrets, name)))
+                name: Errand(partial(ask_gateway, _gateway(name, upstream, secrets, mending), upstream))
                 for name, upstream in settings.upstreams.items()
             },
         )
+
+
+def _gateway(name: str, settings: UpstreamSettings, secrets: Sequence[Path], mending: Mending) -> GatewayFacts:
+    """What is known before it is asked."""
+    return GatewayFacts(
+        name=name,
+        base_url=settings.base_url,
+        has_token=settings.token is not None,
+        is_in_credential=any(path.name.endswith(f"upstream-{name}-token") for path in secrets),
+        change_address=mending.of(f"upstreams.{name}.base_url"),
+        change_token=mending.of(f"upstreams.{name}.token"),
+    )
 
 
 def _address(settings: config.Settings, units: Sequence[Unit]) -> tuple[str, int]:
@@ -62,15 +77,15 @@ def _address(settings: config.Settings, units: Sequence[Unit]) -> tuple[str, int
     return next(filter(None, sockets), settings.listen_address)
 
 
-def _is_in(secrets: Sequence[Path], upstream: str) -> bool:
-    return any(path.name.endswith(f"upstream-{upstream}-token") for path in secrets)
-
-
-def _ask_database(url: str) -> DatabaseFacts:
+def _ask_database(url: str, change: str) -> DatabaseFacts:
     path = sqlite_file(url)
-    place, revisions = str(path) if path else mask_password(url), migrate.revisions()
+    facts = DatabaseFacts(
+        place=str(path) if path else mask_password(url),
+        revisions=migrate.revisions(),
+        is_server=path is None,
+        change=change,
+    )
     try:
-        found = inspect_database(url)
+        return replace(facts, found=inspect_database(url))
     except UnavailableError as error:
-        return DatabaseFacts(place=place, revisions=revisions, is_server=path is None, error=str(error))
-    return DatabaseFacts(place=place, revisions=revisions, is_server=path is None, found=found)
+        return replace(facts, error=str(error))

@@ -68,7 +68,7 @@ def inspect_database(url: str) -> Inspection:
     engine = _engine(url)
     try:
         with translated(), engine.connect() as connection:
-            return _look(connection)
+            return look(connection)
     except DBAPIError as error:
         said = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
         raise UnavailableError(f"the database cannot be used: {said[0]}") from None
@@ -76,7 +76,8 @@ def inspect_database(url: str) -> Inspection:
         engine.dispose()
 
 
-def _look(connection: Connection) -> Inspection:
+def look(connection: Connection) -> Inspection:
+    """What a database says about itself."""
     revision = migrate.current(connection)
     is_foreign = revision is None and inspect(connection).has_table("task")
     found = Inspection(revision=revision, is_foreign=is_foreign, server_ahead=_ahead(connection))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line import CommandLine
+from daemons import free_port
 from starlette.types import ASGIApp
 from typed import check, commands_in
 
@@ -23,6 +25,7 @@ from tracker.simulate.server import serve_app
 from tracker.store import daemons
 from tracker.store.database import Database
 
+BASE_URL, KEY = "TRACKER_UPSTREAMS__DEFAULT__BASE_URL", "TRACKER_UPSTREAMS__DEFAULT__TOKEN"
 TOKEN = "sk-right-0123456789"
 
 Row = dict[str, Any]
@@ -33,6 +36,16 @@ class Patient:
     """Somebody's machine, and what the doctor says about it."""
 
     run: CommandLine
+
+    @classmethod
+    def well(cls, folder: Path, gateway: str, template: Path) -> "Patient":
+        """A host that has nothing; its daemon runs on another machine."""
+        settings = {BASE_URL: gateway, KEY: TOKEN, "TRACKER_LISTEN": f"127.0.0.1:{free_port()}"}
+        found = cls(CommandLine(folder, settings))
+        shutil.copy(template, found.run.database_path)
+        found.run.database_path.chmod(0o640)
+        beat(f"sqlite:///{found.run.database_path}")
+        return found
 
     @property
     def folder(self) -> Path:

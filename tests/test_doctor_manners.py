@@ -18,15 +18,13 @@ from typing import cast
 import pytest
 from command_line import CommandLine
 from daemons import DaemonProcess, free_port
-from doctors import TOKEN, Patient, beat, served
+from doctors import BASE_URL, KEY, TOKEN, Patient, beat, served
 from fakes import statements, writes
 
 from tracker.doctor import Asked, Finding, Host, State, examine
 from tracker.simulate.gateway import Gateway
 from tracker.store.database import Database
 from tracker.store.inspection import inspect_database
-
-BASE_URL, KEY = "TRACKER_UPSTREAMS__DEFAULT__BASE_URL", "TRACKER_UPSTREAMS__DEFAULT__TOKEN"
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:

@@ -14,8 +14,7 @@ from tracker.doctor.gateways import GatewayFacts, judge_gateway, judge_watching
 from tracker.doctor.mending import Mending
 from tracker.doctor.permissions import Account, Kind, Standing, judge_files
 from tracker.doctor.running import PulseFacts, judge_daemon, judge_deliveries, judge_receivers
-from tracker.doctor.service import Unit, judge_journal, judge_units, judge_watchdog, read_span, read_units
-from tracker.doctor.storage import Room, judge_room
+from tracker.doctor.storage import DatabaseFacts, Room, judge_database, judge_room
 from tracker.model import MissKind
 from tracker.store.inspection import DaemonLine, Inspection
 from tracker.store.upstreams import Health
@@ -148,83 +147,6 @@ def test_group_counts_before_others() -> None:
     assert [one.state for one in judge_files([replace(file, mode=0o606)], TRACKER)] == ["problem", "problem"]
 
 
-@pytest.mark.parametrize(
-    ("told", "state", "words"),
-    [
-        ({"ActiveState": "active"}, "ok", "is active"),
-        ({"ActiveState": "active", "NRestarts": "3"}, "warning", "after 3 restarts"),
-        ({"ActiveState": "active", "UnitFileState": "disabled"}, "warning", "will not start with the machine"),
-        ({"ActiveState": "active", "NeedDaemonReload": "yes"}, "warning", "has changed"),
-        ({"ActiveState": "activating", "SubState": "start"}, "warning", "activating (start)"),
-        ({"ActiveState": "inactive"}, "problem", "is stopped"),
-        ({"ActiveState": "failed", "Result": "watchdog"}, "problem", "the watchdog killed it"),
-        ({"ActiveState": "failed", "Result": "oom-kill"}, "problem", "no memory left"),
-        (
-            {"ActiveState": "activating", "SubState": "auto-restart", "Result": "exit-code", "ExecMainStatus": "69"},
-            "problem",
-            "exit code 69, the database or the address out of reach",
-        ),
-    ],
-)
-def test_states_of_the_service(told: dict[str, str], state: str, words: str) -> None:
-    (found,) = judge_units([Unit(name="tracker.service", told={"LoadState": "loaded", **told})])
-
-    assert found.state == state
-    assert words in found.cause
-
-
-def test_companions_are_judged_too() -> None:
-    backup = Unit(name="tracker-backup.service", told={"LoadState": "loaded", "ActiveState": "failed"})
-    timer = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled"}
-    absent = Unit(name="tracker.socket", told={"LoadState": "not-found", "ActiveState": "inactive"})
-
-    found = list(judge_units([backup, Unit(name="tracker-backup.timer", told=timer), absent]))
-
-    assert [one.state for one in found] == ["ok", "problem", "problem"]
-    assert found[1].command == "journalctl -u tracker-backup.service -n 50"
-    assert found[2].command == "systemctl start tracker-backup.timer"
-
-
-def test_a_single_service_may_rest_where_several_run() -> None:
-    single = Unit(name="tracker.service", told={"LoadState": "loaded", "ActiveState": "inactive"})
-    one = Unit(name="tracker@one.service", told={"LoadState": "loaded", "ActiveState": "active"})
-
-    assert [found.state for found in judge_units([single, one])] == ["ok", "ok"]
-    assert [found.state for found in judge_units([single])] == ["problem"]
-
-
-def test_several_units_are_read() -> None:
-    shown = "Id=tracker.service\nListen=\nEnvironment=A=1 B=2\n\nId=tracker.socket\nListen=[::1]:8640 (Stream)\n"
-
-    service, socket = read_units(shown)
-
-    assert (service["Environment"], service.address) == ("A=1 B=2", None)
-    assert (socket.name, socket.address) == ("tracker.socket", ("::1", 8640))
-    assert read_units("") == []
-
-
-@pytest.mark.parametrize(
-    ("shown", "seconds"), [("30s", 30), ("1min 30s", 90), ("250ms", 0.25), ("30000000", 30), ("infinity", 0), ("", 0)]
-)
-def test_spans_of_systemd(shown: str, seconds: float) -> None:
-    assert read_span(shown) == seconds
-
-
-@pytest.mark.parametrize(
-    ("told", "state"),
-    [
-        ({"WatchdogUSec": "0"}, "warning"),
-        ({"WatchdogUSec": "30s", "WatchdogTimestampMonotonic": "90000000"}, "ok"),
-        ({"WatchdogUSec": "30s", "WatchdogTimestampMonotonic": "70000000"}, "warning"),
-        ({"WatchdogUSec": "30s", "WatchdogTimestampMonotonic": "0"}, "ok"),
-    ],
-)
-def test_the_watchdog(told: dict[str, str], state: str) -> None:
-    unit = Unit(name="tracker.service", told={"LoadState": "loaded", "ActiveState": "active", **told})
-
-    assert [one.state for one in judge_watchdog([unit], 100.0)] == [state]
-
-
 ENCRYPTED = "/etc/tracker/credentials.encrypted/upstream-a-token"
 ORIGINS = {
     "upstreams.a.token": "credential encrypted_upstream-a-token",
@@ -259,11 +181,6 @@ def test_without_systemd_a_setting_is_changed_by_hand() -> None:
 
     assert by_hand.of("upstreams.c.token") == "export TRACKER_UPSTREAMS__C__TOKEN=VALUE"
     assert by_hand.of("listen") == "tracker config example > tracker.toml"
-
-
-def test_the_journal() -> None:
-    assert judge_journal(None).state == judge_journal([]).state == "ok"
-    assert judge_journal(["first", "step_failed"]).cause == "2 errors within a day, the last: step_failed"
 
 
 SILENT = replace(LINE, silent_for=timedelta(hours=2))
@@ -305,6 +222,24 @@ def test_upstreams_that_are_left_alone() -> None:
     (found,) = judge_watching(replace(FOUND, upstreams=paused), frozenset({"default"}))
 
     assert (found.state, found.cause) == ("warning", "upstream default is left alone: refused: no balance")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_server", "state", "typed"),
+    [
+        ("it cannot be read: Permission denied", False, "warning", "sudo tracker doctor"),
+        ('FATAL: Peer authentication failed for user "root"', True, "warning", "sudo -u tracker tracker doctor"),
+        ("timeout expired", True, "problem", "systemctl status postgresql; sudoedit it"),
+        ("there is no file /x", False, "problem", "tracker db upgrade"),
+        ("file is not a database", False, "problem", "sudoedit it"),
+    ],
+)
+def test_databases_that_do_not_answer(error: str, *, is_server: bool, state: str, typed: str) -> None:
+    facts = DatabaseFacts(place="p", revisions=["0001"], is_server=is_server, error=error, change="sudoedit it")
+
+    found = judge_database(facts)
+
+    assert (found.state, found.command) == (state, typed)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from tracker.doctor.findings import Finding, fine, wrong
+from tracker.doctor.findings import AS_ROOT, Finding, fine, wrong
 from tracker.errors import ConfigError
 
 CHECK = "config"
@@ -24,7 +24,7 @@ def judge_config(facts: ConfigFacts) -> Finding:
     """The first mistake, or what there is."""
     edit = f"sudoedit {quote(str(facts.path))} && tracker config check" if facts.path else "tracker config check"
     if facts.error is not None and facts.error.problem.startswith("cannot be read"):
-        return wrong(CHECK, str(facts.error), "sudo tracker doctor")
+        return wrong(CHECK, str(facts.error), AS_ROOT)
     if facts.error is not None:
         return wrong(CHECK, str(facts.error), edit)
     place = str(facts.path) if facts.path else "no file: environment and defaults"

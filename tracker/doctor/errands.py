@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from tracker.doctor.findings import Finding, doubtful
+from tracker.doctor.findings import AS_ROOT, Finding, doubtful
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Errand(Generic[T]):
             self._brought.append(self._run())
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
             # Not its text: there may be an address with a password in it.
-            self._failed = type(error).__name__
+            self._failed = (isinstance(error, OSError) and error.strerror) or type(error).__name__
         finally:
             self._done.set()
 
@@ -60,6 +60,6 @@ class Patience:
         try:
             brought = errand.wait(self._ends_at)
         except Unanswered as said:
-            yield doubtful(check, f"this cannot be told: {said}", "tracker doctor")
+            yield doubtful(check, f"this cannot be told: {said}", AS_ROOT)
         else:
             yield from judge(brought)

@@ -9,6 +9,7 @@ from functools import partial
 import tracker
 from tracker import config, log
 from tracker.doctor.clocks import judge_clock
+from tracker.doctor.configuration import CHECK as CONFIG
 from tracker.doctor.configuration import judge_config
 from tracker.doctor.errands import Errand, Patience
 from tracker.doctor.exposure import LISTEN, ListenFacts, judge_guard, judge_listen
@@ -40,9 +41,10 @@ def _examine(host: Host, asked: Asked, patience: Patience) -> Iterator[Finding]:
     journal = Errand(partial(ask_journal, host))
     shown = Errand(partial(ask_systemd, host))
     units = patience.hear(shown) or ()
-    read = read_settings(host, asked, units)
-    yield judge_config(read.facts)
-    if read.loaded is not None:
+    reading = Errand(partial(read_settings, host, asked, units))
+    yield from patience.judge(CONFIG, reading, lambda read: [judge_config(read.facts)])
+    read = patience.hear(reading)
+    if read is not None and read.loaded is not None:
         mending = Mending(
             origins=read.loaded.origins,
             file=read.loaded.path,

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+AS_ROOT = "sudo tracker doctor"
+"""What sees more, where the caller may not see something."""
+
 
 class State(StrEnum):
     """How it is with one thing."""

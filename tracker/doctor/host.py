@@ -84,7 +84,7 @@ def environment_of_service(host: Host, units: Sequence[Unit]) -> Mapping[str, st
     folder = service["StateDirectory"].split(" ")[0]
     told = dict(pair.split("=", 1) for pair in service["Environment"].split(" ") if "=" in pair)
     state = {"STATE_DIRECTORY": f"/var/lib/{folder}"} if folder else {}
-    if (plain := host.system_path.parent / "credentials").is_dir():
+    if os.access(plain := host.system_path.parent / "credentials", os.R_OK | os.X_OK):
         state["CREDENTIALS_DIRECTORY"] = str(plain)
     return state | {name: value for name, value in told.items() if _concerns_us(name)}
 
@@ -115,6 +115,12 @@ def credentials(host: Host) -> list[Path]:
     """The files from which systemd makes the service's credentials, as far as we may see them."""
     folder = host.system_path.parent
     return sorted([*folder.glob("credentials/*"), *folder.glob("credentials.encrypted/*")])
+
+
+def hides_credentials(host: Host) -> bool:
+    """Whether there are credentials that we may not see."""
+    folders = [host.system_path.parent / name for name in ("credentials", "credentials.encrypted")]
+    return any(os.path.isdir(folder) and not os.access(folder, os.R_OK) for folder in folders)  # noqa: PTH112 - never raises
 
 
 def files_of(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
 
-from tracker.doctor.findings import Finding, doubtful, fine, wrong
+from tracker.doctor.findings import AS_ROOT, Finding, doubtful, fine, wrong
 from tracker.store.inspection import Inspection
 
 DATABASE, DISK = "database", "disk"
@@ -32,7 +32,7 @@ class DatabaseFacts:
 def judge_database(facts: DatabaseFacts) -> Finding:
     """Reachable, ours and current."""
     if facts.found is None:
-        return wrong(DATABASE, f"{facts.place}: {facts.error}", _reach(facts))
+        return _unreached(facts, str(facts.error))
     revision, newest = facts.found.revision, facts.revisions[-1]
     if facts.found.is_foreign:
         cause = f"{facts.place} holds another program's tables; tracker needs a database for itself"
@@ -48,10 +48,16 @@ def judge_database(facts: DatabaseFacts) -> Finding:
     return fine(DATABASE, f"{facts.place}; schema {revision} is current")
 
 
-def _reach(facts: DatabaseFacts) -> str:
+def _unreached(facts: DatabaseFacts, error: str) -> Finding:
+    cause = f"{facts.place}: {error}"
+    if "Permission denied" in error:
+        return doubtful(DATABASE, cause, AS_ROOT)
+    if "Peer authentication failed" in error:
+        # The server goes by the user of the process, and that is not the daemon's.
+        return doubtful(DATABASE, cause, "sudo -u tracker tracker doctor")
     if facts.is_server:
-        return f"systemctl status postgresql; {facts.change}"
-    return "tracker db upgrade" if "there is no file" in str(facts.error) else facts.change
+        return wrong(DATABASE, cause, f"systemctl status postgresql; {facts.change}")
+    return wrong(DATABASE, cause, "tracker db upgrade" if "there is no file" in error else facts.change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

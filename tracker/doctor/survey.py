@@ -12,7 +12,7 @@ from tracker.config.addresses import mask_password
 from tracker.doctor.asking import Heard, ask_gateway
 from tracker.doctor.errands import Errand
 from tracker.doctor.gateways import GatewayFacts
-from tracker.doctor.host import Host, credentials, files_of, room_in
+from tracker.doctor.host import Host, credentials, files_of, hides_credentials, room_in
 from tracker.doctor.listening import Door, knock
 from tracker.doctor.mending import Mending
 from tracker.doctor.permissions import Standing
@@ -46,6 +46,7 @@ class Survey:
         secrets = credentials(host)
         files = partial(files_of, loaded.path, path, folder / "tracker.token", secrets)
         address = _address(settings, units)
+        has_hidden = partial(_has_hidden, host, secrets)
         return cls(
             address=address,
             database=Errand(partial(_ask_database, settings.database_url, mending.of("database_url"))),
@@ -53,19 +54,26 @@ class Survey:
             files=Errand(partial(files, holds_secret=secrets_in_file(loaded))),
             door=Errand(partial(knock, *address)),
             gateways={
-                name: Errand(partial(ask_gateway, _gateway(name, upstream, secrets, mending), upstream))
+                name: Errand(
+                    partial(ask_gateway, _gateway(name, upstream, mending, is_hidden=has_hidden(name)), upstream)
+                )
                 for name, upstream in settings.upstreams.items()
             },
         )
 
 
-def _gateway(name: str, settings: UpstreamSettings, secrets: Sequence[Path], mending: Mending) -> GatewayFacts:
+def _has_hidden(host: Host, secrets: Sequence[Path], upstream: str) -> bool:
+    """Whether its token may be a credential that only the service sees."""
+    return hides_credentials(host) or any(path.name.endswith(f"upstream-{upstream}-token") for path in secrets)
+
+
+def _gateway(name: str, settings: UpstreamSettings, mending: Mending, *, is_hidden: bool) -> GatewayFacts:
     """What is known before it is asked."""
     return GatewayFacts(
         name=name,
         base_url=settings.base_url,
         has_token=settings.token is not None,
-        is_in_credential=any(path.name.endswith(f"upstream-{name}-token") for path in secrets),
+        is_in_credential=is_hidden,
         change_address=mending.of(f"upstreams.{name}.base_url"),
         change_token=mending.of(f"upstreams.{name}.token"),
     )

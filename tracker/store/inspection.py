@@ -133,8 +133,12 @@ def _engine(url: str) -> Engine:
     path = sqlite_file(url)
     if path is None:
         return _postgres(url)
-    if not path.exists():
-        raise UnavailableError(f"there is no file {path}")
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        raise UnavailableError(f"there is no file {path}") from None
+    except OSError as error:
+        raise UnavailableError(f"it cannot be read: {error.strerror}") from None
     return create_engine("sqlite://", creator=partial(_open_file, path), poolclass=NullPool, hide_parameters=True)
 
 

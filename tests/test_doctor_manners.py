@@ -163,7 +163,7 @@ def test_a_token_that_only_the_service_sees(tmp_path: Path, database: str) -> No
         found = examine(host(tmp_path, database, **{BASE_URL: url}), Asked())
 
     assert finding(found, "upstream default").state is State.WARNING
-    assert "a credential that only the running service sees" in finding(found, "upstream default").cause
+    assert "a credential that only the service sees" in finding(found, "upstream default").cause
     assert finding(found, "files").command == f"chmod go-rwx {folder}/upstream-default-token"
 
 

@@ -9,7 +9,7 @@ from tracker.doctor.service import Unit, judge_journal, judge_units, judge_watch
     ("told", "state", "words"),
     [
         ({"ActiveState": "active"}, "ok", "is active"),
-        ({"ActiveState": "active", "NRestarts": "3"}, "warning", "after 3 restarts"),
+        ({"ActiveState": "active", "NRestarts": "3"}, "warning", "had to be started anew 3 times"),
         ({"ActiveState": "active", "UnitFileState": "disabled"}, "warning", "will not start with the machine"),
         ({"ActiveState": "active", "NeedDaemonReload": "yes"}, "warning", "has changed"),
         ({"ActiveState": "activating", "SubState": "start"}, "warning", "activating (start)"),

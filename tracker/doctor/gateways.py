@@ -53,8 +53,8 @@ def _judge_refusal(check: str, facts: GatewayFacts) -> Finding:
         cause = f"{_place(facts)} refuses the token ({facts.detail}): look at {key}.token and {key}.auth"
         return wrong(check, cause, facts.change_token)
     if facts.is_in_credential:
-        cause = f"{_place(facts)} wants a token, which is a credential that only the running service sees"
-        return doubtful(check, cause, "systemctl start tracker && tracker doctor")
+        cause = f"{_place(facts)} wants a token, which is a credential that only the service sees, once it has started"
+        return doubtful(check, cause, "systemctl restart tracker && tracker doctor")
     return wrong(check, f"{_place(facts)} wants a token, and none is configured: {key}.token", facts.change_token)
 
 

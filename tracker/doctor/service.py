@@ -117,7 +117,8 @@ def _judge_active(unit: Unit, log: str) -> Finding:
     if unit["UnitFileState"] == "disabled":
         return doubtful(UNIT, f"{unit.name} will not start with the machine", f"systemctl enable {unit.name}")
     if (restarts := unit["NRestarts"]) not in ("", "0"):
-        return doubtful(UNIT, f"{unit.name} runs, after {restarts} restarts that nobody asked for", log)
+        times = "once" if restarts == "1" else f"{restarts} times"
+        return doubtful(UNIT, f"{unit.name} runs, but had to be started anew {times}", log)
     return fine(UNIT, f"{unit.name} is active")
 
 

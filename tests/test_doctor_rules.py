@@ -193,6 +193,7 @@ SILENT = replace(LINE, silent_for=timedelta(hours=2))
         ({}, (), "problem", "no daemon runs"),
         ({}, (SILENT,), "problem", "seen 2 hours ago on here"),
         ({"answers": True}, (SILENT,), "problem", "has not written to this database for 2 hours"),
+        ({"answers": True}, (), "problem", "a daemon answers, but has not written to this database"),
         ({"late": "late: deliver (silent for 90 s)"}, (LINE,), "problem", "late: deliver"),
         ({"version": "1", "installed": "2"}, (LINE,), "warning", "version 1 runs, 2 is installed"),
     ],

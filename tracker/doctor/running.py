@@ -35,9 +35,9 @@ def judge_daemon(pulse: PulseFacts, found: Inspection | None) -> Finding:
         last = found.daemons[0] if found and found.daemons else None
         seen = f": the last one was seen {ago(last.silent_for.total_seconds())} ago on {last.host}" if last else ""
         return wrong(DAEMON, f"no daemon runs{seen}", pulse.start)
-    if found and found.daemons and not lives:
-        silent = ago(found.daemons[0].silent_for.total_seconds())
-        return wrong(DAEMON, f"the daemon answers, but has not written to this database for {silent}", pulse.restart)
+    if found and not lives:
+        silent = f" for {ago(found.daemons[0].silent_for.total_seconds())}" if found.daemons else ""
+        return wrong(DAEMON, f"a daemon answers, but has not written to this database{silent}", pulse.restart)
     if pulse.version and pulse.version != pulse.installed:
         cause = f"version {pulse.version} runs, {pulse.installed} is installed"
         return doubtful(DAEMON, cause, pulse.restart)

@@ -22,6 +22,7 @@ from tracker.metrics import Metrics
 from tracker.model import DeliveryStatus, EndpointState, MissKind, Status
 
 DOCS = Path(__file__).parent.parent / "docs"
+DATA = Path(__file__).parent / "data"
 PAGE = (DOCS / "operations.md").read_text()
 ALERTS = [
     rule for group in yaml.safe_load((DOCS / "prometheus-alerts.yml").read_text())["groups"] for rule in group["rules"]
@@ -183,8 +184,11 @@ def test_alerts_have_names_of_their_own() -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus")
-def test_prometheus_reads_the_rules() -> None:
-    subprocess.run([str(shutil.which("promtool")), "check", "rules", str(DOCS / "prometheus-alerts.yml")], check=True)
+@pytest.mark.parametrize(
+    "words", [("check", "rules", str(DOCS / "prometheus-alerts.yml")), ("test", "rules", str(DATA / "alerts.yml"))]
+)
+def test_prometheus_makes_of_the_rules_what_they_should(words: tuple[str, ...]) -> None:
+    subprocess.run([str(shutil.which("promtool")), *words], check=True)
 
 
 def test_panels_of_the_dashboard_have_their_own_place() -> None:

@@ -156,7 +156,7 @@ def test_the_configuration_of_the_service_is_looked_at(tmp_path: Path, database:
 def test_a_token_that_only_the_service_sees(tmp_path: Path, database: str) -> None:
     """Its credentials are there while it runs, and are no reason to call the token missing."""
     folder = tmp_path / "etc" / "credentials"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, mode=0o755)
     (folder / "upstream-default-token").write_text(TOKEN)
     (folder / "upstream-default-token").chmod(0o644)
     with served(Gateway(token=TOKEN)) as url:
@@ -165,6 +165,24 @@ def test_a_token_that_only_the_service_sees(tmp_path: Path, database: str) -> No
     assert finding(found, "upstream default").state is State.WARNING
     assert "a credential that only the service sees" in finding(found, "upstream default").cause
     assert finding(found, "files").command == f"chmod go-rwx {folder}/upstream-default-token"
+    folder.chmod(0o700)
+    assert finding(examine(host(tmp_path, database), Asked()), "files").state is State.OK
+
+
+def test_a_socket_of_systemd_is_not_touched_while_nobody_is_behind_it(tmp_path: Path, database: str) -> None:
+    """A connection would start the daemon that somebody has stopped."""
+    patient = Patient(CommandLine(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        held.setblocking(False)
+        port = held.getsockname()[1]
+        patient.has_systemd(service={"ActiveState": "inactive"}, socket={"Listen": f"127.0.0.1:{port} (Stream)"})
+        found = examine(host(tmp_path, database, PATH=patient.settings["PATH"]), Asked())
+        with pytest.raises(BlockingIOError):
+            held.accept()
+
+    assert finding(found, "listen").cause == f"127.0.0.1:{port} is kept by systemd for us"
+    commands = {one.command for one in found if one.check == "unit"}
+    assert "systemctl enable --now tracker.socket tracker.service" in commands
 
 
 def test_what_a_stopped_service_would_be_told(tmp_path: Path, database: str) -> None:

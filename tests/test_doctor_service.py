@@ -42,6 +42,17 @@ def test_companions_are_judged_too() -> None:
     assert found[2].command == "systemctl start tracker-backup.timer"
 
 
+def test_a_socket_that_does_not_hold_the_port_is_noticed() -> None:
+    """The service was started before its socket, and keeps the port to itself."""
+    service = Unit(name="tracker.service", told={"LoadState": "loaded", "ActiveState": "active"})
+    idle = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled"}
+
+    found = list(judge_units([service, Unit(name="tracker.socket", told=idle)]))
+
+    assert [one.state for one in found] == ["ok", "warning"]
+    assert found[1].command == "systemctl stop tracker.service && systemctl start tracker.socket tracker.service"
+
+
 def test_a_single_service_may_rest_where_several_run() -> None:
     single = Unit(name="tracker.service", told={"LoadState": "loaded", "ActiveState": "inactive"})
     one = Unit(name="tracker@one.service", told={"LoadState": "loaded", "ActiveState": "active"})
@@ -80,6 +91,13 @@ def test_the_watchdog(told: dict[str, str], state: str) -> None:
     unit = Unit(name="tracker.service", told={"LoadState": "loaded", "ActiveState": "active", **told})
 
     assert [one.state for one in judge_watchdog([unit], 100.0)] == [state]
+
+
+def test_the_watchdog_of_a_stopped_service_says_nothing() -> None:
+    """systemd tells none before the first start."""
+    stopped = Unit(name="tracker.service", told={"LoadState": "loaded", "ActiveState": "inactive", "WatchdogUSec": "0"})
+
+    assert list(judge_watchdog([stopped], 100.0)) == []
 
 
 def test_the_journal() -> None:

@@ -21,7 +21,7 @@ from tracker.doctor.mending import Mending
 from tracker.doctor.permissions import CHECK as FILES
 from tracker.doctor.permissions import judge_files
 from tracker.doctor.running import PulseFacts, judge_daemon, judge_deliveries, judge_receivers
-from tracker.doctor.service import JOURNAL, SERVICE, UNIT, Unit, judge_journal, judge_units, judge_watchdog
+from tracker.doctor.service import JOURNAL, SERVICE, SOCKET, UNIT, Unit, judge_journal, judge_units, judge_watchdog
 from tracker.doctor.settings import Asked, read_settings
 from tracker.doctor.storage import DATABASE, DISK, DatabaseFacts, judge_database, judge_room
 from tracker.doctor.survey import Survey
@@ -112,7 +112,7 @@ class _Judgement:
 
     def _listening(self, door: Door) -> ListenFacts:
         host, port = self._survey.address
-        is_held = any(unit.address and unit["ActiveState"] == "active" for unit in self._units)
+        is_held = any(unit.holds_port for unit in self._units)
         return ListenFacts(
             address=host,
             port=port,
@@ -139,7 +139,10 @@ class _Judgement:
         return f"kill {pid}; " if pid else ""
 
     def _pulse(self, door: Door, found: Inspection | None) -> PulseFacts:
-        is_unit = self._mending.is_unit
+        is_unit, sockets = (
+            self._mending.is_unit,
+            [unit.name for unit in self._units if unit.name == SOCKET and unit.is_there],
+        )
         late = "it listens and does not answer" if self._is_mute(door) else door.late
         versions = [line.version for line in found.daemons if not line.is_gone] if found else []
         return PulseFacts(
@@ -147,6 +150,6 @@ class _Judgement:
             late=late,
             version=versions[0] if versions else None,
             installed=tracker.__version__,
-            start=f"systemctl start {SERVICE}" if is_unit else "tracker serve",
+            start=f"systemctl start {' '.join([*sockets, SERVICE])}" if is_unit else "tracker serve",
             restart=f"systemctl restart {SERVICE}" if is_unit else f"{self._kill(door, found)}tracker serve",
         )

@@ -128,11 +128,16 @@ def files_of(
 ) -> list[Standing]:
     """Those of our files that are there, and who may do what with them."""
     wanted = [(config, Kind.SECRET_CONFIG if holds_secret else Kind.CONFIG), (token, Kind.TOKEN)]
-    wanted += [(path, Kind.CREDENTIAL) for path in secrets]
+    wanted += [(path, Kind.CREDENTIAL) for path in secrets if _is_entered_by_others(path.parent)]
     if database is not None:
         wanted += [(database.parent, Kind.FOLDER), (database, Kind.DATABASE)]
         wanted += [(database.with_name(f"{database.name}{end}"), Kind.DATABASE) for end in ("-wal", "-shm")]
     return [found for path, kind in wanted if path is not None and (found := _standing(path, kind))]
+
+
+def _is_entered_by_others(folder: Path) -> bool:
+    """Whether the modes of files in it matter; encrypted ones are made readable, in a folder that is root's alone."""
+    return bool(folder.stat().st_mode & 0o011)
 
 
 def _standing(path: Path, kind: Kind) -> Standing | None:

@@ -33,10 +33,10 @@ class Door:
     holder: Holder | None = None
 
 
-def knock(host: str, port: int) -> Door:
-    """Ask whoever is there, where somebody is."""
+def knock(host: str, port: int, *, is_asked: bool) -> Door:
+    """Find out whether somebody is there and, where that `is_asked`, who: a connection may start what is not there."""
     problem = _bind_problem(host, port)
-    if problem is None or not port:
+    if problem is None or not port or not is_asked:
         return Door(bind_error=problem)
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where all addresses are meant
     named = f"[{reach}]" if ":" in reach else reach

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tracker.doctor.findings import Finding, ago, doubtful, fine, wrong
 
 UNIT, WATCHDOG, JOURNAL = "unit", "watchdog", "journal"
-SERVICE = "tracker.service"
+SERVICE, SOCKET = "tracker.service", "tracker.socket"
 PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts", "ExecMainStatus"),
     *("MainPID", "NeedDaemonReload", "WatchdogUSec", "WatchdogTimestampMonotonic", "User", "StateDirectory"),
@@ -19,6 +19,7 @@ _EXITS = {
     "69": "the database or the address out of reach",
     "78": "bad configuration",
 }
+_RUNNING = ("active", "reloading")
 _MICROSECONDS = 1_000_000
 _UNITS_OF_TIME = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -48,6 +49,11 @@ class Unit:
         """Where a socket unit listens; None for any other."""
         shown = re.search(r"(\S+):(\d+) \(Stream\)", self["Listen"])
         return (shown[1].strip("[]"), int(shown[2])) if shown else None
+
+    @property
+    def holds_port(self) -> bool:
+        """Whether it is a socket that systemd holds for us."""
+        return self.address is not None and self["ActiveState"] == "active"
 
     @property
     def watchdog_seconds(self) -> float:
@@ -92,20 +98,26 @@ def judge_units(units: Sequence[Unit] | None) -> Iterator[Finding]:
     if not any(unit.is_service for unit in there):
         yield fine(UNIT, "tracker is no unit of systemd here")
     has_several = any("@" in unit.name and unit["ActiveState"] == "active" for unit in there)
+    sockets = [unit.name for unit in there if unit.name == SOCKET]
     for unit in there:
         if not unit.is_service or (has_several and unit["ActiveState"] == "inactive"):
-            yield _judge_companion(unit)
+            yield _judge_companion(unit, has_daemon=is_running(units))
         else:
-            yield _judge_service(unit)
+            yield _judge_service(unit, sockets)
 
 
-def _judge_service(unit: Unit) -> Finding:
+def is_running(units: Sequence[Unit]) -> bool:
+    """Whether systemd runs a daemon of ours."""
+    return any(unit.is_service and unit["ActiveState"] in _RUNNING for unit in units)
+
+
+def _judge_service(unit: Unit, sockets: Sequence[str]) -> Finding:
     log = f"journalctl -u {unit.name} -n 50"
     if unit["ActiveState"] == "failed" or unit["SubState"] == "auto-restart":
         return wrong(UNIT, f"{unit.name} has failed: {_failure(unit)}", _after_failure(unit))
     if unit["ActiveState"] == "inactive":
-        return wrong(UNIT, f"{unit.name} is stopped", f"systemctl enable --now {unit.name}")
-    if unit["ActiveState"] != "active":
+        return wrong(UNIT, f"{unit.name} is stopped", f"systemctl enable --now {' '.join([*sockets, unit.name])}")
+    if unit["ActiveState"] not in _RUNNING:
         return doubtful(UNIT, f"{unit.name} is {unit['ActiveState']} ({unit['SubState']})", log)
     return _judge_active(unit, log)
 
@@ -122,11 +134,15 @@ def _judge_active(unit: Unit, log: str) -> Finding:
     return fine(UNIT, f"{unit.name} is active")
 
 
-def _judge_companion(unit: Unit) -> Finding:
+def _judge_companion(unit: Unit, *, has_daemon: bool) -> Finding:
     if unit["ActiveState"] == "failed":
         return wrong(UNIT, f"{unit.name} has failed: {_failure(unit)}", f"journalctl -u {unit.name} -n 50")
     if unit.name.endswith(".timer") and unit["ActiveState"] != "active" and unit["UnitFileState"] == "enabled":
         return wrong(UNIT, f"{unit.name} is enabled, but does not run", f"systemctl start {unit.name}")
+    is_idle = unit["ActiveState"] == "inactive" and unit["UnitFileState"] == "enabled"
+    if unit.name == SOCKET and is_idle and has_daemon:
+        cause = f"{unit.name} is enabled, but does not hold the port: who registers during a restart is refused"
+        return doubtful(UNIT, cause, f"systemctl stop {SERVICE} && systemctl start {SOCKET} {SERVICE}")
     return fine(UNIT, f"{unit.name} is {unit['ActiveState']}")
 
 
@@ -151,14 +167,14 @@ def _after_failure(unit: Unit) -> str:
 def judge_watchdog(units: Sequence[Unit] | None, monotonic: float) -> Iterator[Finding]:
     """Whether somebody notices when the daemon stands still; `monotonic` is the kernel's clock in seconds."""
     for unit in units or ():
-        if not (unit.is_there and unit.is_service):
+        if not (unit.is_service and unit["ActiveState"] == "active"):
             continue
         limit = unit.watchdog_seconds
         fed = unit["WatchdogTimestampMonotonic"]
         if not limit:
             cause = f"nobody notices when {unit.name} stands still: it has no WatchdogSec"
             yield doubtful(WATCHDOG, cause, f"systemctl edit {unit.name}")
-        elif unit["ActiveState"] == "active" and fed.isdecimal() and int(fed):
+        elif fed.isdecimal() and int(fed):
             silent = monotonic - int(fed) / _MICROSECONDS
             judged = doubtful if silent > 0.75 * limit else None
             cause = f"{unit.name} last showed {ago(max(silent, 0))} ago that it lives; its limit is {ago(limit)}"

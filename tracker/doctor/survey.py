@@ -16,7 +16,7 @@ from tracker.doctor.host import Host, credentials, files_of, hides_credentials, 
 from tracker.doctor.listening import Door, knock
 from tracker.doctor.mending import Mending
 from tracker.doctor.permissions import Standing
-from tracker.doctor.service import Unit
+from tracker.doctor.service import Unit, is_running
 from tracker.doctor.settings import secrets_in_file
 from tracker.doctor.storage import DatabaseFacts, Room
 from tracker.errors import UnavailableError
@@ -46,13 +46,14 @@ class Survey:
         secrets = credentials(host)
         files = partial(files_of, loaded.path, path, folder / "tracker.token", secrets)
         address = _address(settings, units)
+        is_asked = is_running(units) or not any(unit.holds_port for unit in units)
         has_hidden = partial(_has_hidden, host, secrets)
         return cls(
             address=address,
             database=Errand(partial(_ask_database, settings.database_url, mending.of("database_url"))),
             room=Errand(partial(room_in, host, folder, path)),
             files=Errand(partial(files, holds_secret=secrets_in_file(loaded))),
-            door=Errand(partial(knock, *address)),
+            door=Errand(partial(knock, *address, is_asked=is_asked)),
             gateways={
                 name: Errand(
                     partial(ask_gateway, _gateway(name, upstream, mending, is_hidden=has_hidden(name)), upstream)
@@ -81,7 +82,7 @@ def _gateway(name: str, settings: UpstreamSettings, mending: Mending, *, is_hidd
 
 def _address(settings: config.Settings, units: Sequence[Unit]) -> tuple[str, int]:
     """Where we listen: systemd's socket wins, where it is active."""
-    sockets = (unit.address for unit in units if unit["ActiveState"] == "active")
+    sockets = (unit.address for unit in units if unit.holds_port)
     return next(filter(None, sockets), settings.listen_address)
 
 

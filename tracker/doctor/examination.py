@@ -139,10 +139,8 @@ class _Judgement:
         return f"kill {pid}; " if pid else ""
 
     def _pulse(self, door: Door, found: Inspection | None) -> PulseFacts:
-        is_unit, sockets = (
-            self._mending.is_unit,
-            [unit.name for unit in self._units if unit.name == SOCKET and unit.is_there],
-        )
+        is_unit = self._mending.is_unit
+        sockets = [unit.name for unit in self._units if unit.name == SOCKET and unit.is_there]
         late = "it listens and does not answer" if self._is_mute(door) else door.late
         versions = [line.version for line in found.daemons if not line.is_gone] if found else []
         return PulseFacts(

@@ -1,5 +1,6 @@
 """More broken hosts: addresses, files, units of systemd, and a daemon that is gone."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from doctors import BASE_URL, KEY, TOKEN, Patient, beat, served
 from fakes import World, want
 
 from tracker.clock import utc_now
+from tracker.doctor.listening import holder_of
 from tracker.simulate.gateway import Gateway
 from tracker.store.database import Database
 
@@ -85,9 +87,21 @@ def _wait_for(port: int) -> None:
 
 
 def test_an_address_of_another_machine(patient: Patient) -> None:
-    patient.settings["TRACKER_LISTEN"] = "192.0.2.1:8640"
+    """Who has the same port at an address of ours is not in its way."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        patient.settings["TRACKER_LISTEN"] = f"192.0.2.77:{port}"
+        ill = patient.illness()
 
-    assert "cannot be listened on: Cannot assign requested address" in patient.illness()["cause"]
+    assert ill["cause"] == f"192.0.2.77:{port} cannot be listened on: Cannot assign requested address"
+
+
+def test_who_listens_is_told_by_address_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as ours:
+        port = ours.getsockname()[1]
+        found = [holder_of(host, port) for host in ("127.0.0.1", "127.0.0.2", "::1")]
+
+    assert [getattr(holder, "pid", None) for holder in found] == [os.getpid(), None, None]
 
 
 @pytest.mark.parametrize("which", ["tracker.db", "tracker.token"])

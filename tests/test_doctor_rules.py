@@ -75,9 +75,10 @@ def test_openings_of_the_guard(network: str, state: str) -> None:
     ("facts", "state"),
     [
         ({}, "ok"),
-        ({"is_ours": True, "bind_error": "Address already in use"}, "ok"),
-        ({"is_held_by_systemd": True, "bind_error": "Address already in use"}, "ok"),
-        ({"bind_error": "Address already in use"}, "problem"),
+        ({"is_ours": True, "is_taken": True}, "ok"),
+        ({"is_held_by_systemd": True, "is_taken": True}, "ok"),
+        ({"is_taken": True}, "problem"),
+        ({"bind_error": "Cannot assign requested address"}, "problem"),
         ({"address": "::1"}, "ok"),
         ({"address": "10.0.0.7"}, "ok"),
         ({"address": "localhost"}, "ok"),

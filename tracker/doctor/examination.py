@@ -117,6 +117,7 @@ class _Judgement:
             address=host,
             port=port,
             bind_error=door.bind_error,
+            is_taken=door.is_taken,
             is_ours=door.is_ours or self._is_mute(door),
             holder=f"{door.holder.name} (pid {door.holder.pid})" if door.holder else None,
             metrics_need_token=self._settings.metrics.scope is not None,

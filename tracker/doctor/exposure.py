@@ -46,7 +46,9 @@ class ListenFacts:
     address: str
     port: int
     bind_error: str | None = None
-    """Why a socket cannot be bound there; None where it can, and nobody listens."""
+    """Why nobody can listen there."""
+    is_taken: bool = False
+    """Whether somebody does."""
     is_ours: bool = False
     """Whether a tracker answers."""
     holder: str | None = None
@@ -60,10 +62,10 @@ class ListenFacts:
 def judge_listen(facts: ListenFacts) -> Finding:
     """Ours or free, and not open to everybody by oversight."""
     place = f"[{facts.address}]:{facts.port}" if ":" in facts.address else f"{facts.address}:{facts.port}"
-    if facts.bind_error is not None and not (facts.is_ours or facts.is_held_by_systemd):
-        if facts.holder is None and "in use" not in facts.bind_error:
-            cause = f"{place} cannot be listened on: {facts.bind_error}"
-            return wrong(LISTEN, cause, f"ip -brief address; {facts.change}")
+    if facts.bind_error is not None:
+        cause = f"{place} cannot be listened on: {facts.bind_error}"
+        return wrong(LISTEN, cause, f"ip -brief address; {facts.change}")
+    if facts.is_taken and not (facts.is_ours or facts.is_held_by_systemd):
         cause = f"{place} is taken by {facts.holder or 'another program'}"
         return wrong(LISTEN, cause, f"ss -ltnp 'sport = :{facts.port}'")
     return _judge_openness(facts, place)

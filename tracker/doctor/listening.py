@@ -1,7 +1,9 @@
 """Finding out who listens where we do, without taking the place."""
 
 import errno
+import ipaddress
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,9 @@ class Door:
     """An address, and who answers there."""
 
     bind_error: str | None = None
+    """Why nobody can listen there."""
+    is_taken: bool = False
+    """Whether somebody does."""
     is_ours: bool = False
     late: str | None = None
     """Which loops of the daemon there are late, as it says."""
@@ -36,15 +41,20 @@ class Door:
 def knock(host: str, port: int, *, is_asked: bool) -> Door:
     """Find out whether somebody is there and, where that `is_asked`, who: a connection may start what is not there."""
     problem = _bind_problem(host, port)
-    if problem is None or not port or not is_asked:
-        return Door(bind_error=problem)
+    if problem is None:
+        return Door()
+    if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
+        return Door(bind_error=problem.strerror or type(problem).__name__)
+    is_taken = problem.errno == errno.EADDRINUSE
+    if not is_asked:
+        return Door(is_taken=is_taken)
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where all addresses are meant
     named = f"[{reach}]" if ":" in reach else reach
     is_ours, late = _ask(f"http://{named}:{port}")
-    return Door(bind_error=problem, is_ours=is_ours, late=late, holder=holder_of(port))
+    return Door(is_taken=is_taken, is_ours=is_ours, late=late, holder=holder_of(reach, port) if is_taken else None)
 
 
-def _bind_problem(host: str, port: int) -> str | None:
+def _bind_problem(host: str, port: int) -> OSError | None:
     """Bound and let go at once, never listened on: a daemon that starts just now is not in the way of that."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as tried:
@@ -52,8 +62,7 @@ def _bind_problem(host: str, port: int) -> str | None:
         try:
             tried.bind((host, port))
         except OSError as error:
-            # Who may not bind low ports may still be served by systemd, or by another user's daemon.
-            return None if error.errno == errno.EACCES else (error.strerror or type(error).__name__)
+            return error
     return None
 
 
@@ -71,9 +80,9 @@ def _ask(url: str) -> tuple[bool, str | None]:
     return True, str(told.get("detail")) if status == _UNAVAILABLE and isinstance(told, dict) else None
 
 
-def holder_of(port: int) -> Holder | None:
-    """The process that listens on a port; None where we may not see it."""
-    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+def holder_of(host: str, port: int) -> Holder | None:
+    """The process that listens there; None where we may not see it."""
+    sockets = {f"socket:[{inode}]" for inode in _inodes(host, port)}
     if not sockets:
         return None
     for process in Path("/proc").iterdir():
@@ -82,15 +91,23 @@ def holder_of(port: int) -> Holder | None:
     return None
 
 
-def _inodes(port: int) -> Iterator[str]:
+def _inodes(host: str, port: int) -> Iterator[str]:
     for table in ("tcp", "tcp6"):
         try:
             lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
         except OSError:
             continue
         for cells in map(str.split, lines):
-            if cells[3] == _LISTENING and int(cells[1].rpartition(":")[2], 16) == port:
+            address, _, number = cells[1].partition(":")
+            if cells[3] == _LISTENING and int(number, 16) == port and _is_there(address, host):
                 yield cells[9]
+
+
+def _is_there(listed: str, host: str) -> bool:
+    """Whether who listens at an address, in the kernel's hexadecimal words, is met at this one."""
+    words = (bytes.fromhex(listed[start : start + 8]) for start in range(0, len(listed), 8))
+    address = ipaddress.ip_address(b"".join(word[::-1] if sys.byteorder == "little" else word for word in words))
+    return address.is_unspecified or host in (str(address), str(getattr(address, "ipv4_mapped", None)), "localhost")
 
 
 def _has_one(folder: Path, sockets: set[str]) -> bool:

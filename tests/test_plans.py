@@ -46,6 +46,7 @@ from tracker.store import (
     feed,
     finding,
     habits,
+    inspection,
     learning,
     messages,
     migrate,
@@ -371,6 +372,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         ],
         watching.give_back: [lambda c: watching.give_back(c, me=years.WATCHER, keys=[live])],
         watching.mine: [lambda c: watching.mine(c, me=years.WATCHER, above=0, limit=100)],
+        inspection.look: [inspection.look],
         finding.find: [
             lambda c: finding.find(c, me=years.WATCHER, above=dict.fromkeys(UPSTREAMS, 0), now=now, silent_for=DAY)
         ],

@@ -33,6 +33,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
         "token": "Make, list and revoke tokens of the API.",
         "db": "Migrate the database, or tell how far it is.",
         "config": "Show or check the configuration, or print a sample file.",
+        "doctor": "Say what is wrong on this machine, and what to type.",
     },
     "Trying it out": {
         "demo": "Run everything at once on this machine, and prove that it works.",

@@ -17,7 +17,9 @@ _TOKEN = re.compile("[!-~]+")
 class PlainClient:
     """Calls below one base URL, with one bearer token; to be closed, or used by `with`."""
 
-    def __init__(self, base_url: str, token: str, *, user_agent: str) -> None:
+    def __init__(
+        self, base_url: str, token: str, *, user_agent: str, timeout_seconds: float = _TIMEOUT_SECONDS
+    ) -> None:
         headers = {"user-agent": user_agent, "accept": "application/json"}
         if token:
             if not _TOKEN.fullmatch(token):
@@ -27,7 +29,7 @@ class PlainClient:
             self._client = httpx.Client(
                 base_url=base_url,
                 headers=headers,
-                timeout=_TIMEOUT_SECONDS,
+                timeout=timeout_seconds,
                 verify=tls_context(),
                 trust_env=False,
                 follow_redirects=False,

@@ -430,7 +430,9 @@ PLUMBING = {
 THROUGH_OTHERS = {
     "callbacks.known_of",
     "changes.record_each",
+    "newcomers.insert_new",
     "registrations.register_each",
+    "repeats.register_any",
     "taskrows.lock",
     "taskrows.write",
 }

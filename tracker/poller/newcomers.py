@@ -1,0 +1,42 @@
+"""Tasks that are registered in this process, which may be ours from the moment they are written: nobody adopts them."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from tracker.model import Task
+from tracker.store.watching import Adopted
+
+
+class Newcomers:
+    """Tasks on their way from whoever registers them to the lanes."""
+
+    def __init__(self, taker: Callable[[], str | None]) -> None:
+        self.taker = taker
+        """Who watches new tasks from the beginning, or None where they wait for adoption. Asked on any thread."""
+        self.is_sure = True
+        """Whether what is watched in memory is what the database says."""
+        self._given: deque[tuple[str, Sequence[Task]]] = deque()
+
+    def take(self, me: str, tasks: Sequence[Task]) -> None:
+        """Hand over tasks that are committed, and are watched by the daemon that had this name then."""
+        self._given.append((me, tasks))
+
+    def doubt(self) -> None:
+        """It is not known whether some were committed as ours: nobody else would look at them."""
+        self.is_sure = False
+
+    def taken(self) -> Iterator[tuple[str, list[Adopted]]]:
+        """What was handed over since, each with the name of its watcher."""
+        while self._given:
+            me, tasks = self._given.popleft()
+            yield me, [_adopted(task) for task in tasks]
+
+
+def _adopted(task: Task) -> Adopted:
+    return Adopted(
+        key=task.key,
+        upstream=task.upstream,
+        task_id=task.task_id,
+        registered_at=task.registered_at,
+        has_ended=False,
+    )

@@ -534,3 +534,64 @@ async def test_what_could_not_be_given_back_after_a_restart_costs_nobody_else(
         await after.adoption.run_once()
 
     assert after.watched == after.owned() == ["0", "1", "2"]
+
+
+class TestNewcomers:
+    """Tasks that were registered as this daemon's."""
+
+    def given(self, daemon: Daemon, *names: str) -> None:
+        work = daemon.world.registering(*map(want, names))
+        assert isinstance(work, partial)
+        written = daemon.world.write(partial(work, watcher=daemon.adoption.newcomers.taker()))
+        daemon.adoption.newcomers.take(daemon.adoption.me, [entry.task for entry in written])
+
+    async def test_they_are_watched_without_another_write(self, world: World) -> None:
+        daemon = Daemon(world)
+        await daemon.adoption.join()
+        self.given(daemon, "1", "2")
+
+        with statements() as seen:
+            assert await daemon.adoption.run_once() == 0
+
+        assert writes(seen) == []
+        assert daemon.watched == daemon.owned() == ["1", "2"]
+
+    async def test_one_that_was_heard_of_before_is_watched_once(self, world: World) -> None:
+        daemon = Daemon(world)
+        await daemon.adoption.join()
+        self.given(daemon, "1")
+        key, now = world.key(), world.clock()
+        world.write(lambda connection: tasks.ask_refresh(connection, key, now=now))
+        await daemon.adoption.run_once()
+        self.given(daemon, "2")
+        daemon.adoption.newcomers.take(daemon.adoption.me, [world.register(want("1"))[0].task])
+
+        await daemon.adoption.run_once()
+
+        assert daemon.watched == ["1", "2"]
+
+    async def test_a_daemon_that_got_another_name_leaves_them_to_adoption(self, world: World) -> None:
+        daemon = Daemon(world)
+        await daemon.adoption.join()
+        self.given(daemon, "1")
+        await daemon.adoption.leave()
+        await daemon.adoption.join()
+
+        while await daemon.adoption.run_once():
+            pass
+
+        assert daemon.watched == daemon.owned() == ["1"]
+
+    async def test_after_a_doubt_everything_is_adopted_anew(self, world: World) -> None:
+        daemon = Daemon(world)
+        await daemon.adoption.join()
+        self.given(daemon, "1")
+        daemon.adoption.newcomers.doubt()
+        assert daemon.adoption.newcomers.taker() is None
+
+        await daemon.adoption.beat()
+        while await daemon.adoption.run_once():
+            pass
+
+        assert daemon.watched == daemon.owned() == ["1"]
+        assert daemon.adoption.newcomers.taker() == daemon.adoption.me

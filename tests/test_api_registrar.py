@@ -53,15 +53,19 @@ class Counting(Database):
 class Poisoned(Intake):
     """Fails for one task, and with it for everything written in the same transaction."""
 
-    def register(self, wanted: Sequence[Wanted], caller: Caller) -> Work[list[Registered]]:
+    def register(
+        self, wanted: Sequence[Wanted], caller: Caller, *, watcher: str | None = None
+    ) -> Work[list[Registered]]:
         if any(want.task_id == "poison" for want in wanted):
             raise ZeroDivisionError
-        return super().register(wanted, caller)
+        return super().register(wanted, caller, watcher=watcher)
 
-    def register_each(self, asked: Sequence[tuple[Wanted, Caller]]) -> Work[list[Registered | InputError]]:
+    def register_each(
+        self, asked: Sequence[tuple[Wanted, Caller]], *, watcher: str | None = None
+    ) -> Work[list[Registered | InputError]]:
         if any(want.task_id == "poison" for want, _ in asked):
             raise ZeroDivisionError
-        return super().register_each(asked)
+        return super().register_each(asked, watcher=watcher)
 
 
 @pytest.fixture

@@ -433,7 +433,9 @@ THROUGH_OTHERS = {
     "adopted.read",
     "callbacks.known_of",
     "changes.record_each",
+    "newcomers.insert_new",
     "registrations.register_each",
+    "repeats.register_any",
     "taskrows.lock",
     "taskrows.write",
 }

@@ -1,6 +1,7 @@
 """Moments as JSON has them."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import overload
 
 
@@ -12,6 +13,10 @@ def rfc3339(moment: None) -> None: ...
 def rfc3339(moment: datetime | None) -> str | None: ...
 def rfc3339(moment: datetime | None) -> str | None:
     """A moment in UTC, to the millisecond; one that is missing stays missing."""
-    if moment is None:
-        return None
+    return None if moment is None else _written(moment)
+
+
+@lru_cache(maxsize=16)
+def _written(moment: datetime) -> str:
+    """What is told by the thousand has one moment."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

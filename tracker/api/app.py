@@ -52,7 +52,7 @@ def create_app(ports: ApiPorts) -> FastAPI:
     app.state.tokens = TokenBook(ports.database, ports.clock, ports.timer)
     app.state.trials = Allowance(trials.MOST_A_MINUTE, "tests a minute", ports.timer)
     limits = Limits(ports.settings.limits, ports.database, ports.timer)
-    app.state.registrar = Registrar(ports.database, ports.intake, limits)
+    app.state.registrar = Registrar(ports.database, ports.intake, limits, ports.watching)
     app.state.news = News(ports.database, ports.stopping)
     problems.install(app)
     app.state.shortcut = Shortcut(ports, app.state.tokens, app.state.registrar, long_way=super(Api, app).__call__)

@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tracker.api.limits import Limits
+from tracker.api.ports import NoWatching, Watching
 from tracker.errors import InputError, UnavailableError
 from tracker.intake import Caller, Intake
 from tracker.store.database import Connection, Database
@@ -28,6 +29,10 @@ class Written(NamedTuple):
     adds_live: bool
 
 
+_Work = Callable[[Connection, str | None], Sequence[Registered | InputError]]
+"""Given a watcher for what is new."""
+
+
 @dataclass(slots=True)
 class _Group:
     asked: list[tuple[Wanted, Caller]] = field(default_factory=list)
@@ -37,10 +42,12 @@ class _Group:
 class Registrar:
     """Gathers single registrations, whoever sends them, until the database's writer is free to take them."""
 
-    def __init__(self, database: Database, intake: Intake, limits: Limits) -> None:
+    def __init__(self, database: Database, intake: Intake, limits: Limits, watching: Watching | None = None) -> None:
         self._database = database
         self._intake = intake
         self._limits = limits
+        self._watching = watching or NoWatching()
+        self._under_way: set[asyncio.Future[list[Written | InputError]]] = set()
         self._open: _Group | None = None
         self._last_size = 0
         # The writer's thread closes the groups that the event loop fills.
@@ -63,7 +70,7 @@ class Registrar:
     async def register_all(self, wanted: Sequence[Wanted], caller: Caller) -> list[Written]:
         """Write registrations in a transaction of their own; returns after the commit."""
         async with self._limits.admitting(caller.owner, wanted) as promise:
-            written = await self._write(wanted, caller)
+            written = await self._write_all(wanted, caller)
             promise.taken = sum(entry.adds_live for entry in written)
         return written
 
@@ -81,10 +88,44 @@ class Registrar:
                 raise answer
             return answer
         # One bad registration must not take the others with it.
-        return (await self._write([wanted], caller))[0]
+        return (await self._write_all([wanted], caller))[0]
 
-    async def _write(self, wanted: Sequence[Wanted], caller: Caller) -> list[Written]:
-        return await self._database.write(partial(self._register, wanted=wanted, caller=caller))
+    async def _write_all(self, wanted: Sequence[Wanted], caller: Caller) -> list[Written]:
+        def work(connection: Connection, watcher: str | None) -> Sequence[Registered | InputError]:
+            return self._intake.register(wanted, caller, watcher=watcher)(connection)
+
+        answers = await self._shielded(self._write(work))
+        return [answer for answer in answers if not isinstance(answer, InputError)]
+
+    async def _shielded(self, writing: Coroutine[Any, Any, list[Written | InputError]]) -> list[Written | InputError]:
+        """Whoever asked may go away; what is written as somebody's has to be handed to them all the same."""
+        under_way = asyncio.ensure_future(writing)
+        self._under_way.add(under_way)
+        under_way.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(under_way)
+
+    async def _write(self, work: _Work) -> list[Written | InputError]:
+        """Do the work in a transaction, with whoever watches new tasks from the beginning, and tell them of these."""
+        tried: list[str | None] = []
+
+        def write(connection: Connection) -> Sequence[Registered | InputError]:
+            watcher = self._watching.taker()
+            tried.clear()
+            answers = work(connection, watcher)
+            tried.append(watcher)
+            return answers
+
+        try:
+            answers = await self._database.write(write)
+        except UnavailableError:
+            if tried and tried[-1] is not None:
+                # It broke when everything was said: at the commit, perhaps after it.
+                self._watching.doubt()
+            raise
+        new = [entry.task for entry in answers if isinstance(entry, Registered) and entry.is_watched]
+        if new and tried[-1] is not None:
+            self._watching.take(tried[-1], new)
+        return [entry if isinstance(entry, InputError) else _told(entry) for entry in answers]
 
     def _join(self, wanted: Wanted, caller: Caller) -> tuple[_Group, int]:
         with self._lock:
@@ -93,6 +134,8 @@ class Registrar:
             if group is None or len(group.asked) >= LARGEST_GROUP or group.written.done():
                 group = self._open = _Group()
                 group.written = asyncio.ensure_future(self._write_group(group))
+                self._under_way.add(group.written)
+                group.written.add_done_callback(self._under_way.discard)
             group.asked.append((wanted, caller))
             return group, len(group.asked) - 1
 
@@ -100,19 +143,17 @@ class Registrar:
         if self.is_busy:
             # Most of what a small group costs is there before its first row: others are worth a short wait.
             await asyncio.sleep(_COMPANY_SECONDS)
-        return await self._database.write(partial(self._register_group, group=group))
+        return await self._write(partial(self._register_group, group))
 
-    def _register_group(self, connection: Connection, group: _Group) -> list[Written | InputError]:
+    def _register_group(
+        self, group: _Group, connection: Connection, watcher: str | None
+    ) -> Sequence[Registered | InputError]:
         with self._lock:
             # Nobody joins from here on.
             self._last_size = len(group.asked)
             if self._open is group:
                 self._open = None
-        answers = self._intake.register_each(group.asked)(connection)
-        return [answer if isinstance(answer, InputError) else _told(answer) for answer in answers]
-
-    def _register(self, connection: Connection, wanted: Sequence[Wanted], caller: Caller) -> list[Written]:
-        return [_told(entry) for entry in self._intake.register(wanted, caller)(connection)]
+        return self._intake.register_each(group.asked, watcher=watcher)(connection)
 
 
 def _told(entry: Registered) -> Written:

@@ -112,6 +112,7 @@ class Daemon:
             clock=workshop.clock,
             wake=self._wake_everywhere,
             wake_courier=self._courier.wake,
+            watching=self._adoption.newcomers,
             stopping=self._stopping,
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from tracker.clock import Clock
 from tracker.config import Settings
@@ -34,6 +34,9 @@ class Dropped:
 _OTHER_ID = ": {id} is the tracker's own id (tsk_…); GET /v1/tasks?task_id=… finds a task by its upstream's id"
 
 
+_URLS = 512
+"""That are remembered to be in order."""
+
 AnyRequest = RegistrationRequest | PlainRequest
 
 
@@ -43,6 +46,8 @@ class Intake:
     def __init__(self, settings: Settings, guard: Guard, compose: Compose, clock: Clock) -> None:
         self._settings = settings
         self._guard = guard
+        # The tasks of a batch have few URLs, and what may be called is settled for good.
+        self._check_url = lru_cache(maxsize=_URLS)(guard.check_url)
         self._compose = compose
         self._clock = clock
 
@@ -51,7 +56,7 @@ class Intake:
         prefix = f"{where}." if where else ""
         _needs_a_callback(request, prefix)
         if request.callback_url is not None:
-            self._guard.check_url(request.callback_url, f"{prefix}callback_url")
+            self._check_url(request.callback_url, f"{prefix}callback_url")
         return Wanted(
             upstream=self._upstream(request.upstream, f"{prefix}upstream"),
             task_id=request.task_id,
@@ -76,8 +81,10 @@ class Intake:
             raise InputError(field, f"{chosen!r} is not configured", f"name one of: {configured}")
         return chosen
 
-    def register(self, wanted: Sequence[Wanted], caller: Caller) -> Work[list[Registered]]:
-        """Work that writes registrations and says what became of each, in order."""
+    def register(
+        self, wanted: Sequence[Wanted], caller: Caller, *, watcher: str | None = None
+    ) -> Work[list[Registered]]:
+        """Work that writes registrations and says what became of each, in order; the new ones are the watcher's."""
         return partial(
             registrations.register,
             wanted=wanted,
@@ -86,9 +93,12 @@ class Intake:
             default_format=self._settings.callbacks.format,
             now=self._clock(),
             compose=self._compose,
+            watcher=watcher,
         )
 
-    def register_each(self, asked: Sequence[tuple[Wanted, Caller]]) -> Work[list[Registered | InputError]]:
+    def register_each(
+        self, asked: Sequence[tuple[Wanted, Caller]], *, watcher: str | None = None
+    ) -> Work[list[Registered | InputError]]:
         """The same for some that have nothing to do with each other: each has its own answer, or its own error."""
         return partial(
             registrations.register_each,
@@ -96,6 +106,7 @@ class Intake:
             default_format=self._settings.callbacks.format,
             now=self._clock(),
             compose=self._compose,
+            watcher=watcher,
         )
 
     def refresh(self, id_: str, caller: Caller) -> Work[Task]:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from tracker.intake.requests import (
     LARGEST_BATCH,
+    LARGEST_METADATA,
     LONGEST_TASK_ID,
     LONGEST_UPSTREAM,
     LONGEST_URL,
@@ -22,6 +23,9 @@ from tracker.intake.requests import (
 
 _MOST_BRACKETS = 100
 """Of metadata: with more of them it may be nested deeper than is taken."""
+
+_SURELY_SMALL = LARGEST_METADATA // 4
+"""Bytes of JSON that is not larger than allowed, in whichever of its spellings."""
 
 
 class PlainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,9 +74,15 @@ def _checked(request: PlainRequest) -> PlainRequest:
     if request.callback_url is not None:
         check_clean(request.callback_url)
     if request.metadata is not None:
-        text = compact(request.metadata)
-        if text.count("[") + text.count("{") > _MOST_BRACKETS:
-            raise ValueError("this may be nested too deep")
+        _check_metadata(request.metadata)
     if request.events is None:
         return request
     return msgspec.structs.replace(request, events=check_words(request.events))
+
+
+def _check_metadata(value: object) -> None:
+    text = msgspec.json.encode(value)
+    if text.count(b"[") + text.count(b"{") > _MOST_BRACKETS:
+        raise ValueError("this may be nested too deep")
+    if len(text) > _SURELY_SMALL or b"\\u0000" in text:
+        compact(value)

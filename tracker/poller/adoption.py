@@ -18,8 +18,9 @@ from tracker.clock import Clock, SharedClock, steady
 from tracker.errors import UnavailableError
 from tracker.poller.lane import Lane
 from tracker.poller.marks import Marks
-from tracker.poller.newcomers import grouped
+from tracker.poller.newcomers import Newcomers
 from tracker.poller.sharing import Shares
+from tracker.poller.taking import grouped
 from tracker.store import daemons, finding, hints, watching
 from tracker.store.daemons import Member
 from tracker.store.database import Connection, Database, Work
@@ -64,12 +65,11 @@ class Adoption:
         self._wake_courier = wake_courier
         self._marks = Marks(timer)
         self._shares = Shares(timer)
-        self._is_sure = True
-        """Whether what is watched in memory is what the database says."""
         self._resumed_up_to: int | None = None
         """The last key that was read of what was ours before; None when all is."""
         self.has_company = False
         """Whether there were other daemons at the last heartbeat."""
+        self.newcomers = Newcomers(self._taker)
 
     async def resume(self) -> None:
         """Go on as the daemon that was here last, whose tasks then need no write: where only one can be serving."""
@@ -104,6 +104,8 @@ class Adoption:
 
         Returns how many tasks were adopted or noted.
         """
+        for me, new in self.newcomers.taken():
+            await self._watch(new, me, is_new=len(new) < _AT_ONCE)
         if self._resumed_up_to is not None:
             return await self._read_mine(self._resumed_up_to)
         self._marks.begin()
@@ -112,7 +114,11 @@ class Adoption:
             self._wake_courier()
         if work.has_gone:
             await self._bury()
-        members = await self._company() if work.free or work.has_gone or self._shares.is_giving_back else []
+        members = (
+            await self._database.read(daemons.company)
+            if work.free or work.has_gone or self._shares.is_giving_back
+            else []
+        )
         if self._shares.is_giving_back:
             await self._give_back(members)
         found, left = 0, bool(work.free or work.has_gone)
@@ -136,15 +142,14 @@ class Adoption:
         return max(len(tasks), 1)
 
     def _look(self, connection: Connection) -> finding.Work:
-        above = {name: self._marks[name] for name in self._lanes}
-        started = self._timer()
+        started, above = self._timer(), {name: self._marks[name] for name in self._lanes}
         found = finding.find(connection, me=self.me, above=above, now=self._clock(), silent_for=DEAD_AFTER)
         self._marks.looked(self._timer() - started)
         return found
 
-    async def _company(self) -> list[Member]:
-        """Everybody in the table; nobody where there can be no others."""
-        return await self._database.read(daemons.company)
+    def _taker(self) -> str | None:
+        """This daemon, if it is sure of what it has."""
+        return self.me if self.newcomers.is_sure and self._resumed_up_to is None else None
 
     def _steps(self, work: finding.Work, members: Sequence[Member]) -> Iterator[Coroutine[Any, Any, Batch]]:
         for name in work.free:
@@ -162,8 +167,7 @@ class Adoption:
         return self._shares.room(name, self.me, len(self._lanes[name].schedule), members, most=_AT_ONCE, free=free)
 
     async def _adopt(self, place: str, take: Callable[..., Batch], *, is_new: bool) -> Batch:
-        me, above, now = self.me, self._marks[place], self._clock()
-        watched = self._watching()
+        me, above, now, watched = self.me, self._marks[place], self._clock(), self._watching()
 
         def work(connection: Connection) -> Batch:
             batch = take(connection, me=me, above=above, limit=_AT_ONCE, now=now)
@@ -182,11 +186,10 @@ class Adoption:
     async def _doubtful(self, work: Work[T]) -> T:
         try:
             return await self._database.write(work)
-        except ReplacedError:
-            raise
-        except UnavailableError:
-            # It may be committed all the same; then tasks are ours of which we know nothing.
-            self._is_sure = False
+        except UnavailableError as error:
+            if not isinstance(error, ReplacedError):
+                # It may be committed all the same; then tasks are ours of which we know nothing.
+                self.newcomers.doubt()
             raise
 
     async def _watch(self, tasks: Sequence[Adopted], me: str, *, is_new: bool) -> None:
@@ -196,7 +199,9 @@ class Adoption:
             if self.me != me:
                 return  # others have them by now
             some = tasks[start : start + _SLICE]
-            for (name, is_fresh), together in grouped(some, new_since=new_since).items():
+            # Somebody may have asked for a look at one meanwhile.
+            new = [task for task in some if task.key not in self._lanes[task.upstream].schedule]
+            for (name, is_fresh), together in grouped(new, new_since=new_since).items():
                 self._lanes[name].watch(*together, is_new=is_fresh)
                 self._lanes[name].wake()
             await asyncio.sleep(0)
@@ -239,7 +244,7 @@ class Adoption:
 
     async def beat(self) -> None:
         """Show that we live, start anew where we were taken for dead, see whether we have more than our share."""
-        if not self._is_sure:
+        if not self.newcomers.is_sure:
             log.warning("adoption_in_doubt", daemon=self.me)
             await self.leave()
             await self._start_anew()
@@ -247,7 +252,7 @@ class Adoption:
             log.warning("daemon_was_replaced", daemon=self.me)
             await self._start_anew()
         if not self._database.is_sqlite:
-            members = await self._company()
+            members = await self._database.read(daemons.company)
             self.has_company = any(member.id != self.me and not member.is_gone for member in members)
             for name, lane in self._lanes.items():
                 self._shares.surplus(name, self.me, len(lane.schedule), members)
@@ -257,7 +262,7 @@ class Adoption:
             lane.schedule.clear()
         self._resumed_up_to = None
         await self.join()
-        self._is_sure = True
+        self.newcomers.is_sure = True
 
     async def _say(self, work: Work[datetime | None]) -> datetime | None:
         """Write what concerns only us; the answer tells the time of the database, by which everything is done."""

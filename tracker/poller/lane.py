@@ -14,11 +14,11 @@ from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
 from tracker.model import NO_STREAK, Miss, MissKind, Rules, Seen, Status
 from tracker.observe import MISSES_BEFORE_AN_END, observe, tally
-from tracker.poller.newcomers import take_in
 from tracker.poller.pace import Pace
 from tracker.poller.recording import write_all
 from tracker.poller.schedule import Schedule, Watched
 from tracker.poller.standing import Standing
+from tracker.poller.taking import take_in
 from tracker.poller.turns import Turns
 from tracker.providers.protocol import Look, Provider
 from tracker.store import changes

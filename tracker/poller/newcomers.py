@@ -1,62 +1,42 @@
-"""Tasks that are taken in: what is remembered of them, and when they are looked at first."""
+"""Tasks that are registered in this process, which may be ours from the moment they are written: nobody adopts them."""
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
-from tracker import cadence
-from tracker.config import UpstreamSettings
-from tracker.poller.schedule import Schedule, Watched
+from tracker.model import Task
 from tracker.store.watching import Adopted
 
-Groups = dict[tuple[str, bool], list[Adopted]]
+
+class Newcomers:
+    """Tasks on their way from whoever registers them to the lanes."""
+
+    def __init__(self, taker: Callable[[], str | None]) -> None:
+        self.taker = taker
+        """Who watches new tasks from the beginning, or None where they wait for adoption. Asked on any thread."""
+        self.is_sure = True
+        """Whether what is watched in memory is what the database says."""
+        self._given: deque[tuple[str, Sequence[Task]]] = deque()
+
+    def take(self, me: str, tasks: Sequence[Task]) -> None:
+        """Hand over tasks that are committed, and are watched by the daemon that had this name then."""
+        self._given.append((me, tasks))
+
+    def doubt(self) -> None:
+        """It is not known whether some were committed as ours: nobody else would look at them."""
+        self.is_sure = False
+
+    def taken(self) -> Iterator[tuple[str, list[Adopted]]]:
+        """What was handed over since, each with the name of its watcher."""
+        while self._given:
+            me, tasks = self._given.popleft()
+            yield me, [_adopted(task) for task in tasks]
 
 
-def grouped(tasks: Iterable[Adopted], *, new_since: datetime | None) -> Groups:
-    """By upstream, and by whether they are new; none is where there is no `new_since`."""
-    groups: Groups = {}
-    for task in tasks:
-        is_new = new_since is not None and task.registered_at >= new_since
-        groups.setdefault((task.upstream, is_new), []).append(task)
-    return groups
-
-
-def take_in(
-    schedule: Schedule,
-    tasks: Iterable[Adopted],
-    settings: UpstreamSettings,
-    *,
-    now: float,
-    dice: Callable[[], float] | None,
-    look_size: int,
-) -> None:
-    """Schedule tasks: to be looked at now, or with `dice` within one interval; `now` is on the monotonic clock."""
-    first_look = partial(float, now) if dice is None else _spread(schedule, settings, now, dice, look_size)
-    lasts = settings.expire_after.total_seconds()
-    for task in tasks:
-        watched = Watched(
-            key=task.key,
-            task_id=task.task_id,
-            # Not as a time, which has an end: a date written by hand may be close to it.
-            expires_at=task.registered_at.timestamp() + lasts,
-            news_at=now,
-            has_ended=task.has_ended,
-            fingerprint=task.fingerprint,
-        )
-        schedule.add(watched, first_look())
-
-
-def _spread(
-    schedule: Schedule, settings: UpstreamSettings, now: float, dice: Callable[[], float], look_size: int
-) -> Callable[[], float]:
-    interval = settings.poll_interval
-    seconds = interval.total_seconds()
-
-    def alone() -> float:
-        return now + cadence.first_look(seconds, dice=dice())
-
-    def together() -> float:
-        """At stops from the first look on, so that its requests are full too."""
-        return cadence.aligned(alone(), interval=interval, stops=cadence.stops(len(schedule), look_size=look_size))
-
-    return together if look_size > 1 else alone
+def _adopted(task: Task) -> Adopted:
+    return Adopted(
+        key=task.key,
+        upstream=task.upstream,
+        task_id=task.task_id,
+        registered_at=task.registered_at,
+        has_ended=False,
+    )

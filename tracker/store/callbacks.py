@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, case, func, insert, null, select, text, update
 from sqlalchemy.types import TypeEngine
 
@@ -36,6 +37,15 @@ class Wanted:
     metadata: object = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A registration, and who asks for it."""
+
+    want: Wanted
+    owner: str
+    sees_all: bool
+
+
 class Plan:
     """What a group of registrations makes of the callbacks of its tasks; nothing is written before `write`."""
 
@@ -48,7 +58,7 @@ class Plan:
 
     def takes(self, place: Place, want: Wanted) -> bool:
         """Plan a callback; False, and nothing is planned, where the owner has too many for the task."""
-        fields = _fields(want)
+        fields = given_fields(want)
         if place in self._known:
             self._changed.setdefault(place, {}).update(fields)
         elif place in self._new:
@@ -71,8 +81,8 @@ class Plan:
             self._known[place]: {**_dumped(fields), "is_back": int(place[:2] in returned)}
             for place, fields in self._changed.items()
         }
-        standard = {"events": DEFAULT_EVENTS, "format": default_format, "metadata": None}
-        new = {place: {**standard, **fields} for place, fields in self._new.items()}
+        plain = standard(default_format)
+        new = {place: {**plain, **fields} for place, fields in self._new.items()}
         return [*_change(connection, changed), *_insert(connection, new, now)]
 
 
@@ -92,7 +102,13 @@ def _known(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     return select(*columns).where(callback.c.task_key.in_(select(keys.c.key)))
 
 
-def _fields(want: Wanted) -> dict[str, Any]:
+def standard(default_format: str) -> dict[str, Any]:
+    """What a callback is that says nothing of itself."""
+    return {"events": DEFAULT_EVENTS, "format": default_format, "metadata": None}
+
+
+def given_fields(want: Wanted) -> dict[str, Any]:
+    """What a registration says of its callback."""
     given = {"events": want.events, "format": want.format, "metadata": want.metadata}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -103,8 +119,16 @@ def _dumped(fields: dict[str, Any]) -> dict[str, Any]:
     if fields.get("events") is not None:
         dumped["events"] = ",".join(fields["events"])
     if fields.get("metadata") is not None:
-        dumped["metadata"] = dump_json(fields["metadata"])
+        dumped["metadata"] = dump_metadata(fields["metadata"])
     return dumped
+
+
+def dump_metadata(value: object) -> str:
+    """Metadata as the column has it."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError):
+        return dump_json(value)
 
 
 def _insert(connection: Connection, new: dict[Place, dict[str, Any]], now: datetime) -> list[Callback]:

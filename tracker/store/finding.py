@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, bindparam, exists, or_, select, text
+from sqlalchemy import BigInteger, Connection, Text, bindparam, exists, or_, select, text
 
 from tracker.store.daemons import is_silent
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import daemon, delivery, endpoint, task
-from tracker.store.watching import IS_NOTED, UNWATCHED
+from tracker.store.watching import UNWATCHED, is_noted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Work:
 
 def find(connection: Connection, *, me: str, above: Mapping[str, int], now: datetime, silent_for: timedelta) -> Work:
     """Look at these upstreams, at each above a key: what is below it was looked at before."""
-    asked: dict[str, Any] = {"me": me, "upstreams": list(above), "silent_since": now - silent_for, "now": now}
+    asked: dict[str, Any] = {"me": me, "silent_since": now - silent_for, "now": now}
     for place, (name, key) in enumerate(above.items()):
         asked |= {f"name_of_{place}": name, f"mark_of_{place}": key}
     row = connection.execute(_question(connection.dialect.name, len(above), silent_for), asked).one()
@@ -43,15 +43,17 @@ def find(connection: Connection, *, me: str, above: Mapping[str, int], now: date
 @cache
 def _question(dialect: str, upstreams: int, silent_for: timedelta) -> Any:  # noqa: ANN401 - a statement, built once
     gone = exists().where(or_(text("daemon.is_gone"), is_silent(dialect, silent_for))).select_from(daemon)
+    # Each by itself: a list that may have any length is written into the statement anew, each time that it is asked.
+    names = [bindparam(f"name_of_{place}", type_=Text()) for place in range(upstreams)]
     free = (
         exists().where(
             UNWATCHED,
-            task.c.upstream == bindparam(f"name_of_{place}"),
+            task.c.upstream == name,
             task.c.key > bindparam(f"mark_of_{place}", type_=BigInteger()),
         )
-        for place in range(upstreams)
+        for place, name in enumerate(names)
     )
-    return select(exists().where(IS_NOTED), gone, _IS_DUE, _MAY_BE_PROBED, *free)
+    return select(exists().where(is_noted(names)), gone, _IS_DUE, _MAY_BE_PROBED, *free)
 
 
 _NOW = bindparam("now", type_=UtcDateTime())

@@ -6,7 +6,7 @@ for all of them also runs beside the event loop: row by row, SQLite's driver mig
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,7 +76,7 @@ def _as_it_is(moment: datetime) -> object:
     return moment
 
 
-def plain_rows(values: Iterable[Mapping[str, object]]) -> str:
+def plain_rows(values: Iterable[Mapping[str, object] | Sequence[object]]) -> str:
     """The same where every moment is written by `moments`, or the database is Postgres: in one pass."""
     told = list(values)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import structlog
+from psycopg.pq.abc import PGconn
 from sqlalchemy import Connection, make_url, text
 
 from tracker.store.engines import CONNECTING, is_pooled, psycopg_url
@@ -68,6 +69,27 @@ class Listener:
             await connection.execute(f"LISTEN {_CHANNEL}")
             # What was said before is not heard any more.
             self._heard()
-            async for hint in connection.notifies():
-                if hint.payload != self._me():
+            while True:
+                await _readable(connection.fileno())
+                if any(said != self._me() for said in _said(connection.pgconn)):
                     self._heard()
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until something has come. The driver itself would look ten times a second: more than all else costs."""
+    loop = asyncio.get_running_loop()
+    has_come = asyncio.Event()
+    loop.add_reader(descriptor, has_come.set)
+    try:
+        await has_come.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _said(connection: PGconn) -> list[str]:
+    """Who has said something since; raises psycopg.Error where nobody will any more."""
+    connection.consume_input()
+    said = []
+    while (hint := connection.notifies()) is not None:
+        said.append(hint.extra.decode())
+    return said

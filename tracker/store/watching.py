@@ -73,8 +73,11 @@ def _for(me: str | ColumnElement[str], upstreams: Any) -> ColumnElement[bool]:  
 
 
 _OURS: BindParameter[list[str]] = bindparam("upstreams", expanding=True)
-IS_NOTED = and_(_NOTED, _for(bindparam("me"), _OURS))
-"""That there is a note for a daemon; asks for `me` and `upstreams`."""
+
+
+def is_noted(upstreams: Sequence[BindParameter[str]]) -> ColumnElement[bool]:
+    """That there is a note for the daemon `me`, which is configured for these."""
+    return and_(_NOTED, _for(bindparam("me"), upstreams))
 
 
 Room = Callable[[int], int]

@@ -15,6 +15,7 @@ from typing import Protocol, Self, cast
 
 import aiohttp
 import httpx
+import msgspec
 from aiohttp.client_exceptions import ClientConnectionResetError
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
@@ -37,8 +38,7 @@ _LONGEST_USUAL = 2000
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What to ask; its URL is text as it was registered, and its headers are by name in lower case."""
 
     method: str

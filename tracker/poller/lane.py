@@ -72,7 +72,7 @@ class Lane:
             timer=ports.timer,
             most_per_second=settings.max_requests_per_second,
         )
-        self._pace = Pace(name, settings, clock=ports.clock, dice=ports.dice)
+        self._pace = Pace(name, settings, now=ports.clock(), dice=ports.dice)
         self._turns = Turns(self.schedule, settings.poll_interval.total_seconds())
         ports.metrics.watched.labels(name).set_function(self.schedule.__len__)
         self._polls = ports.metrics.polls.labels(name)
@@ -163,9 +163,10 @@ class Lane:
     async def _look(self, batch: list[Watched]) -> None:
         try:
             look = await self._provider.look([watched.task_id for watched in batch], self._known(batch))
+            now = self._ports.clock()
             # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
-            await self._record(batch, look)
-            await self._judge(look)
+            await self._record(batch, look, now)
+            await self._judge(look, now)
         except UnavailableError as error:
             log.warning("observation_postponed", upstream=self.name, tasks=len(batch), reason=str(error))
             self._postpone(batch)
@@ -190,19 +191,19 @@ class Lane:
             if self.schedule.holds(watched) and watched.is_out:
                 self.schedule.put_back(watched, due)
 
-    async def _judge(self, look: Look) -> None:
+    async def _judge(self, look: Look, now: datetime) -> None:
         """What the answer says about the upstream as a whole."""
         self._polls.inc(len(look.seen) + len(look.unchanged))
         self._requests.inc(look.requests)
         self._standing.rate.add(look.requests - 1, self._ports.timer())
         if look.trouble is None:
-            await self._standing.answered(look_size=self._provider.look_size)
+            await self._standing.answered(now, look_size=self._provider.look_size)
         else:
             await self._standing.failed(look.trouble, look_size=self._provider.look_size)
-        await self._pace.learn(self._ports.database)
+        if self._pace.may_learn(now):
+            await self._pace.learn(self._ports.database, now)
 
-    async def _record(self, batch: list[Watched], look: Look) -> None:
-        now = self._ports.clock()
+    async def _record(self, batch: list[Watched], look: Look, now: datetime) -> None:
         news = [watched for watched in batch if watched.task_id not in look.unchanged]
         decisions: dict[int, Decide] = {}
         for watched in news:
@@ -214,7 +215,8 @@ class Lane:
         self._postpone([watched for watched in news if watched.key in bad])
         moment, tasks = self._ports.timer(), len(self.schedule)
         rate = self._standing.rate.limit(moment)
-        self._pace.settle(moment, look_size=self._provider.look_size, tasks=tasks, rate=rate)
+        wall = self._ports.clock() if decisions else now
+        self._pace.settle(moment, wall, look_size=self._provider.look_size, tasks=tasks, rate=rate)
         for watched in news:
             if watched.key in bad:
                 continue

@@ -196,10 +196,11 @@ class Lane:
         self._polls.inc(len(look.seen) + len(look.unchanged))
         self._requests.inc(look.requests)
         self._standing.rate.add(look.requests - 1, self._ports.timer())
+        look_size = self._provider.look_size
         if look.trouble is None:
-            await self._standing.answered(now, look_size=self._provider.look_size)
+            await self._standing.answered(now, look_size=look_size)
         else:
-            await self._standing.failed(look.trouble, look_size=self._provider.look_size)
+            await self._standing.failed(look.trouble, look_size=look_size)
         if self._pace.may_learn(now):
             await self._pace.learn(self._ports.database, now)
 

@@ -9,7 +9,7 @@ import structlog
 from tracker import cadence
 from tracker.config import UpstreamSettings
 from tracker.errors import UnavailableError
-from tracker.model import Snapshot, Status, Task
+from tracker.model import NO_STREAK, Snapshot, Status, Task
 from tracker.poller.habits import Habits
 from tracker.poller.life import Life
 from tracker.poller.schedule import Watched
@@ -72,6 +72,10 @@ class Pace:
 
     def due(self, watched: Watched) -> float:
         """When to look again, in seconds on the monotonic clock."""
+        is_moving = self._now - watched.news_at <= cadence.PATIENCE_SECONDS
+        if watched.due == self._was_due and is_moving and watched.streak is NO_STREAK and not self.is_scarce:
+            # As for the one before it: most tasks of a list were due together.
+            return self._next
         streak = watched.streak
         misses = max(streak.count, streak.silent)
         if self.is_scarce and watched.life is not None:

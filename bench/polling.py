@@ -173,11 +173,15 @@ class _Found(msgspec.Struct):
     submitTime: int  # noqa: N815 - the upstream's names
     startTime: int  # noqa: N815
     finishTime: int  # noqa: N815
+    imageUrl: str  # noqa: N815
 
 
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode = msgspec.json.Decoder(_Found).decode
-_UPDATE = text("UPDATE task SET progress = :progress, sequence = sequence + 1 WHERE task_id = :task_id")
+_UPDATE = text(
+    "UPDATE task SET upstream_status = :status, progress = :progress, image_url = :url, sequence = sequence + 1"
+    " WHERE task_id = :task_id"
+)
 _EVENT = text(
     "INSERT INTO event (task_key, sequence, event, observed_at, upstream_status, progress)"
     " SELECT key, sequence, 'progress', :now, :status, :progress FROM task WHERE task_id = :task_id"
@@ -190,7 +194,8 @@ _OBJECT = text(
 
 def _row_of(found: _Found, whole: str) -> Mapping[str, Any]:
     progress, now = int(found.progress[:-1]), datetime.now(UTC)
-    return {"task_id": found.id, "progress": progress, "status": found.status, "now": now, "object": whole}
+    told = {"status": found.status, "progress": progress, "url": found.imageUrl or None}
+    return {"task_id": found.id, **told, "now": now, "object": whole}
 
 
 def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

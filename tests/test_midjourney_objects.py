@@ -18,6 +18,7 @@ from tracker.providers.midjourney.answers import task_in
 from tracker.providers.midjourney.cleaning import DEEPEST, LARGEST, clean
 from tracker.providers.midjourney.entries import seen_in
 from tracker.providers.midjourney.objects import snapshot
+from tracker.providers.midjourney.ordinary import ordinary
 from tracker.store.rows import dump_json
 
 WATCHED = Task(key=1, id="tsk_1", upstream="default", task_id=ASKED, registered_at=NOW)
@@ -221,6 +222,52 @@ class TestCleaning:
 
         assert "\\u0000" not in text
         assert len(text.encode()) <= LARGEST
+
+
+class TestOrdinary:
+    """Objects whose text tells that nothing has to go."""
+
+    def test_the_sample_is_kept_as_it_is(self) -> None:
+        assert ordinary(SAMPLE) == clean(json.loads(SAMPLE)) == json.loads(SAMPLE)
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            *(
+                {"token": "x"},
+                {"notify_hook": "x"},
+                {"maskBase64": ["x"]},
+                {"a\x00": 1},
+                {"a": "\x00"},
+                {"a": "\ud800"},
+            ),
+            *({"big": 2**63}, {"big": -(2**63)}, {"a": "data:image/png;base64," + "x" * 1000}, {"id": "x" * 4001}),
+            *({"a": [{"b": {"nonce": 1}}]}, {"a": {"b": {"c": {"d": {"e": {}}}}}}, {"a": ["x" * 900] * 50}),
+        ],
+    )
+    def test_what_is_odd_is_looked_at_closely(self, odd: dict[str, object]) -> None:
+        assert ordinary(json.dumps(odd).encode()) is None
+
+    @pytest.mark.parametrize(
+        "text", [b"", b"[]", b"17", b'{"a": NaN}', b'{"a": 1e999}', b'{"a": "\t"}', b'{"a": 1', b"\xff"]
+    )
+    def test_what_is_no_object_to_the_letter_is_read_patiently(self, text: bytes) -> None:
+        assert ordinary(text) is None
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(["id", "prompt", "token", "base64", "x"]) | st.text(st.characters()),
+            st.recursive(
+                st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+                lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["y", "secret", "maskBase64"]), inner),
+                max_leaves=8,
+            ),
+        )
+    )
+    def test_what_is_ordinary_is_what_cleaning_leaves(self, value: dict[str, object]) -> None:
+        text = json.dumps(value)
+
+        assert ordinary(text.encode()) in (None, clean(json.loads(text)))
 
 
 class Counted(dict[str, object]):

@@ -12,7 +12,8 @@ _DRIFT = 0.0005
 
 def utc_now() -> datetime:
     """The present moment, to the millisecond."""
-    return _whole_milliseconds(datetime.now(UTC))
+    # Not by cutting microseconds off, which makes a second moment and takes twice as long.
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
 def _whole_milliseconds(moment: datetime) -> datetime:

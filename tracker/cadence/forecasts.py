@@ -68,7 +68,8 @@ class Forecast:
 
 def surest(forecasts: Iterable[Forecast]) -> Forecast:
     """The one that says most about when the task ends."""
-    return min(forecasts, key=lambda forecast: forecast.doubt)
+    known = list(forecasts)
+    return known[0] if len(known) == 1 else min(known, key=lambda forecast: forecast.doubt)
 
 
 def tempo(durations: Durations, *, interval: float) -> float:

@@ -86,7 +86,13 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(**parameters)
         # A partial of a subclass is no partial of its base to the type checker.
         self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment]
+        self._most_idle = IDLE_FOR_EACH * self.limit
+        self._idle = 0
+        """At most so many are idle: those that are taken are not counted until it matters, for there are many hosts."""
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        is_full = sum(map(len, self._conns.values())) >= IDLE_FOR_EACH * self.limit
+        if self._idle >= self._most_idle:
+            self._idle = sum(map(len, self._conns.values()))
+        is_full = self._idle >= self._most_idle
+        self._idle += not is_full
         super()._release(key, protocol, should_close=should_close or is_full)

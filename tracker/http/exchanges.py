@@ -3,19 +3,20 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from tracker.http import bodies, phases
+from tracker.http.deadlines import Deadline
 from tracker.http.faults import FAULTS, ExchangeError, explain
 from tracker.http.phases import Mark
 from tracker.http.transport import Client, Request, Response
 from tracker.model import Phase
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a server answered."""
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server answered; made thousands of times a second, ten times as fast as a dataclass."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,7 +56,7 @@ async def exchange(  # noqa: PLR0913 - a request has as many parts, and each nam
     while True:
         done = _Exchange(max_bytes, ends_at, body_grace)
         try:
-            async with asyncio.timeout_at(ends_at) as limit:
+            with Deadline(loop, ends_at) as limit:
                 await done.run(client, request, limit)
         except FAULTS as fault:
             if done.met_an_ending(fault):
@@ -68,6 +69,8 @@ async def exchange(  # noqa: PLR0913 - a request has as many parts, and each nam
 class _Exchange:
     """One try: the answer as far as it came, and how far that was."""
 
+    __slots__ = ("_body", "_body_grace", "_ends_at", "_error", "_max_bytes", "_response", "_truncated", "mark")
+
     def __init__(self, max_bytes: int, ends_at: float, body_grace: timedelta | None) -> None:
         self.mark = phases.begin()
         self._max_bytes = max_bytes
@@ -78,14 +81,14 @@ class _Exchange:
         self._truncated = False
         self._error: str | None = None
 
-    async def run(self, client: Client, request: Request, limit: asyncio.Timeout) -> None:
+    async def run(self, client: Client, request: Request, limit: Deadline) -> None:
         response = self._response = await client.open(request)
         try:
             self.mark.phase = Phase.BODY
             if self._body_grace is not None:
                 graced = asyncio.get_running_loop().time() + self._body_grace.total_seconds()
                 if graced < self._ends_at:
-                    limit.reschedule(graced)
+                    limit.move(graced)
             self._truncated = await bodies.read_into(self._body, response, self._max_bytes)
         except BaseException:
             response.close()
@@ -133,6 +136,6 @@ def _inflated(answer: Answer, max_bytes: int, *, is_noted: bool) -> Answer:
         body, cut = bodies.inflate(answer.body, answer.headers["content-encoding"], max_bytes)
     except ValueError as fault:
         if is_noted:
-            return replace(answer, body=b"", truncated=True, body_error=answer.body_error or "protocol")
+            return msgspec.structs.replace(answer, body=b"", truncated=True, body_error=answer.body_error or "protocol")
         raise ExchangeError(Phase.BODY, "protocol", "the encoding of the answer's body cannot be undone") from fault
-    return replace(answer, body=body, truncated=answer.truncated or cut)
+    return msgspec.structs.replace(answer, body=body, truncated=answer.truncated or cut)

@@ -8,13 +8,14 @@ costs more than the exchange: here a request is bytes that are written, and an a
 import functools
 import re
 from asyncio import WriteTransport
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import aiohttp
 import httpx
+import msgspec
 from aiohttp.client_exceptions import ClientConnectionResetError
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
@@ -37,8 +38,7 @@ _LONGEST_USUAL = 2000
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What to ask; its URL is text as it was registered, and its headers are by name in lower case."""
 
     method: str
@@ -161,8 +161,8 @@ class _Pooled:
         self.status = message.code
         self.headers: Mapping[str, str] = _joined(message.raw_headers)
 
-    async def read(self) -> bytes:
-        return await self._payload.readany()
+    def read(self) -> Coroutine[Any, Any, bytes]:
+        return self._payload.readany()
 
     def release(self) -> None:
         transport = self._connection.transport
@@ -238,17 +238,23 @@ def _head(request: Request, origin: _Origin, target: str, *, is_last: bool) -> b
         headers["content-length"] = str(len(request.content))
     if is_last:
         headers["connection"] = "close"
-    lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [f"{request.method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
     text = "\n".join(lines)
     if text.count("\n") >= len(lines) or "\r" in text or "\0" in text:
         raise ValueError("a header holds what would end it")
     return text.replace("\n", "\r\n").encode("ascii") + b"\r\n\r\n"
 
 
+@functools.lru_cache(maxsize=256)
+def _lowered(name: bytes) -> str:
+    """The same few names come with every answer."""
+    return name.decode("latin-1").lower()
+
+
 def _joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw:
-        name = raw_name.decode("latin-1").lower()
+        name = _lowered(raw_name)
         try:
             value = raw_value.decode()
         except UnicodeDecodeError:

@@ -12,10 +12,10 @@ from tracker.clock import Clock
 from tracker.config import UpstreamSettings
 from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
-from tracker.model import NO_STREAK, Miss, MissKind, Rules, Seen, Status
+from tracker.model import NO_STREAK, Miss, MissKind, Rules, Seen
 from tracker.observe import MISSES_BEFORE_AN_END, observe, tally
 from tracker.poller.pace import Pace
-from tracker.poller.recording import write_all
+from tracker.poller.recording import count_events, tell_end, write_all
 from tracker.poller.schedule import Schedule, Watched
 from tracker.poller.standing import Standing
 from tracker.poller.taking import take_in
@@ -72,7 +72,7 @@ class Lane:
             timer=ports.timer,
             most_per_second=settings.max_requests_per_second,
         )
-        self._pace = Pace(name, settings, clock=ports.clock, dice=ports.dice)
+        self._pace = Pace(name, settings, now=ports.clock(), dice=ports.dice)
         self._turns = Turns(self.schedule, settings.poll_interval.total_seconds())
         ports.metrics.watched.labels(name).set_function(self.schedule.__len__)
         self._polls = ports.metrics.polls.labels(name)
@@ -164,8 +164,8 @@ class Lane:
         try:
             look = await self._provider.look([watched.task_id for watched in batch], self._known(batch))
             # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
-            await self._record(batch, look)
-            await self._judge(look)
+            await self._record(batch, look, now := self._ports.clock())
+            await self._judge(look, now)
         except UnavailableError as error:
             log.warning("observation_postponed", upstream=self.name, tasks=len(batch), reason=str(error))
             self._postpone(batch)
@@ -190,19 +190,19 @@ class Lane:
             if self.schedule.holds(watched) and watched.is_out:
                 self.schedule.put_back(watched, due)
 
-    async def _judge(self, look: Look) -> None:
+    async def _judge(self, look: Look, now: datetime) -> None:
         """What the answer says about the upstream as a whole."""
         self._polls.inc(len(look.seen) + len(look.unchanged))
         self._requests.inc(look.requests)
         self._standing.rate.add(look.requests - 1, self._ports.timer())
+        look_size = self._provider.look_size
         if look.trouble is None:
-            await self._standing.answered(look_size=self._provider.look_size)
+            await self._standing.answered(now, look_size=look_size)
         else:
-            await self._standing.failed(look.trouble, look_size=self._provider.look_size)
-        await self._pace.learn(self._ports.database)
+            await self._standing.failed(look.trouble, look_size=look_size)
+        await self._pace.learn(self._ports.database, now)
 
-    async def _record(self, batch: list[Watched], look: Look) -> None:
-        now = self._ports.clock()
+    async def _record(self, batch: list[Watched], look: Look, now: datetime) -> None:
         news = [watched for watched in batch if watched.task_id not in look.unchanged]
         decisions: dict[int, Decide] = {}
         for watched in news:
@@ -214,7 +214,13 @@ class Lane:
         self._postpone([watched for watched in news if watched.key in bad])
         moment, tasks = self._ports.timer(), len(self.schedule)
         rate = self._standing.rate.limit(moment)
-        self._pace.settle(moment, look_size=self._provider.look_size, tasks=tasks, rate=rate)
+        self._pace.settle(
+            moment,
+            self._ports.clock() if decisions else now,
+            look_size=self._provider.look_size,
+            tasks=tasks,
+            rate=rate,
+        )
         for watched in news:
             if watched.key in bad:
                 continue
@@ -238,7 +244,7 @@ class Lane:
                 self.schedule.remove(watched.key)
                 continue
             if watched.has_ended:
-                # Somebody asked while it was out, and may have revived it since: what it is now is in its row.
+                # Somebody asked while it was out, and may have revived it: what it is now is in its row.
                 watched.digest = watched.fingerprint = None
             self._reschedule(watched)
 
@@ -256,6 +262,7 @@ class Lane:
         recorded = await self._ports.database.write_each(changes.record_each, batch, size=len(decisions))
         if any(entry.deliveries for entry in recorded.values()):
             self._ports.wake_courier()
+        count_events(self._ports.metrics, recorded.values())
         return recorded
 
     def _note(self, watched: Watched, seen: Seen, recorded: Recorded | None) -> None:
@@ -274,17 +281,8 @@ class Lane:
         if recorded.event is None:
             return
         watched.news_at = self._ports.timer()
-        self._ports.metrics.events.labels(str(recorded.event.kind)).inc()
         if recorded.event.to_status is not None and task.status.is_end and recorded.event.to_status is task.status:
-            self._tell_end(watched, task.status, task.finished_at, task.ended_at)
-
-    def _tell_end(
-        self, watched: Watched, status: Status, finished_at: datetime | None, ended_at: datetime | None
-    ) -> None:
-        log.info("task_ended", upstream=self.name, task_id=watched.task_id, status=str(status))
-        if finished_at is not None and ended_at is not None:
-            late = max((ended_at - finished_at).total_seconds(), 0.0)
-            self._ports.metrics.finish_to_detect.observe(late)
+            tell_end(self._ports.metrics, task)
 
     def _reschedule(self, watched: Watched) -> None:
         hurried, watched.is_hurried = watched.is_hurried, False

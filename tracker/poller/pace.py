@@ -7,10 +7,9 @@ from functools import partial
 import structlog
 
 from tracker import cadence
-from tracker.clock import Clock
 from tracker.config import UpstreamSettings
 from tracker.errors import UnavailableError
-from tracker.model import Snapshot, Status, Task
+from tracker.model import NO_STREAK, Snapshot, Status, Task
 from tracker.poller.habits import Habits
 from tracker.poller.life import Life
 from tracker.poller.schedule import Watched
@@ -30,26 +29,25 @@ _TELLING = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 class Pace:
     """Decides on due times; `settle` first, once for each answer, then `note` and `due` for its tasks."""
 
-    def __init__(self, name: str, settings: UpstreamSettings, *, clock: Clock, dice: Callable[[], float]) -> None:
+    def __init__(self, name: str, settings: UpstreamSettings, *, now: datetime, dice: Callable[[], float]) -> None:
         self.is_scarce = False
         """Whether there are fewer looks to spend than the plain interval would take."""
         self.habits = Habits(settings.poll_interval.total_seconds())
         self._name = name
         self._interval = settings.poll_interval.total_seconds()
         self._expires_after = settings.expire_after.total_seconds()
-        self._clock = clock
         self._dice = dice
         self._read_at: datetime | None = None
         self._now = self._was_due = self._next = 0.0
-        self._wall = clock()
+        self._wall = now
         self._align: Callable[[float], float] = float
 
-    def settle(self, now: float, *, look_size: int, tasks: int, rate: float | None) -> None:
-        """Take the moment (seconds on the monotonic clock), and what there is to spend on how many tasks.
+    def settle(self, now: float, wall: datetime, *, look_size: int, tasks: int, rate: float | None) -> None:
+        """Take the moment (seconds on the monotonic clock, and what the other one says), and what there is to spend.
 
         `look_size` is how many ids a request carries, `rate` how many requests may be sent in a second.
         """
-        self._now, self._wall = now, self._clock()
+        self._now, self._wall = now, wall
         self.is_scarce = look_size == 1 or (rate is not None and tasks > rate * look_size * self._interval)
         if look_size > 1:
             stops = cadence.stops(tasks, look_size=look_size)
@@ -74,6 +72,10 @@ class Pace:
 
     def due(self, watched: Watched) -> float:
         """When to look again, in seconds on the monotonic clock."""
+        is_moving = self._now - watched.news_at <= cadence.PATIENCE_SECONDS
+        if watched.due == self._was_due and is_moving and watched.streak is NO_STREAK and not self.is_scarce:
+            # As for the one before it: most tasks of a list were due together.
+            return self._next
         streak = watched.streak
         misses = max(streak.count, streak.silent)
         if self.is_scarce and watched.life is not None:
@@ -94,9 +96,8 @@ class Pace:
             self._next = self._align((self._now if is_late else was_due) + self._interval)
         return self._next
 
-    async def learn(self, database: Database) -> None:
+    async def learn(self, database: Database, now: datetime) -> None:
         """Read now and then what the table knows of past ends, where habits matter."""
-        now = self._clock()
         if not self.is_scarce or (self._read_at is not None and now - self._read_at < _READ_EVERY):
             return
         self._read_at = now

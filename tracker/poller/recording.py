@@ -1,10 +1,13 @@
-"""Writing what a look brought: all of it at once, or one by one where something cannot be written."""
+"""Writing what a look brought, all of it at once or one by one where something cannot be written, and telling of it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
 
 from tracker.errors import UnavailableError
+from tracker.metrics import Metrics
+from tracker.model import Task
 from tracker.store.changes import Decide, Recorded
 
 log = structlog.get_logger()
@@ -29,3 +32,16 @@ async def write_all(decisions: Mapping[int, Decide], write: Write) -> tuple[dict
         recorded |= one
         bad |= failed
     return recorded, bad
+
+
+def count_events(metrics: Metrics, recorded: Iterable[Recorded]) -> None:
+    """Count what was added to histories, each kind at once: to find its counter takes longer than to count."""
+    for kind, count in Counter(entry.event.kind for entry in recorded if entry.event).items():
+        metrics.events.labels(str(kind)).inc(count)
+
+
+def tell_end(metrics: Metrics, task: Task) -> None:
+    """Say that a task has ended just now, and how long that took to be seen."""
+    log.info("task_ended", upstream=task.upstream, task_id=task.task_id, status=str(task.status))
+    if task.finished_at is not None and task.ended_at is not None:
+        metrics.finish_to_detect.observe(max((task.ended_at - task.finished_at).total_seconds(), 0.0))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -43,9 +43,8 @@ class Standing:
         self._health = upstreams.Health(name=name)
         self._is_written = False
 
-    async def answered(self, *, look_size: int) -> None:
+    async def answered(self, now: datetime, *, look_size: int) -> None:
         """It answered as it should; this ends a pause."""
-        now = self._clock()
         if self.pause.over(self._timer()) or self._health.look_size != look_size:
             log.info("upstream_answers", upstream=self._name, look_size=look_size)
             self._is_written = False

@@ -28,9 +28,11 @@ class Turns:
         """Up to `most` tasks that are due; in the order of their due times where there is room for all."""
         if not is_scarce and not self._heap:
             return self._schedule.take(now, most)
-        for watched in self._schedule.take(now, len(self._schedule)):
-            self._waiting[watched.key] = watched
-            heapq.heappush(self._heap, (self._rank(watched), watched.key))
+        due = self._schedule.next_due()
+        if due is not None and due <= now:
+            for watched in self._schedule.take(now, len(self._schedule)):
+                self._waiting[watched.key] = watched
+                heapq.heappush(self._heap, (watched.due + self._patience * self._gap(watched), watched.key))
         taken: list[Watched] = []
         while self._heap and len(taken) < most:
             _, key = heapq.heappop(self._heap)
@@ -51,9 +53,6 @@ class Turns:
         if self._heap:
             return -math.inf
         return self._schedule.next_due()
-
-    def _rank(self, watched: Watched) -> float:
-        return watched.due + self._patience * self._gap(watched)
 
     def _gap(self, watched: Watched) -> float:
         return (watched.life and watched.life.gap) or self._interval

@@ -2,22 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
+
+import msgspec
 
 from tracker.model import Miss, Seen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What one look at some tasks brought."""
 
     seen: Mapping[str, Seen]
     """One entry for every id that was asked for and is not `unchanged`, by task id."""
     unchanged: AbstractSet[str] = frozenset()
     """Ids of which the answer is byte for byte the one that was `known`: no news, and nothing to count."""
-    digests: Mapping[str, int] = field(default_factory=dict)
+    digests: Mapping[str, int] = msgspec.field(default_factory=dict)
     """By which to know the same answer again: of those seen that would then be `unchanged`."""
     trouble: Miss | None = None
     """What is wrong with the upstream as a whole; the entries of `seen` then say the same."""

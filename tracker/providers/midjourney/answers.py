@@ -5,9 +5,10 @@ ever reads an error as a task's failure.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
+
+import msgspec
 
 from tracker.model import Miss, MissKind
 from tracker.providers.midjourney.bodies import Parsed, Shape, parse
@@ -29,8 +30,7 @@ BODY_LIMIT = 8 * 1024 * 1024
 """Bytes of an answer, inflated."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """An HTTP answer, as far as it was read."""
 
     status: int

@@ -95,6 +95,11 @@ class Batching:
         """Whether answers may change how the upstream is asked."""
         return self.mode is BatchMode.AUTO
 
+    @property
+    def insists(self) -> bool:
+        """Whether the list call is used even for a single id."""
+        return self.mode is BatchMode.ON
+
     def asks_lists(self, now: datetime) -> bool:
         """Whether the list call is to be used."""
         if self.mode is BatchMode.AUTO:

@@ -16,6 +16,7 @@ LONGEST_TEXT = 4000
 """Characters of a field that is always kept."""
 LONGEST_BLOB = 1000
 """Characters of base64 that are kept; longer ones are pictures."""
+LARGEST_INTEGER = 2**63 - 1
 
 PRIVATE = frozenset(
     {
@@ -39,7 +40,6 @@ ESSENTIAL = frozenset(
 
 _LONGEST_REMEMBERED = 64
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_LARGEST_INTEGER = 2**63 - 1
 
 
 def clean(found: Mapping[str, object]) -> dict[str, object]:
@@ -69,19 +69,19 @@ def _fold(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
-def _judge(name: str) -> tuple[bool, bool, str]:
+def judge(name: str) -> tuple[bool, bool, str]:
     """Whether a name is private, whether it promises base64, and the name as it may be stored."""
     return is_private(name), "base64" in _fold(name), clean_text(name)
 
 
-_judged = functools.lru_cache(maxsize=1024)(_judge)
+_judged = functools.lru_cache(maxsize=1024)(judge)
 """The same few names come with every object."""
 
 
 def _clean_object(found: Mapping[str, object], depth: int) -> dict[str, object]:
     kept: dict[str, object] = {}
     for name, value in found.items():
-        is_secret, is_base64, stored = _judged(name) if len(name) <= _LONGEST_REMEMBERED else _judge(name)
+        is_secret, is_base64, stored = _judged(name) if len(name) <= _LONGEST_REMEMBERED else judge(name)
         if not is_secret and not (is_base64 and _is_blob(value)):
             kept[stored] = _clean_value(value, depth + 1)
     return kept
@@ -104,7 +104,7 @@ def _clean_number(value: object) -> object:
         return value
     if isinstance(value, int):
         # Beyond 64 bits a number is an id: as text it keeps its digits in every database and reader.
-        return value if abs(value) <= _LARGEST_INTEGER else str(value)
+        return value if abs(value) <= LARGEST_INTEGER else str(value)
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 

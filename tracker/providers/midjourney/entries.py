@@ -25,10 +25,10 @@ def seen_in(entries: Iterable[object], asked: Sequence[str]) -> dict[str, Seen]:
     return seen
 
 
-def told_by(task_id: str, entry: Found, whole: Callable[[], Found] | None = None) -> Seen:
-    """What one entry says about the id that it carries; `whole` reads all of it, where `entry` is but a part."""
+def told_by(task_id: str, entry: Found, kept: Callable[[], Found] | None = None) -> Seen:
+    """What one entry says about the id that it carries; `kept` gives its object, where `entry` is but a part."""
     if is_task(entry, task_id):
-        return snapshot(task_id, entry, whole)
+        return snapshot(task_id, entry, kept)
     return Miss(kind=MissKind.UNUSABLE, detail="the upstream lists this id with something that is no task")
 
 

@@ -11,8 +11,10 @@ import msgspec
 from tracker.model import Miss, Seen, Snapshot
 from tracker.providers.midjourney.answers import Reply, is_success, is_whole, tasks_in
 from tracker.providers.midjourney.bodies import parse
+from tracker.providers.midjourney.cleaning import clean
 from tracker.providers.midjourney.entries import seen_in, told_by
 from tracker.providers.midjourney.objects import Found, identity
+from tracker.providers.midjourney.ordinary import ordinary
 
 _STRICTER = (msgspec.MsgspecError, ValueError, RecursionError)
 """What the fast decoder raises, also for much that the patient one in `bodies` can read."""
@@ -99,7 +101,7 @@ def _sifted(reply: Reply, wanted: AbstractSet[str], known: Mapping[int, str]) ->
             if entry is None:
                 unchanged.add(task_id)
                 continue
-            one = seen[task_id] = told_by(task_id, entry, partial(_whole, text, entry))
+            one = seen[task_id] = told_by(task_id, entry, partial(_kept, text, entry))
             if is_calm(one):
                 digests[task_id] = digest
     except _STRICTER:
@@ -122,6 +124,11 @@ def _entries(reply: Reply) -> list[msgspec.Raw]:
 def _fields(text: bytes) -> dict[str, object]:
     entry = _begin(text)
     return {name: value for name in _NAMES if (value := getattr(entry, name)) is not msgspec.UNSET}
+
+
+def _kept(text: bytes, entry: Found) -> Found:
+    found = ordinary(text)
+    return clean(_whole(text, entry)) if found is None else found
 
 
 def _whole(text: bytes, entry: Found) -> Found:

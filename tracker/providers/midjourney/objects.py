@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from tracker.model import Snapshot
 from tracker.providers.midjourney.cleaning import LONGEST_TEXT, clean, clean_text
@@ -19,17 +20,17 @@ _TASK_FIELDS = ("action", "progress", "submitTime", "prompt", "imageUrl", "failR
 class _Sighting(Snapshot):
     """A snapshot that cleans its object when somebody first wants it: most looks bring nothing to keep."""
 
-    whole: Callable[[], Found] = field(repr=False, compare=False)
-    """Gives it as the upstream sent it, secrets and all; nothing but `object` may be made of it."""
+    kept: Callable[[], Found] = field(repr=False, compare=False)
+    """Gives it cleaned, from what the upstream sent, secrets and all."""
     object: Found = field(init=False)
 
     def __getattr__(self, name: str) -> Found:
         # Only reached for what is not there yet; a property cannot stand in for a field of the class above.
         if name != "object":
             raise AttributeError(name, name=name, obj=self)
-        cleaned = clean(self.whole())
-        object.__setattr__(self, "object", cleaned)
-        return cleaned
+        kept = self.kept()
+        object.__setattr__(self, "object", kept)
+        return kept
 
 
 def is_task(found: Mapping[str, object], asked: str | None = None) -> bool:
@@ -56,10 +57,10 @@ def identity(found: Mapping[str, object]) -> str | None:
     return str(value).strip() or None
 
 
-def snapshot(asked: str, found: Found, whole: Callable[[], Found] | None = None) -> Snapshot:
+def snapshot(asked: str, found: Found, kept: Callable[[], Found] | None = None) -> Snapshot:
     """What the object says about the task that was asked for.
 
-    Of `found` only the fields that are named here are read; where it is but a part, `whole` gives all that is kept.
+    Of `found` only the fields that are named here are read; where it is but a part, `kept` gives all, cleaned.
     """
     status = parse_status(found.get("status"))
     progress = parse_progress(found.get("progress"))
@@ -79,7 +80,7 @@ def snapshot(asked: str, found: Found, whole: Callable[[], Found] | None = None)
         fail_reason=fail_reason,
         reported_id=None if carried in (None, asked.strip()) else _text(carried, LONGEST_ID),
         implies_failure=progress == 100 and fail_reason is not None and not is_end,  # noqa: PLR2004, percent
-        whole=whole or (lambda: found),
+        kept=kept or partial(clean, found),
     )
 
 

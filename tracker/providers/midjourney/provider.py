@@ -106,6 +106,9 @@ class Midjourney:
     async def look(self, task_ids: Sequence[str], known: Mapping[int, str] = NOTHING_KNOWN) -> Look:
         """Ask about these tasks; starts no further request once the timeout of one has passed."""
         this = _Round(waiting=list(dict.fromkeys(task_ids)), known=known)
+        if len(this.waiting) == 1 and not self._batching.insists:
+            await self._ask_one(this, this.waiting[0])
+            return this.close()
         started_at = now = self._clock()
         while this.waiting and not this.trouble and this.requests < MOST_REQUESTS and now - started_at < self._timeout:
             # One id is asked for alone even where lists work: the fetch call says more about it.

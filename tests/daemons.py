@@ -51,6 +51,9 @@ class DaemonProcess:
     settings: dict[str, str]
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    program: tuple[str, ...] = (sys.executable, "-m", "tracker", "serve")
+    passed: tuple[int, ...] = ()
+    """Descriptors that it inherits."""
 
     @property
     def url(self) -> str:
@@ -78,12 +81,13 @@ class DaemonProcess:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tracker", "serve"],
+                self.program,
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=self.passed,
             )
 
     async def wait_until_ready(self) -> None:

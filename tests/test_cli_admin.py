@@ -1,6 +1,7 @@
 """Commands of whoever runs the daemon: tokens, secrets, schema, configuration, and starting it."""
 
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -180,10 +181,13 @@ def test_a_bad_address_to_listen_on_is_bad_configuration(run: CommandLine) -> No
 
 
 def test_serving_tells_the_journal_how_grave_a_line_is(run: CommandLine) -> None:
-    run.settings |= {"JOURNAL_STREAM": "8:1", "TRACKER_LOG__FORMAT": "json"}
+    reading, writing = os.pipe()
+    journal = os.fstat(writing)
+    run.settings |= {"JOURNAL_STREAM": f"{journal.st_dev}:{journal.st_ino}", "TRACKER_LOG__FORMAT": "json"}
 
-    with run.start("serve", "--listen", "127.0.0.1:0") as process:
-        assert process.stderr is not None
+    with run.start("serve", "--listen", "127.0.0.1:0", stderr=writing) as process:
+        os.close(writing)
+        process.stderr = os.fdopen(reading)
         events = iter(process.stderr.readline, "")
         ready = next(line for line in events if '"ready"' in line)
         process.send_signal(signal.SIGTERM)

@@ -17,11 +17,11 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from tracker.systemd import PRIORITIES
+
 REDACTED = "[redacted]"
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-"""What the journal calls these levels (sd-daemon(3))."""
 _FIRST = ("at", "level", "event")
 _DEEPEST = 6
 
@@ -137,7 +137,7 @@ def _line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def _journal_line(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    return f"<{_PRIORITIES[event['level']]}>{_line(logger, method, event)}"
+    return f"<{PRIORITIES[event['level']]}>{_line(logger, method, event)}"
 
 
 def _console(*, has_colours: bool) -> list[Processor]:

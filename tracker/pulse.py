@@ -18,6 +18,10 @@ class Pulse:
         """From now on this loop is late when it is silent for longer than `within`."""
         self._beats[loop] = (self._timer(), within.total_seconds())
 
+    def forget(self, loop: str) -> None:
+        """It will not come round any more."""
+        self._beats.pop(loop, None)
+
     def beat(self, loop: str) -> None:
         """The loop came round."""
         if loop in self._beats:

@@ -1,6 +1,7 @@
 """The `tracker` command itself: what commands there are, and what becomes of errors."""
 
 import importlib
+import os
 from collections.abc import Mapping
 
 import click
@@ -10,6 +11,7 @@ from tracker.cli.verbs import VerbGroup, shared_options
 from tracker.errors import TrackerError, UnavailableError
 
 INTERRUPTED = 130
+STANDARD_ERROR = 2
 _COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Tasks": {
         "add": "Watch a task, and tell a URL when it ends.",
@@ -68,15 +70,23 @@ class _Root(VerbGroup):
         try:
             return super().invoke(ctx)
         except TrackerError as error:
-            click.echo(f"tracker: {' '.join(str(error).split())}", err=True)
+            _complain(" ".join(str(error).split()))
             ctx.exit(error.exit_code)
         except OSError as error:
             if error.filename is None:  # a closed pipe, which click ends quietly
                 raise
-            click.echo(f"tracker: {error.filename}: {error.strerror}", err=True)
+            _complain(f"{error.filename}: {error.strerror}")
             ctx.exit(UnavailableError.exit_code)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+
+def _complain(line: str) -> None:
+    """Say what went wrong; as an error, where the journal listens."""
+    from tracker.systemd import PRIORITIES, journal_listens
+
+    mark = f"<{PRIORITIES['error']}>" if journal_listens(os.environ, STANDARD_ERROR) else ""
+    click.echo(f"{mark}tracker: {line}", err=True)
 
 
 @click.group(

@@ -131,6 +131,12 @@ def mask_password(url: str) -> str:
     return re.sub(r"([?&][^=&]*passw(?:or)?d[^=&]*=)[^&]*", rf"\1{MASK}", hidden, flags=re.IGNORECASE)
 
 
+def shown_database(url: str) -> str:
+    """Which database it is, for the log and for people: a path, or a server without its password."""
+    match = _SQLITE.fullmatch(url)
+    return f"sqlite:///{match['path']}" if match else mask_password(url.partition("?")[0])
+
+
 def mask_path(url: str) -> str:
     """The same URL as far as its host and port: what follows may be a secret."""
     return re.sub(r"(://[^/?#]*)[/?#].+", rf"\1/{MASK}", url, flags=re.DOTALL)

@@ -12,6 +12,8 @@ from tracker.errors import ConfigError
 _NOT_SETTINGS = frozenset({"config", "secret", "token", "url"})
 """`TRACKER_CONFIG` names the file; the others belong to the command line: to `listen`, and to speak to a daemon."""
 _TESTS = "test_"
+_FOLDERS = ("", "tracker_", "encrypted_")
+"""What systemd puts before the name of a file whose whole folder is passed; one that was named by itself goes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +109,10 @@ def from_credentials(environ: Mapping[str, str], cwd: Path, names: frozenset[str
         f"upstream-{name}-token": (UPSTREAMS, name, "token") for name in sorted(names) if NAME_PATTERN.fullmatch(name)
     }
     for credential, path in wanted.items():
-        if (text := _read_credential(cwd / directory, credential)) is not None:
-            yield Given(path=path, value=text, origin=f"credential {printable(credential)}")
+        for name in (f"{folder}{credential}" for folder in _FOLDERS):
+            if (text := _read_credential(cwd / directory, name)) is not None:
+                yield Given(path=path, value=text, origin=f"credential {printable(name)}")
+                break
 
 
 def _read_credential(directory: Path, name: str) -> str | None:

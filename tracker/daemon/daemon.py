@@ -4,7 +4,6 @@ import asyncio
 import socket
 import time
 from datetime import timedelta
-from functools import partial
 from typing import Protocol
 
 import structlog
@@ -12,19 +11,23 @@ import structlog
 import tracker
 from tracker.api import ApiPorts, create_app
 from tracker.clock import SharedClock
-from tracker.config import Settings
+from tracker.config import Reloaded, Settings, UpstreamSettings, shown_database
+from tracker.daemon.finding import Finding
+from tracker.daemon.lanes import LATE, Lanes
 from tracker.daemon.loops import Loop, Seldom, Ticks
 from tracker.daemon.parts import Workshop, make_processes, open_clients
-from tracker.daemon.server import make_server
+from tracker.daemon.server import address_of, make_server
+from tracker.daemon.status import Numbers, numbers_of
 from tracker.guard import Guard
+from tracker.http import Client
 from tracker.intake import Intake
 from tracker.janitor import Janitor
 from tracker.metrics import Metrics
 from tracker.origins import origin_of
-from tracker.poller import Adoption
+from tracker.poller import Adoption, Lane
 from tracker.poller.adoption import HEARTBEAT_EVERY
 from tracker.pulse import Pulse
-from tracker.store import daemons, hints, tasks
+from tracker.store import hints
 from tracker.store.database import Database
 from tracker.store.hints import Listener
 from tracker.webhooks.composer import Composer
@@ -39,9 +42,6 @@ _WAKE_EVERY = timedelta(seconds=15)
 """Who has nothing to do shows that it could."""
 _COUNT_EVERY = timedelta(seconds=15)
 _TIDY_EVERY = timedelta(minutes=10)
-_LATE = timedelta(seconds=60)
-_HINT_EVERY = 0.05
-"""Seconds: a hint for each registration would cost more than it saves."""
 
 
 class Worker(Protocol):
@@ -60,68 +60,87 @@ class Daemon:
     """One process that watches, tells, accepts and tidies."""
 
     def __init__(self, settings: Settings, database: Database, metrics: Metrics) -> None:
+        self.pulse = Pulse(time.monotonic, metrics)
+        self.is_ready = asyncio.Event()
+        """Set when tasks are watched and connections are accepted."""
         self._settings = settings
         self._database = database
-        self._pulse = Pulse(time.monotonic, metrics)
-        guard = Guard(allow_networks=settings.callbacks.allow_networks, require_https=settings.callbacks.require_https)
-        composer = Composer(first_wait=settings.callbacks.retry_schedule[0])
-        self._clients = open_clients(settings, guard)
-        self._say = Loop("hint", self._say_hint, self._pulse)
-        clock = SharedClock()
+        callbacks = settings.callbacks
+        self._guard = Guard(allow_networks=callbacks.allow_networks, require_https=callbacks.require_https)
+        self._composer = Composer(first_wait=callbacks.retry_schedule[0])
+        self._clients = open_clients(settings, self._guard)
+        self._say = Loop("hint", self._say_hint, self.pulse)
         self._processes = make_processes(settings)
-        workshop = Workshop(
+        self._workshop = Workshop(
             settings=settings,
             database=database,
             metrics=metrics,
-            pulse=self._pulse,
+            pulse=self.pulse,
             clients=self._clients,
             processes=self._processes,
-            clock=clock,
+            clock=SharedClock(),
         )
-        self._courier = workshop.make_courier()
-        self._lanes = workshop.make_lanes(composer, watcher=lambda: self._adoption.me, wake_courier=self._courier.wake)
-        self._announcer = workshop.make_announcer()
+        self._courier = self._workshop.make_courier()
+        self._lanes = Lanes(settings.upstreams, self._make_lane, pulse=self.pulse, metrics=metrics)
+        self._announcer = self._workshop.make_announcer()
         self._adoption = Adoption(
-            self._lanes,
+            self._lanes.by_name,
             database,
-            clock,
+            self._workshop.clock,
             tells_operator=self._announcer is not None,
             hint=self._say.wake,
             wake_courier=self._courier.wake,
         )
-        janitor = Janitor(database, settings.retention, clock, metrics)
-        self._find = Loop("adopt", self._adopt_all, self._pulse)
-        self._beat = Loop("heartbeat", self._adoption.beat, self._pulse)
-        self._count = Loop("count", Seldom(janitor.count, time.monotonic), self._pulse)
-        self._tidy = Loop("tidy", janitor.run_once, self._pulse)
-        self._announce = Loop("announce", self._announce_all, self._pulse)
+        self._finding = Finding(self._adoption, self._lanes.by_name, database, self.pulse)
+        self._janitor = self._make_janitor()
+        self._find = Loop("adopt", self._finding.find, self.pulse)
+        self._beat = Loop("heartbeat", self._finding.show_life, self.pulse)
+        self._count = Loop("count", Seldom(self._janitor.count, time.monotonic), self.pulse)
+        self._tidy = Loop("tidy", self._tidy_up, self.pulse)
+        self._announce = Loop("announce", self._announce_all, self.pulse)
         self._listener = self._make_listener()
         self._stopping = asyncio.Event()
-        self._has_warned = False
-        ports = self._make_ports(Intake(settings, guard, composer, clock), workshop)
-        self._server = make_server(create_app(ports))
+        self._server = make_server(create_app(self._make_ports()))
 
-    def _make_ports(self, intake: Intake, workshop: Workshop) -> ApiPorts:
+    def _make_lane(self, name: str, upstream: UpstreamSettings) -> tuple[Lane, Client]:
+        return self._workshop.make_lane(
+            name,
+            upstream,
+            compose=self._composer,
+            watcher=lambda: self._adoption.me,
+            wake_courier=self._courier.wake,
+        )
+
+    def _make_janitor(self) -> Janitor:
+        return Janitor(self._database, self._settings.retention, self._workshop.clock, self._workshop.metrics)
+
+    def _make_listener(self) -> Listener | None:
+        if not hints.can_be_heard(self._database.url):
+            return None
+        return Listener(self._database.url, me=lambda: self._adoption.me, heard=self._find.wake)
+
+    def _make_ports(self) -> ApiPorts:
         return ApiPorts(
             database=self._database,
-            intake=intake,
+            intake=Intake(self._settings, self._guard, self._composer, self._workshop.clock),
             settings=self._settings,
-            metrics=workshop.metrics,
-            pulse=self._pulse,
-            sender=workshop.make_sender(self._clients.trial),
-            clock=workshop.clock,
+            metrics=self._workshop.metrics,
+            pulse=self.pulse,
+            sender=self._workshop.make_sender(self._clients.trial),
+            clock=self._workshop.clock,
             wake=self._wake_everywhere,
             wake_courier=self._courier.wake,
             watching=self._adoption.newcomers,
             stopping=self._stopping,
         )
 
-    async def run(self, listening: socket.socket, stop: asyncio.Event) -> None:
-        """Serve on this socket until told to stop; what is in hand then is finished, or given back in time."""
-        await self._enter()
+    async def run(self, listening: list[socket.socket], stop: asyncio.Event) -> None:
+        """Serve on these sockets until told to stop; what is in hand then is finished, or given back in time."""
+        await self._finding.enter()
+        if self._processes:
+            await self._processes.start()
         ticks = self._make_ticks()
         workers: tuple[Worker, ...] = (
-            *self._lanes.values(),
             self._courier,
             self._find,
             self._beat,
@@ -135,15 +154,17 @@ class Daemon:
             async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
                 for worker in workers:
                     group.create_task(worker.run())
-                group.create_task(self._server.serve(sockets=[listening]))
+                self._lanes.start(group)
+                group.create_task(self._open(listening))
                 ticks.start()
-                self._say_ready(listening)
                 await stop.wait()
                 log.info("stopping")
                 deadline.reschedule(asyncio.get_running_loop().time() + DRAIN.total_seconds())
                 ticks.stop()
                 self._stopping.set()
                 self._server.stop()
+                self._finding.stop()
+                self._lanes.stop()
                 for worker in workers:
                     worker.stop()
         except TimeoutError:
@@ -151,33 +172,37 @@ class Daemon:
         finally:
             await self._leave()
 
-    async def _enter(self) -> None:
-        if strays := await self._database.write(partial(daemons.find_strays, now=self._database.now())):
-            log.warning("watchers_unknown", daemons=strays)
-        if self._database.is_sqlite:
-            # The lock on the file is ours: whoever is in the table died, or left.
-            await self._adoption.resume()
-        else:
-            await self._adoption.join()
-        if self._processes:
-            await self._processes.start()
-
-    async def _warn_of_orphans(self) -> None:
-        """Say once which tasks nobody looks at; after the first round, when what was left behind has been sorted."""
-        self._has_warned = True
-        orphans = await self._database.read(partial(tasks.orphans, upstreams=list(self._lanes)))
-        for name, count in orphans.items():
-            log.warning("upstream_is_not_configured", upstream=name, tasks=count)
+    async def _open(self, listening: list[socket.socket]) -> None:
+        """Accept connections as soon as there was a look for work; until then they wait in line."""
+        await self._finding.has_looked.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._server.serve(sockets=listening))
+            await self._server.is_serving.wait()
+            if not self._stopping.is_set():
+                self._say_ready(listening)
+                self.is_ready.set()
 
     async def _leave(self) -> None:
-        try:
-            async with asyncio.timeout(1.5):
-                await self._adoption.leave()
-        except Exception as error:  # noqa: BLE001 - others notice our silence and adopt what was ours
-            log.warning("left_without_goodbye", reason=str(error) or type(error).__name__)
+        await self._finding.leave()
         if self._processes:
             await self._processes.stop()
+        await self._lanes.aclose()
         await self._clients.aclose()
+
+    async def apply(self, reloaded: Reloaded) -> None:
+        """Put other settings in force while everything goes on."""
+        async with self._finding.resting():
+            self._settings = reloaded.settings
+            unwatched = await self._lanes.exchange(reloaded.settings.upstreams)
+        self._janitor = self._make_janitor()
+        self._server.serve_with(create_app(self._make_ports()))
+        for name, keys in unwatched.items():
+            self._finding.let_go(name, keys)
+        self._find.wake()
+
+    def numbers(self) -> Numbers:
+        """How much there is to do, and what is in the way."""
+        return numbers_of(self._lanes.by_name, self._workshop.metrics, silent=self.pulse.late())
 
     def _make_ticks(self) -> Ticks:
         ticks = Ticks()
@@ -186,14 +211,9 @@ class Daemon:
         ticks.every(HEARTBEAT_EVERY, self._beat.wake)
         ticks.every(_COUNT_EVERY, self._count.wake)
         ticks.every(_TIDY_EVERY, self._tidy.wake)
-        for name in ("adopt", "heartbeat", "deliver", *(f"poll {name}" for name in self._lanes)):
-            self._pulse.expect(name, _LATE)
+        for name in ("adopt", "heartbeat", "deliver"):
+            self.pulse.expect(name, LATE)
         return ticks
-
-    def _make_listener(self) -> Listener | None:
-        if not hints.can_be_heard(self._database.url):
-            return None
-        return Listener(self._database.url, me=lambda: self._adoption.me, heard=self._find.wake)
 
     def _wake_everywhere(self) -> None:
         self._find.wake()
@@ -201,10 +221,7 @@ class Daemon:
             self._say.wake()
 
     async def _say_hint(self) -> None:
-        """Tell the others that there is something to find, and whatever comes within a moment with it."""
-        if self._adoption.has_company:
-            await asyncio.sleep(_HINT_EVERY)
-            await self._database.write_apart(partial(hints.say, me=self._adoption.me))
+        await self._finding.say_hint()
 
     def _look(self) -> None:
         """One question finds whatever another process wrote, and wakes whom it concerns."""
@@ -213,29 +230,24 @@ class Daemon:
 
     def _wake_all(self) -> None:
         self._courier.wake()
-        for lane in self._lanes.values():
-            lane.wake()
+        self._lanes.wake()
 
-    async def _adopt_all(self) -> None:
-        while not self._stopping.is_set() and await self._adoption.run_once():
-            pass
-        if not self._has_warned:
-            await self._warn_of_orphans()
+    async def _tidy_up(self) -> None:
+        await self._janitor.run_once()
 
     async def _announce_all(self) -> None:
         while self._announcer and not self._stopping.is_set() and await self._announcer.run_once():
             pass
 
-    def _say_ready(self, listening: socket.socket) -> None:
-        host, port = listening.getsockname()[:2]
+    def _say_ready(self, listening: list[socket.socket]) -> None:
         allowed = [str(network) for network in self._settings.callbacks.allow_networks]
         operator = self._settings.operator_callback_url
         log.info(
             "ready",
             version=tracker.__version__,
-            listen=f"{host}:{port}",
-            database="sqlite" if self._database.is_sqlite else "postgresql",
-            upstreams=list(self._lanes),
+            listen=", ".join(map(address_of, listening)),
+            database=shown_database(self._database.url),
+            upstreams=list(self._lanes.by_name),
             **({"callbacks_allowed_to": allowed} if allowed else {}),
             **({"operator_messages_to": origin_of(operator)} if operator else {}),
         )

@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from functools import partial
 import tracker
 from tracker import courier
 from tracker.clock import Clock, utc_now
-from tracker.config import Settings
+from tracker.config import Settings, UpstreamSettings
 from tracker.courier import Announcer, Courier
 from tracker.guard import Guard
 from tracker.http import Client, open_callback_client, open_upstream_client
@@ -21,6 +22,7 @@ from tracker.providers.registry import build
 from tracker.pulse import Pulse
 from tracker.store.database import Database
 from tracker.store.outbox import Compose
+from tracker.systemd import journal_listens
 from tracker.webhooks.processes import Equipment, SendingProcesses
 from tracker.webhooks.sender import Sender
 from tracker.webhooks.signing import new_secret
@@ -32,24 +34,19 @@ _MOST_TRIALS = 16
 class Clients:
     """One client for each kind of place, so that none waits for another's connections."""
 
-    upstream: Client
     callback: Client
     trial: Client
     operator: Client
 
     async def aclose(self) -> None:
         """Close them all."""
-        for client in (self.upstream, self.callback, self.trial, self.operator):
+        for client in (self.callback, self.trial, self.operator):
             await client.aclose()
 
 
 def open_clients(settings: Settings, guard: Guard) -> Clients:
     """Call it in a running loop."""
     return Clients(
-        upstream=open_upstream_client(
-            max_connections=sum(upstream.max_in_flight for upstream in settings.upstreams.values()) or 1,
-            max_per_endpoint=0,
-        ),
         callback=open_callback_client(
             guard,
             max_connections=settings.callbacks.max_in_flight,
@@ -76,7 +73,7 @@ def make_processes(settings: Settings) -> SendingProcesses | None:
         require_https=callbacks.require_https,
         log_format=settings.log.format,
         log_level=settings.log.level,
-        journal="JOURNAL_STREAM" in os.environ,
+        journal=journal_listens(os.environ, sys.stderr.fileno()),
     )
     return SendingProcesses(count, equipment)
 
@@ -122,26 +119,26 @@ class Workshop:
             beat=partial(self.pulse.beat, "deliver"),
         )
 
-    def make_lanes(
-        self, compose: Compose, *, watcher: Callable[[], str], wake_courier: Callable[[], None]
-    ) -> dict[str, Lane]:
-        """Watch the tasks of each upstream, by its name."""
-        return {
-            name: Lane(
-                name,
-                upstream,
-                build(name, upstream, self.clients.upstream, utc_now),
-                Ports(
-                    database=self.database,
-                    compose=compose,
-                    metrics=self.metrics,
-                    clock=self.clock,
-                    timer=time.monotonic,
-                    dice=random.random,
-                    watcher=watcher,
-                    wake_courier=wake_courier,
-                    beat=partial(self.pulse.beat, f"poll {name}"),
-                ),
-            )
-            for name, upstream in self.settings.upstreams.items()
-        }
+    def make_lane(
+        self,
+        name: str,
+        upstream: UpstreamSettings,
+        *,
+        compose: Compose,
+        watcher: Callable[[], str],
+        wake_courier: Callable[[], None],
+    ) -> tuple[Lane, Client]:
+        """Watches the tasks of one upstream, through a client that is its own."""
+        client = open_upstream_client(max_connections=upstream.max_in_flight, max_per_endpoint=0)
+        ports = Ports(
+            database=self.database,
+            compose=compose,
+            metrics=self.metrics,
+            clock=self.clock,
+            timer=time.monotonic,
+            dice=random.random,
+            watcher=watcher,
+            wake_courier=wake_courier,
+            beat=partial(self.pulse.beat, f"poll {name}"),
+        )
+        return Lane(name, upstream, build(name, upstream, client, utc_now), ports), client

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from tracker.errors import UnavailableError
 
@@ -16,14 +17,57 @@ LARGEST_HEAD = 64 * 1024
 """Bytes of a request that are not its body."""
 _FRAME = 8
 """Bytes that say how long a part of a body is, at most; a part has at least one byte."""
+_LAST_REQUESTS = 0.25
+"""Seconds for what clients send on connections that we have taken, when nothing more is accepted."""
+
+
+class Door:
+    """Leads to the app in force; connections outlive it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self.app(scope, receive, send)
+
+
+class _State(ServerState):
+    is_stopping = False
 
 
 class Server(uvicorn.Server):
     """uvicorn, without its signal handlers and its ten wake-ups a second: the daemon decides when it stops."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door) -> None:
         super().__init__(config)
+        self.server_state: _State = _State()
+        self.is_serving = asyncio.Event()
+        """Set when it accepts connections."""
+        self._door = door
         self._stop = asyncio.Event()
+
+    def serve_with(self, app: ASGIApp) -> None:
+        """Answer requests that come from now on with this app."""
+        self._door.app = app
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        await super().startup(sockets)
+        self.is_serving.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, answer what comes on connections that are there, close them.
+
+        Who holds the sockets with us takes the next connections: a client of ours must not be sent away for having
+        been quick. Each answer now says that it is the last on its connection.
+        """
+        self.server_state.is_stopping = True
+        for server in self.servers:
+            server.close()
+        if self.server_state.connections:
+            await asyncio.sleep(_LAST_REQUESTS)
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         """Accept nothing more; `serve` returns when what is in hand is answered."""
@@ -43,6 +87,7 @@ class Server(uvicorn.Server):
 class _Protocol(HttpToolsProtocol):
     """Reads requests, with bounds; and sends an answer's head and body as one."""
 
+    server_state: _State
     _beside = 0
     """Bytes of this request that were not its body."""
 
@@ -59,6 +104,11 @@ class _Protocol(HttpToolsProtocol):
             self.send_400_response("Too much beside the body.")
         else:
             self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.server_state.is_stopping:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._beside = 0
@@ -102,10 +152,11 @@ class _Together:
             self._transport.write(data)
 
 
-def make_server(app: FastAPI) -> Server:
+def make_server(app: ASGIApp) -> Server:
     """A server for the app, quiet and quick to stop."""
+    door = Door(app)
     config = uvicorn.Config(
-        app,
+        door,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -118,7 +169,7 @@ def make_server(app: FastAPI) -> Server:
         # Nobody asks who is at the other end, or under which scheme.
         proxy_headers=False,
     )
-    return Server(config)
+    return Server(config, door)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -134,3 +185,12 @@ def bind(host: str, port: int) -> socket.socket:
         raise UnavailableError(f"listen: {host}:{port} cannot be had ({error.strerror}); set another one") from error
     listening.setblocking(False)
     return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """Where a socket listens, as people write it."""
+    name = listening.getsockname()
+    if not isinstance(name, tuple):
+        return str(name)
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

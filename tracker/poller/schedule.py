@@ -124,6 +124,10 @@ class Schedule:
             del self._waiting[heapq.heappop(self._ticks)]
         return None
 
+    def late(self, before: float) -> int:
+        """How many tasks were due before this moment, about: by as many ticks as have passed since."""
+        return sum(len(self._waiting[tick]) for tick in self._ticks if tick < before)
+
     def _waits(self, watched: Watched, tick: float) -> bool:
         """Whether an entry holds: its task is watched, is not out, and has not been moved to another tick."""
         return watched.due == tick and not watched.is_out and self._watched.get(watched.key) is watched

@@ -15,16 +15,20 @@ def command(listen: str | None) -> None:
     """Run the daemon.
 
     It migrates the database first, and stops on SIGTERM or Ctrl-C when what is in hand is written down. The first start
-    on an empty database writes an admin token to tracker.token, beside the SQLite file.
+    on an empty database writes an admin token to tracker.token, beside the SQLite file. SIGHUP has it read the
+    configuration again: upstreams, limits, retention and the log follow it at once, the rest at the next start.
     """
-    from tracker import daemon, log
+    from tracker import daemon
     from tracker.cli.opening import load
+    from tracker.config import Settings
     from tracker.store.database import sqlite_file
 
-    settings = load(Invocation.current(), listen=listen).settings
-    settings.must_have_upstreams()
-    log.configure(format=settings.log.format, level=settings.log.level, journal="JOURNAL_STREAM" in os.environ)
-    daemon.serve(settings, token_file=token_file(sqlite_file(settings.database_url)))
+    invocation = Invocation.current()
+
+    def read() -> Settings:
+        return load(invocation, listen=listen).settings
+
+    daemon.serve(read, token_file=lambda settings: token_file(sqlite_file(settings.database_url)))
 
 
 def token_file(database: Path | None) -> Path:

@@ -33,7 +33,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
         "serve": "Run the daemon.",
         "upstreams": "Show how the upstreams are doing.",
         "token": "Make, list and revoke tokens of the API.",
-        "db": "Migrate the database, or tell how far it is.",
+        "db": "Migrate the database, tell how far it is, or copy it.",
         "config": "Show or check the configuration, or print a sample file.",
         "doctor": "Say what is wrong on this machine, and what to type.",
     },

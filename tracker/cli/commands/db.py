@@ -1,6 +1,7 @@
-"""`tracker db`: the schema of the database."""
+"""`tracker db`: the schema of the database, and copies of it."""
 
 from contextlib import closing
+from pathlib import Path
 
 import click
 
@@ -12,7 +13,7 @@ from tracker.errors import InputError
 
 @click.group("db", cls=VerbGroup)
 def command() -> None:
-    """Migrate the database, or tell how far it is."""
+    """Migrate the database, tell how far it is, or copy it."""
 
 
 @command.command("upgrade")
@@ -85,6 +86,25 @@ def vacuum() -> None:
         print_json({"before": before, "after": after})
     else:
         print_line(str(before), str(after))
+
+
+@command.command("backup")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--keep", type=click.IntRange(min=1), default=7, show_default=True, help="Copies to keep.")
+def backup(folder: Path, *, keep: int) -> None:
+    """Copy the database into FOLDER while the daemon works, and check the copy.
+
+    A SQLite file is copied by its own online backup, opened and checked for integrity; of PostgreSQL, pg_dump makes a
+    dump, and pg_restore reads it. Older copies are taken away when the new one is there. Prints its path and its bytes.
+    """
+    from tracker.clock import utc_now
+    from tracker.store.backups import back_up
+
+    made = back_up(_url(), folder, keep=keep, now=utc_now())
+    if Invocation.current().json:
+        print_json({"path": str(made.path), "bytes": made.size, "removed": [str(path) for path in made.removed]})
+    else:
+        print_line(str(made.path), str(made.size))
 
 
 def _url() -> str:

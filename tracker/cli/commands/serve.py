@@ -18,15 +18,16 @@ def command(listen: str | None) -> None:
     on an empty database writes an admin token to tracker.token, beside the SQLite file. SIGHUP has it read the
     configuration again: upstreams, limits, retention and the log follow it at once, the rest at the next start.
     """
-    from tracker import daemon
-    from tracker.cli.opening import load
-    from tracker.config import Settings
+    from tracker import config, daemon
     from tracker.store.database import sqlite_file
 
-    invocation = Invocation.current()
+    invocation, here = Invocation.current(), Path.cwd()
+    invocation.must_be_local()
+    given = {"database_url": invocation.database_url, "listen": listen}
 
-    def read() -> Settings:
-        return load(invocation, listen=listen).settings
+    def read() -> config.Settings:
+        # Later, on SIGHUP, on a thread that knows nothing of this command.
+        return config.load(config_path=invocation.config, overrides=given, environ=os.environ, cwd=here).settings
 
     daemon.serve(read, token_file=lambda settings: token_file(sqlite_file(settings.database_url)))
 

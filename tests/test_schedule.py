@@ -46,6 +46,15 @@ class TestSchedule:
         assert sorted(keys(made.take(10, 60)) + keys(made.take(10, 60))) == list(range(100))
         assert made.next_due() is None
 
+    def test_what_is_late_is_counted_without_being_taken(self) -> None:
+        made = schedule(1, 2, 2, 3, 9)
+
+        assert [made.late(before) for before in (1, 2.5, 4, 10)] == [0, 3, 4, 5]
+
+        made.take(2, 9)
+
+        assert made.late(4) == 1
+
     def test_a_task_that_moved_within_its_tick_is_taken_once(self) -> None:
         made = schedule(10, 10.001)
         made.hurry(0, 10.002)

@@ -16,7 +16,8 @@ import anyio.to_thread
 import httpx
 import pytest
 from daemons import DaemonProcess
-from services import Manager, activated, serving
+from gateways import Gateway
+from services import UPSTREAM, Manager, activated, serving
 
 from tracker.store import migrate
 
@@ -109,6 +110,38 @@ def test_it_gives_signs_of_life_while_its_loops_come_round(tmp_path: Path, manag
         manager.wait_for("WATCHDOG", count=8)
 
     assert longest_gap(manager) <= 0.6 * LIMIT
+
+
+async def test_it_gives_them_in_time_while_it_has_more_to_do_than_it_can(tmp_path: Path, manager: Manager) -> None:
+    """Thousands of new tasks a second, all of them to be looked at, and everybody wants lists."""
+    limit, batch = 6.0, 500
+    gateway = Gateway("sk-right")
+    watched = {"WATCHDOG_USEC": str(int(limit * 1_000_000)), "TRACKER_UPSTREAMS__DEFAULT__TOKEN": "sk-right"}
+    with gateway.open(), serving(tmp_path, manager, **{**watched, UPSTREAM: gateway.url}) as daemon:
+        ready = await anyio.to_thread.run_sync(manager.wait_for, "READY")
+        registered = [0] * 4
+
+        async def keep_registering(place: int) -> None:
+            headers = {"authorization": f"Bearer {daemon.token}"}
+            async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=60) as client:
+                while True:
+                    first = registered[place]
+                    tasks = [{"task_id": f"{place}-{number}"} for number in range(first, first + batch)]
+                    answer = await client.post(f"{daemon.url}/v1/tasks/batch", json={"tasks": tasks})
+                    assert answer.status_code < 300, answer.text
+                    registered[place] += batch
+                    await client.get(f"{daemon.url}/v1/tasks", params={"limit": 200})
+                    await client.get(f"{daemon.url}/metrics")
+
+        async with anyio.create_task_group() as group:
+            for place in range(len(registered)):
+                group.start_soon(keep_registering, place)
+            await anyio.to_thread.run_sync(lambda: manager.wait_for("WATCHDOG", 10, within=60, since=ready.at))
+            group.cancel_scope.cancel()
+
+    assert min(registered) > 0
+    assert len(gateway.asked) > 100
+    assert longest_gap(manager, ready.at) <= 0.6 * limit
 
 
 def longest_gap(manager: Manager, since: float = 0.0) -> float:

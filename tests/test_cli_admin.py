@@ -198,6 +198,17 @@ def test_serving_tells_the_journal_how_grave_a_line_is(run: CommandLine) -> None
     assert (run.folder / "tracker.token").read_text().startswith("trk_")
 
 
+def test_a_terminal_that_is_closed_ends_what_was_served_from_it(run: CommandLine) -> None:
+    """Elsewhere the same signal asks to read the configuration again."""
+    ours, theirs = os.openpty()
+
+    with run.start("serve", "--listen", "127.0.0.1:0", stderr=theirs) as process, os.fdopen(ours) as screen:
+        os.close(theirs)
+        assert any("ready" in line for line in iter(screen.readline, ""))
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=30) == 0
+
+
 def test_the_first_token_lies_beside_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert token_file(tmp_path / "tracker.db") == tmp_path / "tracker.token"
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/tracker:/var/lib/other")

@@ -39,6 +39,7 @@ class Lanes:
         self._pulse = pulse
         self._metrics = metrics
         self._group: asyncio.TaskGroup | None = None
+        self._stopping = False
         self._places = {name: self._place(name, settings) for name, settings in upstreams.items()}
         self._show()
 
@@ -55,6 +56,7 @@ class Lanes:
 
     def stop(self) -> None:
         """They take nothing more."""
+        self._stopping = True
         for lane in self.by_name.values():
             lane.stop()
 
@@ -89,6 +91,8 @@ class Lanes:
 
     def _start(self, name: str) -> None:
         assert self._group is not None  # noqa: S101 - started before anything is exchanged
+        if self._stopping:
+            return
         place = self._places[name]
         self._pulse.expect(_loop(name), LATE)
         place.running = self._group.create_task(place.lane.run())

@@ -5,6 +5,7 @@ import faulthandler
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,7 +57,8 @@ async def _serve(settings: Settings, token_file: Path, read_settings: Callable[[
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    # From a terminal it means that the terminal was closed.
+    loop.add_signal_handler(signal.SIGHUP, stop.set if sys.stderr.isatty() else reload.set)
     surroundings = Surroundings.of(os.environ)
     # First of all: an address that is taken leaves nothing behind. Who connects before we are ready waits in line.
     listening = surroundings.listen(*settings.listen_address)

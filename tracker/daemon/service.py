@@ -102,11 +102,15 @@ class Service:
     async def _say_everything(self, stop: asyncio.Event, reload: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._vigil.run())
+            group.create_task(self._say_goodbye(stop))
             async with extending(self._notifier, "starting: looking for work"):
                 await self._daemon.is_ready.wait()
             self._notifier.ready(self.status())
             reloading = group.create_task(self._reloading.run(reload))
             await stop.wait()
-            self._notifier.stopping("stopping: finishing what is in hand")
             reloading.cancel()
             watching.cancel()
+
+    async def _say_goodbye(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._notifier.stopping("stopping: finishing what is in hand")

@@ -32,6 +32,9 @@ class Running:
     def status(self, id_: str) -> str:
         return str(self._call("GET", f"/v1/tasks/{id_}").json()["status"])
 
+    def metrics(self) -> str:
+        return self._call("GET", "/metrics").text
+
     def wait_for_status(self, id_: str, status: str) -> None:
         eventually(lambda: self.status(id_) == status)
 
@@ -127,6 +130,8 @@ def test_tasks_of_an_upstream_that_is_gone_wait_for_it_to_come_back(
         running.wait_for_status(task, "running")
         done = running.reload(default=keys(gateway))
         assert "watching 0 tasks of 1 upstream" in done["STATUS"]
+        assert 'tracker_watched_tasks{upstream="default"}' in running.metrics()
+        assert 'tracker_watched_tasks{upstream="other"}' not in running.metrics()
         eventually(lambda: bool(running.events("upstream_is_not_configured")))
         (left,) = running.events("upstream_left")
         assert (left["upstream"], left["tasks"]) == ("other", 1)

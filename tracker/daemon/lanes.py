@@ -82,7 +82,7 @@ class Lanes:
         for name in made:
             self._start(name)
         for name in left.keys() - made.keys():
-            self._pulse.forget(_loop(name))
+            self._forget(name)
         return {name: [one.key for one in place.lane.schedule] for name, place in left.items() if name not in made}
 
     def _place(self, name: str, settings: UpstreamSettings) -> _Place:
@@ -110,6 +110,11 @@ class Lanes:
             await place.client.aclose()
             # Whatever was wrong was wrong with what was configured then.
             self._metrics.upstream_paused.labels(name).set(0)
+
+    def _forget(self, name: str) -> None:
+        self._pulse.forget(_loop(name))
+        for gauge in (self._metrics.watched, self._metrics.upstream_paused):
+            gauge.remove(name)
 
     def _show(self) -> None:
         # The same dictionary for ever: whoever hands out tasks looks at it.

@@ -6,7 +6,7 @@ TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test check bench million soak kill several verify-js format lock wheel clean
+.PHONY: demo run test check bench million soak kill several outage verify-js format lock wheel clean
 
 demo: .venv/ready
 	$(BIN)/tracker demo
@@ -29,6 +29,11 @@ kill: .venv/ready
 # Three daemons on one Postgres, 30,000 tasks: one is killed, one is frozen for a minute and woken. Then the same with one.
 several: .venv/ready
 	$(BIN)/python tests/several_daemons.py
+
+# Ten minutes in which upstream, receiver and database are all away, as one daemon sees it: systemd never misses a sign of
+# life from it, and afterwards it goes on.
+outage: .venv/ready
+	$(BIN)/python tests/outage.py
 
 # One table of ratios, each measured against its alternative in the same run; less than ten minutes.
 bench: .venv/ready

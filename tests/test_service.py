@@ -182,12 +182,12 @@ def silence(manager: Manager) -> float:
 SOON = """
 from datetime import timedelta
 from tracker.daemon import daemon, lanes, vigil
-daemon.LATE = lanes.LATE = timedelta(seconds=1)
+daemon.LATE = lanes.LATE = timedelta(seconds=2)
 daemon._WAKE_EVERY = timedelta(seconds=0.2)
 daemon.HEARTBEAT_EVERY = timedelta(seconds=0.2)
 vigil.SETTLES_WITHIN = 1.0
 """
-"""Loops are late, and late ones stuck, after a second instead of a minute."""
+"""Loops are late, and late ones stuck, after two seconds instead of a minute."""
 STUCK_COURIER = """
 import asyncio
 from tracker.courier.courier import Courier
@@ -225,9 +225,9 @@ def test_a_stuck_loop_gives_none_and_is_named(tmp_path: Path, manager: Manager, 
     with serving(tmp_path, manager, prelude=SOON + prelude, **WATCHED) as daemon:
         manager.wait_for("READY")
         silent_since = silence(manager)
-        (line,) = events(daemon, "loops_are_stuck")
+        lines = events(daemon, "loops_are_stuck")
 
-    assert (line["priority"], line["loops"]) == (2, [loop])
+    assert [line["priority"] for line in lines if loop in line["loops"]] == [2]
     assert not manager.heard_of("WATCHDOG", silent_since)
 
 

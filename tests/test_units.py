@@ -78,6 +78,22 @@ def test_none_is_more_exposed_than_it_has_to_be(installed: Path, unit: str) -> N
 
 
 @analyzed
+@pytest.mark.parametrize("drop_in", sorted((UNITS / "drop-ins").iterdir()), ids=lambda path: path.name)
+def test_a_drop_in_leaves_it_right_and_closed(installed: Path, tmp_path: Path, drop_in: Path) -> None:
+    shutil.copytree(installed, tmp_path, dirs_exist_ok=True)
+    added = tmp_path / "tracker.service.d"
+    added.mkdir()
+    shutil.copy(drop_in, added)
+    service = str(tmp_path / "tracker.service")
+
+    verified = analyze("verify", "--man=no", service)
+    weighed = analyze("security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSED}", service)
+
+    assert [line for line in verified.stderr.splitlines() if "tracker" in line] == []
+    assert weighed.returncode == 0, weighed.stdout
+
+
+@analyzed
 def test_the_threshold_would_notice_a_service_without_a_sandbox(tmp_path: Path) -> None:
     (tmp_path / "open.service").write_text("[Service]\nExecStart=/bin/true\n")
 

@@ -1,12 +1,13 @@
 """When a daemon is alive: its loops come round, or something that no start would mend keeps them from it."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from services import Manager
+from services import Manager, Said
 
 from tracker.daemon.status import Numbers, tell
 from tracker.daemon.vigil import SETTLES_WITHIN, Vigil, extending
@@ -68,6 +69,19 @@ class World:
         """Return when the database has been asked so often: each time to read, and to write."""
         for _ in range(2 * times):
             await asyncio.wait_for(self.database.asked.acquire(), 10)
+
+
+async def heard(manager: Manager, name: str, count: int = 1) -> Said:
+    return await asyncio.to_thread(manager.wait_for, name, count)
+
+
+async def everything(manager: Manager, name: str) -> list[Said]:
+    """What was said of this until now: it comes in the order in which it was said."""
+    marks = len(manager.heard_of("MARK"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as marking:
+        marking.sendto(b"MARK=1", f"\0{manager.address[1:]}")
+    await heard(manager, "MARK", marks + 1)
+    return manager.heard_of(name)
 
 
 @pytest.fixture
@@ -141,24 +155,23 @@ async def test_a_database_that_says_nothing_excuses_as_well(world: World) -> Non
 
 
 async def test_no_sign_of_life_is_given_while_a_loop_is_stuck_and_then_again(world: World, manager: Manager) -> None:
-    manager.wait_for("WATCHDOG")
+    await heard(manager, "WATCHDOG")
     world.clock.now += SETTLES_WITHIN + 1
     await world.ask()
-    signs = len(manager.heard_of("WATCHDOG"))
+    signs = await everything(manager, "WATCHDOG")
     await world.ask(times=5)
 
-    assert len(manager.heard_of("WATCHDOG")) == signs
+    assert await everything(manager, "WATCHDOG") == signs
 
     world.pulse.beat("deliver")
-    await world.ask(times=5)
 
-    assert len(manager.heard_of("WATCHDOG")) > signs
+    assert await heard(manager, "WATCHDOG", len(signs) + 1)
 
 
 async def test_a_status_is_said_when_it_is_another(world: World, manager: Manager) -> None:
     await world.ask(times=5)
 
-    assert [said["STATUS"] for said in manager.heard_of("STATUS")] == ["well"]
+    assert [said["STATUS"] for said in await everything(manager, "STATUS")] == ["well"]
 
 
 async def test_where_nobody_listens_nobody_is_asked() -> None:
@@ -178,7 +191,7 @@ async def test_where_nobody_listens_nobody_is_asked() -> None:
 
 async def test_more_time_is_asked_for_while_something_lasts(manager: Manager) -> None:
     async with extending(Notifier(manager.address), "migrating"):
-        await asyncio.to_thread(manager.wait_for, "EXTEND_TIMEOUT_USEC")
+        await heard(manager, "EXTEND_TIMEOUT_USEC")
 
     assert manager.heard[0].fields == {"EXTEND_TIMEOUT_USEC": "30000000", "STATUS": "migrating"}
 

@@ -14,11 +14,13 @@ from structlog.testing import capture_logs
 
 from tracker.clock import SharedClock, utc_now
 from tracker.config import UpstreamSettings
+from tracker.daemon.finding import Finding
 from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
 from tracker.poller import Adoption, Lane
 from tracker.poller.lane import Ports
 from tracker.poller.marks import Marks
+from tracker.pulse import Pulse
 from tracker.store import tasks, watching
 from tracker.store.database import Database, Work
 
@@ -539,8 +541,8 @@ async def test_what_could_not_be_given_back_after_a_restart_costs_nobody_else(
 class TestNewcomers:
     """Tasks that were registered as this daemon's."""
 
-    def given(self, daemon: Daemon, *names: str) -> None:
-        work = daemon.world.registering(*map(want, names))
+    def given(self, daemon: Daemon, *names: str, upstream: str = UPSTREAM) -> None:
+        work = daemon.world.registering(*(want(name, upstream=upstream) for name in names))
         assert isinstance(work, partial)
         written = daemon.world.write(partial(work, watcher=daemon.adoption.newcomers.taker()))
         daemon.adoption.newcomers.take(daemon.adoption.me, [entry.task for entry in written])
@@ -569,6 +571,20 @@ class TestNewcomers:
         await daemon.adoption.run_once()
 
         assert daemon.watched == ["1", "2"]
+
+    async def test_one_whose_upstream_went_meanwhile_is_given_back(self, world: World) -> None:
+        """Its configuration was read again just when the task was registered."""
+        daemon = Daemon(world, ("default", "other"))
+        await daemon.adoption.join()
+        self.given(daemon, "1", upstream="other")
+        self.given(daemon, "2")
+        del daemon.lanes["other"]
+        finding = Finding(daemon.adoption, daemon.lanes, world.database, Pulse(world.clock.timer, Metrics(version="0")))
+
+        for _ in range(2):
+            await finding.find()
+
+        assert daemon.watched == daemon.owned() == ["2"]
 
     async def test_a_daemon_that_got_another_name_leaves_them_to_adoption(self, world: World) -> None:
         daemon = Daemon(world)

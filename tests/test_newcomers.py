@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 from api_harness import SETTINGS
 from conftest import FakeClock
-from fakes import ME, OWNER, FlakyDatabase, World, want
+from fakes import ME, OWNER, UPSTREAM, FlakyDatabase, World, want
 
 from tracker.api.limits import Limits
 from tracker.api.registrar import Registrar
@@ -120,7 +120,7 @@ class TestHandingOver:
         return Registrar(database, Intake(SETTINGS, Guard(), Composer(), clock), limits, newcomers)
 
     def taken(self, newcomers: Newcomers) -> Sequence[tuple[str, Sequence[str]]]:
-        return [(me, sorted(task.task_id for task in tasks)) for me, tasks in newcomers.taken()]
+        return [(me, sorted(task.task_id for task in tasks)) for me, tasks in newcomers.taken([UPSTREAM])]
 
     async def test_what_was_written_as_ours_is_handed_over(
         self, world: World, registrar: Registrar, newcomers: Newcomers
@@ -182,5 +182,5 @@ def test_tasks_are_kept_until_they_are_taken(world: World) -> None:
 
     newcomers.take(ME, tasks)
 
-    ((me, taken),) = newcomers.taken()
+    ((me, taken),) = newcomers.taken([UPSTREAM])
     assert (me, [task.key for task in taken]) == (ME, [task.key for task in tasks])

@@ -31,7 +31,7 @@ class Finding:
         self._pulse = pulse
         self._stopping = False
         self._has_warned = False
-        self._unwatched: list[int] = []
+        self._unwatched = adoption.newcomers.strays
         """Keys of tasks that are ours still, of upstreams that no longer are."""
         self._handing, self._counting = asyncio.Lock(), asyncio.Lock()
 

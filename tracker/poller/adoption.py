@@ -104,7 +104,7 @@ class Adoption:
 
         Returns how many tasks were adopted or noted.
         """
-        for me, new in self.newcomers.taken():
+        for me, new in self.newcomers.taken(self._lanes):
             await self._watch(new, me, is_new=len(new) < _AT_ONCE)
         if self._resumed_up_to is not None:
             return await self._read_mine(self._resumed_up_to)

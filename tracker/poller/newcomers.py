@@ -1,7 +1,7 @@
 """Tasks that are registered in this process, which may be ours from the moment they are written: nobody adopts them."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from tracker.model import Task
 from tracker.store.watching import Adopted
@@ -15,6 +15,8 @@ class Newcomers:
         """Who watches new tasks from the beginning, or None where they wait for adoption. Asked on any thread."""
         self.is_sure = True
         """Whether what is watched in memory is what the database says."""
+        self.strays: list[int] = []
+        """Keys of tasks that are ours, and that we cannot watch."""
         self._given: deque[tuple[str, Sequence[Task]]] = deque()
 
     def take(self, me: str, tasks: Sequence[Task]) -> None:
@@ -25,11 +27,15 @@ class Newcomers:
         """It is not known whether some were committed as ours: nobody else would look at them."""
         self.is_sure = False
 
-    def taken(self) -> Iterator[tuple[str, list[Adopted]]]:
-        """What was handed over since, each with the name of its watcher."""
+    def taken(self, upstreams: Container[str]) -> Iterator[tuple[str, list[Adopted]]]:
+        """What was handed over since, each with the name of its watcher: tasks of these upstreams.
+
+        What is not to be looked at by anybody here, since its upstream went meanwhile, is in `strays`.
+        """
         while self._given:
             me, tasks = self._given.popleft()
-            yield me, [_adopted(task) for task in tasks]
+            self.strays += [task.key for task in tasks if task.upstream not in upstreams]
+            yield me, [_adopted(task) for task in tasks if task.upstream in upstreams]
 
 
 def _adopted(task: Task) -> Adopted:

@@ -107,6 +107,24 @@ def test_the_scrape_configuration_is_one() -> None:
     assert all((DOCS / name).exists() for name in told["rule_files"])
 
 
+UNITS = DOCS.parent / "systemd"
+
+
+def test_every_unit_on_the_page_is_there() -> None:
+    told = set(re.findall(r"\btracker[\w-]*\.(?:service|socket|timer)\b", PAGE))
+
+    assert len(told) > 3
+    assert told <= {path.name for path in UNITS.iterdir()}
+
+
+def test_credentials_are_named_as_the_unit_names_their_folders() -> None:
+    service = (UNITS / "tracker.service").read_text()
+
+    assert "LoadCredentialEncrypted=encrypted:/etc/tracker/credentials.encrypted\n" in service
+    assert "LoadCredential=tracker:/etc/tracker/credentials\n" in service
+    assert "--name=encrypted_upstream-default-token - /etc/tracker/credentials.encrypted/upstream-default-token" in PAGE
+
+
 # Metrics
 
 

@@ -25,8 +25,9 @@ def run(tmp_path: Path) -> CommandLine:
     """A database with a task, of which there is a copy."""
     run = CommandLine(tmp_path)
     run("add", "before")
-    with closing(sqlite3.connect(run.database_path)) as source, closing(sqlite3.connect(tmp_path / "COPY")) as copy:
-        source.backup(copy)
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    Path(run.json("db", "backup", str(backups))["path"]).rename(tmp_path / "COPY")
     return run
 
 

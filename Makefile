@@ -6,7 +6,8 @@ TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test check bench million soak kill several outage verify-js format lock wheel clean
+.PHONY: demo run test check bench million soak kill several outage verify-js format lock wheel clean \
+	install uninstall deb test-systemd
 
 demo: .venv/ready
 	$(BIN)/tracker demo
@@ -69,6 +70,27 @@ wheel: .venv/ready
 lock: .venv/ready
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
+
+# The Python that a service runs on: the system's, whoever's else is in front of it in PATH.
+SYSTEM_PYTHON ?= /usr/bin/python3
+PREFIX ?= /opt/tracker
+
+# As root. A second time it is an upgrade; the configuration and all data stay. With DESTDIR it only places files there.
+install:
+	PYTHON="$(SYSTEM_PYTHON)" DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" packaging/install.sh
+
+# As root. The configuration, the database, its backups and the user stay.
+uninstall:
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" packaging/uninstall.sh
+
+# dist/tracker_VERSION_ARCHITECTURE.deb, which needs nothing but Debian 12; made on Debian 12.
+deb:
+	packaging/deb.sh dist
+
+# A Debian 12 that boots in a container of its own, with the package in it, and everything that may happen to a service.
+# As root, with debootstrap and systemd-nspawn; it says what is missing. Minutes.
+test-systemd:
+	$(SYSTEM_PYTHON) tests/boot/boot.py $(BOOT)
 
 clean:
 	rm -rf .venv dist .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -6,6 +6,8 @@
 #
 # PREFIX is where the program goes, PYTHON what it runs on.
 set -eu
+# Others than root run and read this, whatever root's own files are like.
+umask 022
 
 destdir=${DESTDIR:-}
 prefix=${PREFIX:-/opt/tracker}

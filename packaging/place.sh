@@ -4,6 +4,8 @@
 #
 #   packaging/place.sh ROOT PROGRAM UNDER          UNDER is /usr for a package, /usr/local for an installation by hand
 set -eu
+# Others than root run and read this, whatever root's own files are like.
+umask 022
 
 root=$1
 program=$2

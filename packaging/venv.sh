@@ -8,6 +8,8 @@
 # The second only fetches what the first installs, for a machine without a network: there it is found by
 # PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER.
 set -eu
+# Others than root run and read this, whatever root's own files are like.
+umask 022
 
 stage=$1
 final=$2

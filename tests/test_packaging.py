@@ -108,18 +108,20 @@ def can_make_environments() -> bool:
 
 @pytest.mark.skipif(not can_make_environments(), reason="the system's Python is too old or cannot make environments")
 def test_installing_twice_and_taking_away_twice_leaves_the_configuration(tmp_path: Path) -> None:
-    """Into a folder, from the lock; the program there runs."""
+    """Into a folder, from the lock, by a root that keeps its files to itself; the program there runs."""
     environment = {**os.environ, "DESTDIR": str(tmp_path), "PREFIX": "/opt/tracker", "PYTHON": SYSTEM_PYTHON}
     environment.pop("PYTHONPATH", None)
 
     def run(script: str) -> None:
-        subprocess.run([PACKAGING / script], env=environment, check=True, timeout=600, capture_output=True)
+        subprocess.run([PACKAGING / script], env=environment, check=True, timeout=600, capture_output=True, umask=0o077)
 
     run("install.sh")
     (tmp_path / "etc/tracker/tracker.toml").write_text("# mine\n")
     first = files_of(tmp_path)
     run("install.sh")
 
+    places = [*(tmp_path / "opt").rglob("*"), *(tmp_path / "usr").rglob("*")]
+    assert [path for path in places if not path.is_symlink() and path.stat().st_mode & 0o044 != 0o044] == []
     assert {path for path in files_of(tmp_path) ^ first if "__pycache__" not in path} == set()
     assert (tmp_path / "usr/local/bin/tracker").readlink() == Path("/opt/tracker/bin/tracker")
     command = (tmp_path / "opt/tracker/bin/tracker").read_text()

@@ -81,6 +81,7 @@ sys.exit(main())
 END
 chmod 0755 "$stage/bin/tracker"
 sed -i '/^command = /d' "$stage/pyvenv.cfg"
+find "$stage/lib" -name RECORD -exec sed -i '/^\.\.\/\.\.\/\.\.\/bin\//d' {} +
 # Wheels carry marks of the machine that built them: nothing here is a program.
 find "$stage/lib" -type f -exec chmod 0644 {} +
 find "$stage/lib" -depth -type d -name __pycache__ -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """A Debian 12 that boots with tracker's package in it, and what happens to the service there.
 
-Run as root: `python3 tests/boot/boot.py [--only WORDS] [--package FILE] [--keep]`. Standard library only. The exit code
-is 0 when all facts held, 1 when one did not, 2 when something to run it with is missing.
+Run as root: `python3 tests/boot/boot.py [--only WORDS] [--brief] [--package FILE] [--keep]`. Standard library only.
+The exit code is 0 when all facts held, 1 when one did not, 2 when something to run it with is missing.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import running
 from machine import Machine
 from packages import build, copy_sources, fetch_wheels, next_of
-from roots import bare_root, bring_dependencies
+from roots import EXIT_CANNOT_BOOT, bare_root, bring_dependencies
 
 PROGRAMS = {
     "debootstrap": "debootstrap",
@@ -32,7 +32,6 @@ FILES = {
 }
 SOURCE = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("TRACKER_BOOT_CACHE") or SOURCE / ".cache" / "boot")
-EXIT_MISSING = 2
 
 
 def main() -> int:
@@ -41,7 +40,7 @@ def main() -> int:
     missing = _missing()
     if missing:
         print("test-systemd cannot run here:", *missing, sep="\n  ", file=sys.stderr)
-        return EXIT_MISSING
+        return EXIT_CANNOT_BOOT
     began = time.monotonic()
     with ThreadPoolExecutor() as both:
         making = both.submit(bare_root, CACHE)
@@ -59,7 +58,7 @@ def main() -> int:
         copy_sources(SOURCE, installed / "root" / "source")
         machine = Machine(root=installed, console=Path(folder) / "console")
         try:
-            held = running.run(machine, arguments.only)
+            held = running.run(machine, arguments.only, is_brief=arguments.brief)
         finally:
             machine.stop()
             if arguments.keep:
@@ -74,6 +73,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default="", metavar="WORDS", help="only facts with these words in their names")
+    parser.add_argument("--brief", action="store_true", help="a quarter of the facts, for every change")
     parser.add_argument("--package", type=Path, help="this package instead of one made now")
     parser.add_argument("--keep", action="store_true", help="keep the machine's files and its console")
     return parser.parse_args()

@@ -2,13 +2,16 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 # What makes it boot. Everything else comes with the package, or is not needed.
 BOOTS = "systemd,systemd-sysv,dbus"
 BY_HAND = ("make", "python3-venv")
+EXIT_CANNOT_BOOT = 2
 CLEAN = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -47,7 +50,7 @@ def _debootstrap(root: Path) -> None:
             check=False,
         )
     if made.returncode != 0:
-        raise SystemExit(f"debootstrap failed, {log} says why:\n{log.read_text()[-2000:]}")
+        _give_up(f"debootstrap failed, {log} says why:\n{log.read_text()[-2000:]}")
     (root / "etc" / "made-for-boots").touch()
 
 
@@ -56,4 +59,10 @@ def _in(root: Path, *command: str) -> None:
         ["chroot", root, *command], env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} in {root}:\n{done.stdout}")
+        _give_up(f"{' '.join(command)} in {root}:\n{done.stdout}")
+
+
+def _give_up(why: str) -> NoReturn:
+    """No machine, so nothing is known about the service."""
+    print(why, file=sys.stderr)
+    raise SystemExit(EXIT_CANNOT_BOOT)

@@ -102,8 +102,8 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tracker needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	@echo 'Making an environment in .venv.'
 	@$(PYTHON) -m venv .venv
-	@awk '/^[a-z]/ { builds = /^(editables|hatchling|packaging|pathspec|pluggy|trove-classifiers)==/ } builds' requirements-dev.lock > .venv/builders.lock
-	@echo "Installing the $$(grep -c == requirements.lock) libraries of requirements.lock, and six that build; mostly within a minute."
+	@awk '/^[a-z]/ { builds = /^(editables|hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } builds' requirements-dev.lock > .venv/builders.lock
+	@echo "Installing the $$(grep -c == requirements.lock) libraries of requirements.lock, and seven that build; mostly within a minute."
 	@$(PIP) --require-hashes --requirement requirements.lock --requirement .venv/builders.lock
 	@echo 'Installing tracker, from this folder.'
 	@$(PIP) --no-deps --no-build-isolation --editable .

@@ -1,6 +1,7 @@
 # Every chore has one word. Each target does its own set-up: Python 3.11+ and make are enough.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # More than there are processors: tests also wait, most of all for daemons that live in real time.
 TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
@@ -9,10 +10,11 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo run test check bench million soak kill several outage verify-js format lock wheel clean \
 	install uninstall deb test-systemd
 
-demo: .venv/ready
+demo: .venv/runs
+	@echo 'The demo: a simulated gateway, a receiver and the daemon; half a minute or so.'
 	$(BIN)/tracker demo
 
-run: .venv/ready
+run: .venv/runs
 	$(BIN)/tracker serve
 
 test: .venv/ready
@@ -95,9 +97,20 @@ test-systemd:
 clean:
 	rm -rf .venv dist .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.venv/ready: requirements-dev.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tracker needs Python 3.11 or newer: make PYTHON=python3.11 …")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+# What the program runs with, and what builds it; the hashes of both are in the locks.
+.venv/runs: requirements.lock requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tracker needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	@echo 'Making an environment in .venv.'
+	@$(PYTHON) -m venv .venv
+	@awk '/^[a-z]/ { builds = /^(editables|hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } builds' requirements-dev.lock > .venv/builders.lock
+	@echo "Installing the $$(grep -c == requirements.lock) libraries of requirements.lock, and seven that build; mostly within a minute."
+	@$(PIP) --require-hashes --requirement requirements.lock --requirement .venv/builders.lock
+	@echo 'Installing tracker, from this folder.'
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# All that tests, checks and measures, in the same place.
+.venv/ready: .venv/runs
+	@echo "Installing what tests and checks ($$(grep -c == requirements-dev.lock) packages, a PostgreSQL among them); some minutes at most."
+	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@touch $@

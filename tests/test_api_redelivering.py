@@ -68,13 +68,15 @@ async def test_owners_send_only_their_own_again_and_readers_none(api: Api) -> No
 async def test_all_that_match_go_again(api: Api) -> None:
     await delivered(api, "1", "2")
 
-    none = await api.client.post("/v1/deliveries/redeliver", json={})
+    none = await api.client.post("/v1/deliveries/redeliver", json={"since": "2026-11-22T00:00:00Z"})
+    all_of_them = await api.client.post("/v1/deliveries/redeliver", json={})
     elsewhere = await api.client.post("/v1/deliveries/redeliver", json={"endpoint": "https://nowhere.example"})
     wrong = await api.client.post("/v1/deliveries/redeliver", json={"status": "pending"})
     both = {"endpoint": "https://receiver.example", "status": "delivered", "since": "2026-11-22T00:00:00Z"}
     answer = await api.client.post("/v1/deliveries/redeliver", json=both)
 
     assert none.json() == {"redelivered": 0}, "dead ones, unless it says otherwise"
+    assert (all_of_them.status_code, fields(all_of_them)) == (422, ["body"])
     assert elsewhere.status_code == 404
     assert (wrong.status_code, fields(wrong)) == (422, ["status"])
     assert answer.json() == {"redelivered": 2}

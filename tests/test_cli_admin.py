@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 from tracker import config
 from tracker.cli.commands.serve import token_file
 from tracker.clock import utc_now
+from tracker.daemon.exclusive import exclusive
 from tracker.intake import SCOPES
 from tracker.store import access, migrate
 from tracker.store.database import Database
@@ -120,6 +121,35 @@ def test_the_schema_goes_up_and_down(tmp_path: Path) -> None:
     assert run("db", "current").exit_code == 1
     assert run.json("db", "upgrade") == {"before": None, "after": newest}
     assert set(run.json("db", "vacuum")) == {"before", "after"}
+
+
+def test_a_vacuum_beside_a_daemon_says_what_to_stop(run: CommandLine) -> None:
+    with exclusive(run.database_path):
+        result = run("db", "vacuum")
+
+    assert result.exit_code == 69
+    assert f"{run.database_path} is served by a daemon; stop it first" in result.stderr
+    assert "PostgreSQL" not in result.stderr
+
+
+@pytest.mark.parametrize("words", ["list", "db upgrade", "db current", "add 1"])
+def test_a_file_that_is_no_database_is_named(tmp_path: Path, words: str) -> None:
+    run = CommandLine(tmp_path)
+    run.database_path.write_text("dear diary\n" * 1000)
+
+    result = run(*words.split())
+
+    assert result.exit_code == 69
+    assert f"{run.database_path}: " in result.stderr
+
+
+def test_a_command_that_is_misspelled_is_guessed(run: CommandLine) -> None:
+    guessed, group, unknown = run("histroy", "1"), run("token", "creat"), run("zzz")
+
+    assert (guessed.exit_code, group.exit_code, unknown.exit_code) == (2, 2, 2)
+    assert "Did you mean 'history'?" in guessed.stderr
+    assert "Did you mean 'create'?" in group.stderr
+    assert "Did you mean" not in unknown.stderr
 
 
 def test_going_down_asks_first(run: CommandLine) -> None:

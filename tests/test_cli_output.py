@@ -18,7 +18,7 @@ from command_line import CommandLine
 from conftest import FakeClock
 from rich.console import Console
 
-from tracker.cli.commands import add, deliveries, history, token, upstreams
+from tracker.cli.commands import add, deliveries, endpoints, history, token, upstreams
 from tracker.cli.commands import list as list_command
 from tracker.cli.output import Column, text
 from tracker.cli.terminal import COLOURS, bar, distance, print_fields, print_table
@@ -114,6 +114,60 @@ def test_columns_leave_in_their_order_and_the_bar_gets_shorter() -> None:
     assert ("image url" in drawn(220), "image url" in drawn(140)) == (True, False)
     assert [width for width in (80, 100, 140) if ID in drawn(width)] == [140]
     assert [drawn(width).count("━") for width in (80, 100, 140)] == [8, 8, 20]
+
+
+MESSAGE = f"msg_{'0123456789abcdef' * 2}"
+SENT = full(deliveries.COLUMNS) | {
+    "id": MESSAGE,
+    "status": "pending",
+    "why": "pending: attempt 4 is due at 2026-11-22T08:05:00Z; the last one was answered by HTTP 500",
+}
+RECEIVER = full(endpoints.COLUMNS) | {
+    "id": f"end_{'0123456789abcdef' * 2}",
+    "endpoint": "https://receiver.example:443",
+    "state": "paused",
+    "waiting": 12,
+    "failures": 5,
+    "reason": "5 failures in a row, the last one: HTTP 500",
+}
+
+
+def drawn_at(width: int, row: dict[str, object], told: Sequence[Column]) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    print_table([row], told, console)
+    return console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (80, ("status", "next attempt")),
+        (120, ("status", "next attempt", "why", "code")),
+        (200, ("status", "next attempt", "why", "code", "type", "url")),
+    ],
+)
+def test_a_message_keeps_its_id_where_it_stands_and_what_comes_next(width: int, headings: Sequence[str]) -> None:
+    drawn = drawn_at(width, SENT, deliveries.COLUMNS)
+
+    assert MESSAGE in drawn
+    assert "pending" in drawn
+    assert [one for one in headings if not re.search(rf"\b{one}\b", drawn.splitlines()[0])] == []
+    assert max(map(len, map(str.rstrip, drawn.splitlines()))) <= width
+
+
+@pytest.mark.parametrize(("width", "has_id"), [(80, False), (120, True), (200, True)])
+def test_an_endpoint_keeps_what_is_wrong_with_it(width: int, has_id: bool) -> None:  # noqa: FBT001
+    drawn = drawn_at(width, RECEIVER, endpoints.COLUMNS)
+
+    assert "https://receiver.example:443" in drawn
+    assert "reason" in drawn.splitlines()[0]
+    assert "paused" in drawn
+    assert (str(RECEIVER["id"]) in drawn) is has_id
+
+
+@pytest.mark.parametrize("width", [100, 120, 140])
+def test_a_list_keeps_why_a_task_failed(width: int) -> None:
+    assert "fail reason" in drawn_at(width, full(list_command.COLUMNS), list_command.COLUMNS)
 
 
 def test_an_id_that_has_no_room_is_longer_than_the_terminal() -> None:

@@ -89,6 +89,23 @@ async def test_a_rule_about_the_url_itself_is_named(run: CommandLine) -> None:
     assert "callbacks.require_https" in told["blocked_by"]
 
 
+async def test_a_closed_port_is_not_told_as_a_closed_network(run: CommandLine) -> None:
+    run.settings.pop("TRACKER_CALLBACKS__ALLOW_NETWORKS")
+    done = await ping(run, "http://127.0.0.1:6379/", "--json")
+
+    told = json.loads(done.stdout)
+    assert told["blocked_by"] == "port 6379 belongs to a service that is not HTTP; use another port"
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "168.63.129.16", "[fe80::1]"])
+async def test_nobody_is_told_to_open_where_clouds_keep_their_secrets(run: CommandLine, host: str) -> None:
+    done = await ping(run, f"http://{host}/", "--json")
+
+    told = json.loads(done.stdout)
+    assert [one["opened_by"] for one in told["addresses"]] == [None]
+    assert "allow_networks" not in told["blocked_by"]
+
+
 async def test_a_port_where_nobody_listens_is_told(run: CommandLine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -103,6 +120,7 @@ async def test_what_is_no_url_is_bad_usage(run: CommandLine) -> None:
     done = await ping(run, "gopher://a.example")
 
     assert done.exit_code == 2
+    assert done.stderr.startswith("tracker: CALLBACK_URL: ")
     assert "http" in done.stderr
 
 

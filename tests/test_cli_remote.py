@@ -254,7 +254,9 @@ class Always:
         (PlainTextResponse("<html>", status_code=502), 69),
         (JSONResponse({"detail": "wait"}, status_code=503), 69),
         (JSONResponse({"detail": "not now"}, status_code=409), 1),
-        (JSONResponse(["?"], status_code=404), 3),
+        (JSONResponse(["?"], status_code=404), 69),
+        (PlainTextResponse("<html>", status_code=404), 69),
+        (JSONResponse({"type": "about:blank", "title": "Not Found", "detail": "no task", "status": 404}, 404), 3),
         (JSONResponse({"detail": "too much"}, status_code=413), 1),
         (PlainTextResponse("", status_code=302, headers={"location": "/elsewhere"}), 69),
     ],
@@ -276,6 +278,13 @@ async def test_an_answer_of_something_else_is_no_daemon(tmp_path: Path, answer: 
         for words in (("list",), ("upstreams",), ("show", "tsk_1"), ("add", "1"), ("deliveries",)):
             result = await in_thread(lambda words=words: run(*words))
             assert result.exit_code == 69, words
+
+
+async def test_what_knows_no_address_of_ours_is_no_daemon(tmp_path: Path) -> None:
+    async with answering(tmp_path, Always(JSONResponse({"detail": "Not Found"}, status_code=404))) as run:
+        result = await in_thread(lambda: run("list"))
+
+    assert (result.exit_code, result.stderr) == (69, "tracker: what answers at --url is no tracker daemon\n")
 
 
 def test_nobody_there(tmp_path: Path) -> None:

@@ -54,6 +54,23 @@ def test_a_refused_add_makes_no_database(run: CommandLine) -> None:
     assert not run.database_path.exists()
 
 
+def test_all_bad_lines_are_told_at_once(run: CommandLine) -> None:
+    result = run("add", "-", stdin='{"task_id": 5}\n{"task_id": "a"}\nnonsense\n{"task_id": "c", "urgent": true}\n')
+
+    assert result.exit_code == 2
+    assert all(said in result.stderr for said in ("line 1, task_id", "line 3: is not JSON", "line 4, urgent"))
+    assert not run.database_path.exists()
+
+
+def test_of_very_many_bad_lines_the_first_are_told(run: CommandLine) -> None:
+    result = run("add", "-", stdin="nonsense\n" * 50)
+
+    assert result.exit_code == 2
+    assert "line 10: " in result.stderr
+    assert "line 11: " not in result.stderr
+    assert "40 more" in result.stderr
+
+
 def test_add_fills_a_database_without_tables(run: CommandLine) -> None:
     run("db", "upgrade")
     run("db", "downgrade", "base", "--yes")

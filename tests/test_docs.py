@@ -24,6 +24,12 @@ def test_there_are_twelve_questions_and_one_insert() -> None:
     assert len(QUERIES) == 13
 
 
+def test_the_readme_counts_them_too() -> None:
+    words = {10: "ten", 11: "eleven", 12: "twelve", 13: "thirteen"}
+
+    assert f"and {words[len(QUERIES) - 1]} queries" in (ROOT / "README.md").read_text()
+
+
 CONTRACTS = ["task_overview", "task_history", "delivery_log", "daily_tasks", "daily_durations", "daily_deliveries"]
 
 

@@ -148,7 +148,7 @@ async def test_real_answers_have_the_shape_that_is_told(api: Api, document: dict
     (endpoint,) = (await api.client.get("/v1/endpoints")).json()["endpoints"]
     api.use("root", "admin")
     bodies = {
-        "/v1/deliveries/redeliver": {},
+        "/v1/deliveries/redeliver": {"status": "dead"},
         "/v1/callbacks/test": {"callback_url": HOOK},
         "/v1/tasks": {"task_id": "3"},
         "/v1/tasks/batch": [{"task_id": "4", "callback_url": HOOK}],

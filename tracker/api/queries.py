@@ -127,9 +127,13 @@ class RedeliveryRequest(BaseModel):
 def read_redelivery(document: object) -> RedeliveryRequest:
     """The request in a document; raises InputError naming the field."""
     try:
-        return RedeliveryRequest.model_validate(document)
+        wanted = RedeliveryRequest.model_validate(document)
     except ValidationError as error:
         raise explain(error.errors(include_url=False)[0]) from None
+    if not wanted.model_fields_set:
+        # Every dead message of every receiver is not what a forgotten condition means.
+        raise InputError("body", "names no condition", "write at least one of endpoint, status, since, until")
+    return wanted
 
 
 class FeedQuery(BaseModel):

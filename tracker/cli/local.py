@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
-from tracker.cli.protocol import Again, Document, Entry, Selection, at
+from tracker.cli.protocol import Again, Document, Entry, Selection, checked
 from tracker.config import Settings
-from tracker.errors import InputError
 from tracker.guard import Guard
 from tracker.intake import LARGEST_BATCH, Intake, parse
 from tracker.intake.callers import LOCAL
@@ -15,7 +14,6 @@ from tracker.model import DeliveryStatus, Status, Task
 from tracker.store import endpoints, messages, receivers, tasks
 from tracker.store.database import Connection, Database, sqlite_file
 from tracker.store.redelivery import Matching, redeliver, redeliver_matching
-from tracker.store.registrations import Wanted
 from tracker.telling import tell_endpoint, tell_event, told_deliveries, told_tasks, told_upstreams, told_with_attempts
 
 _PAGE = 500
@@ -40,7 +38,7 @@ class LocalTracker:
 
     def register(self, entries: Sequence[Entry]) -> list[Document]:
         """Check all, then write them in batches."""
-        wanted = [self._check(entry) for entry in entries]
+        wanted = checked(entries, lambda entry: self._intake.check(parse(entry.document)))
         self._make_schema()
         answers: list[Document] = []
         for start in range(0, len(wanted), LARGEST_BATCH):
@@ -60,12 +58,6 @@ class LocalTracker:
         is_there = path is None or path.exists()
         if not is_there or self._database.read_now(migrate.current) is None:
             migrate.upgrade(self._database.url)
-
-    def _check(self, entry: Entry) -> Wanted:
-        try:
-            return self._intake.check(parse(entry.document))
-        except InputError as error:
-            raise at(entry.where, error) from None
 
     def tasks(self, wanted: Selection) -> list[Document]:
         """The newest tasks that match."""

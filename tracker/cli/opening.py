@@ -11,6 +11,9 @@ from tracker.cli.protocol import Tracker
 from tracker.errors import UnavailableError
 from tracker.store.database import Database, sqlite_file
 
+_SQLITE = b"SQLite format 3\0"
+"""How each such file begins; an empty one is a database without tables."""
+
 
 def load(invocation: Invocation, **overrides: object) -> config.Loaded:
     """The configuration, with what the command's own options override; raises ConfigError, a usage error with --url."""
@@ -33,6 +36,7 @@ def open_tracker(invocation: Invocation, *, may_create: bool = False) -> Iterato
     settings = load(invocation).settings
     if not may_create:
         _must_exist(settings.database_url)
+    must_be_a_database(settings.database_url)
     with closing(Database(settings.database_url)) as database:
         yield LocalTracker(settings, database)
 
@@ -42,8 +46,20 @@ def open_database(invocation: Invocation) -> Iterator[Database]:
     """The database itself; a usage error with --url."""
     url = load(invocation).settings.database_url
     _must_exist(url)
+    must_be_a_database(url)
     with closing(Database(url)) as database:
         yield database
+
+
+def must_be_a_database(url: str) -> None:
+    """Raise UnavailableError that names the file, where another program wrote something else into it."""
+    path = sqlite_file(url)
+    if path is None or not path.is_file():
+        return
+    with path.open("rb") as file:
+        begin = file.read(len(_SQLITE))
+    if begin not in (b"", _SQLITE):
+        raise UnavailableError(f"{path}: is no SQLite database; name another file in database_url")
 
 
 def _must_exist(url: str) -> None:

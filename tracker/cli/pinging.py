@@ -24,7 +24,11 @@ from tracker.webhooks import Sender, new_secret, try_url
 def ping(url: str, owner: str, callbacks: CallbackSettings, database: Database) -> Document:
     """Send `callback.test` as the daemon would; the answer of the API, with all that an operator may know."""
     guard = Guard(allow_networks=callbacks.allow_networks, require_https=callbacks.require_https)
-    addresses = _survey(guard, host_of(url))
+    try:
+        host = host_of(url)
+    except InputError as error:
+        raise InputError("CALLBACK_URL", error.problem, error.fix) from None
+    addresses = _survey(guard, host)
     work = partial(access.secrets_of, owner=owner, now=utc_now(), fresh=new_secret())
     secrets = database.write_now(work)
     with log.quiet():
@@ -35,13 +39,22 @@ def ping(url: str, owner: str, callbacks: CallbackSettings, database: Database) 
     return told
 
 
+_EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+_NEVER_OPENED = frozenset({"link-local", "cloud metadata"})
+"""Where machines in clouds are told their secrets: nobody is advised to let callbacks in there."""
+
+
 def _survey(guard: Guard, host: str) -> list[Document]:
     """Every address of a host, with the rule against it and what would open it."""
     found = []
     for address in dict.fromkeys(_addresses(host)):
         rule = rule_against(guard, address)
-        found.append({"address": address, "rule": rule, "opened_by": guard.opening(address) if rule else None})
+        found.append({"address": address, "rule": rule, "opened_by": _opening(guard, address, rule)})
     return found
+
+
+def _opening(guard: Guard, address: str, rule: str | None) -> str | None:
+    return None if rule is None or rule in _NEVER_OPENED else guard.opening(address)
 
 
 def _addresses(host: str) -> Sequence[str]:
@@ -63,14 +76,16 @@ async def _send(url: str, secrets: Sequence[str], guard: Guard, callbacks: Callb
 
 
 def _reason(guard: Guard, url: str, addresses: Sequence[Document]) -> str:
-    """The rule that blocks, and what would open it."""
+    """The rule that blocks, and what would open it: one about the URL first, which no opened network changes."""
+    everything = Guard(allow_networks=_EVERYWHERE, require_https=guard.require_https)
+    try:
+        everything.check_url(url)
+    except InputError as error:
+        return f"{error.problem}; {error.fix}"
     closed = [one for one in addresses if one["rule"]]
     if closed:
         rules = ", ".join(f"{one['address']} ({one['rule']})" for one in closed)
         entries = [f'"{one["opened_by"]}"' for one in closed if one["opened_by"]]
-        return f"{rules} may not be called; callbacks.allow_networks = [{', '.join(entries)}] opens it"
-    try:
-        guard.check_url(url)
-    except InputError as error:
-        return f"{error.problem}; {error.fix}"
+        opening = f"; callbacks.allow_networks = [{', '.join(entries)}] opens it" if entries else ""
+        return f"{rules} may not be called{opening}"
     return "the guard or a firewall of this machine"

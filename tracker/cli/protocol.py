@@ -3,10 +3,10 @@
 Answers are dictionaries in the shape of the API's JSON, so that commands do not know which one they have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ from tracker.errors import InputError, NotFoundError
 
 Document = dict[str, Any]
 """One JSON object."""
+Checked = TypeVar("Checked")
 _LARGEST_ANSWER = 100
 
 
@@ -23,6 +24,8 @@ class Entry:
 
     document: object
     where: str = ""
+    fault: InputError | None = None
+    """Why there is no document: the line cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,33 @@ class Tracker(Protocol):
 def at(where: str, error: InputError) -> InputError:
     """The same error, with the place of the entry it is about."""
     return InputError(f"{where}, {error.field}", error.problem, error.fix) if where else error
+
+
+class BadEntriesError(InputError):
+    """Several entries that cannot be used; nothing was done."""
+
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        super().__init__(errors[0].field, errors[0].problem, errors[0].fix)
+        self.errors = tuple(errors)
+
+
+def checked(entries: Sequence[Entry], check: Callable[[Entry], Checked]) -> list[Checked]:
+    """What a check makes of all entries; raises one error that tells what is wrong with each that it refuses."""
+    good: list[Checked] = []
+    errors: list[InputError] = []
+    for entry in entries:
+        if entry.fault:
+            errors.append(entry.fault)
+            continue
+        try:
+            good.append(check(entry))
+        except InputError as error:
+            errors.append(at(entry.where, error))
+    if len(errors) > 1:
+        raise BadEntriesError(errors)
+    if errors:
+        raise errors[0]
+    return good
 
 
 def resolve(tracker: Tracker, name: str, upstream: str | None) -> Document:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import tracker
-from tracker.cli.protocol import Again, Document, Entry, Selection, at
+from tracker.cli.protocol import Again, Document, Entry, Selection, at, checked
 from tracker.errors import ConflictError, InputError, NotFoundError, RefusedError, TrackerError, UnavailableError
 from tracker.http.plain import PlainClient
 from tracker.intake import LARGEST_BATCH, parse
@@ -36,7 +36,7 @@ class RemoteTracker:
 
     def register(self, entries: Sequence[Entry]) -> list[Document]:
         """Check how all are written, then send them in batches; each batch is accepted or refused as a whole."""
-        bodies = [_body(entry) for entry in entries]
+        bodies = checked(entries, lambda entry: _body(entry.document))
         answers: list[Document] = []
         for batch in _batches(bodies):
             try:
@@ -163,6 +163,8 @@ class RemoteTracker:
     ) -> Document:
         status, answer = self._client.call(method, path, query=query, document=document)
         told = answer if isinstance(answer, dict) else {}
+        if status == 404 and "title" not in told:  # noqa: PLR2004 - HTTP
+            raise _stranger()  # ours says what it does not know, as a problem document
         if not 200 <= status < 300:  # noqa: PLR2004 - HTTP
             raise _explained(status, told)
         return told
@@ -183,11 +185,8 @@ def _path(id_: str, rest: str = "") -> str:
     return f"/v1/tasks/{quote(id_, safe='')}{rest}"
 
 
-def _body(entry: Entry) -> Document:
-    try:
-        return parse(entry.document).model_dump(exclude_unset=True)
-    except InputError as error:
-        raise at(entry.where, error) from None
+def _body(document: object) -> Document:
+    return parse(document).model_dump(exclude_unset=True)
 
 
 def _batches(bodies: Sequence[Document]) -> Iterator[list[Document]]:

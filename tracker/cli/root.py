@@ -12,6 +12,7 @@ from tracker.errors import TrackerError, UnavailableError
 
 INTERRUPTED = 130
 STANDARD_ERROR = 2
+_MOST_TOLD = 10
 _COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Tasks": {
         "add": "Watch a task, and tell a URL when it ends.",
@@ -59,6 +60,14 @@ class _Root(VerbGroup):
         found = importlib.import_module(f"tracker.cli.commands.{cmd_name}").command
         return found if isinstance(found, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; the one of almost this name is told where there is none."""
+        if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=self.list_commands(ctx), ctx=ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing any."""
         for title, commands in _COMMANDS.items():
@@ -70,7 +79,8 @@ class _Root(VerbGroup):
         try:
             return super().invoke(ctx)
         except TrackerError as error:
-            _complain(" ".join(str(error).split()))
+            for line in _told(error):
+                _complain(line)
             ctx.exit(error.exit_code)
         except OSError as error:
             if error.filename is None:  # a closed pipe, which click ends quietly
@@ -87,6 +97,15 @@ def _complain(line: str) -> None:
 
     mark = f"<{PRIORITIES['error']}>" if journal_listens(os.environ, STANDARD_ERROR) else ""
     click.echo(f"{mark}tracker: {line}", err=True)
+
+
+def _told(error: TrackerError) -> list[str]:
+    """A line for each thing that is wrong; of very many the first."""
+    from tracker.cli.protocol import BadEntriesError
+
+    errors = error.errors if isinstance(error, BadEntriesError) else (error,)
+    lines = [" ".join(str(one).split()) for one in errors[:_MOST_TOLD]]
+    return lines + ([f"and {len(errors) - _MOST_TOLD} more"] if len(errors) > _MOST_TOLD else [])
 
 
 @click.group(

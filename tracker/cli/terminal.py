@@ -19,7 +19,9 @@ _ROOM_FOR_BARS = 120
 _CUT = frozenset({"url", "image_url", "base_url"})
 """Addresses, cut at their end where they do not fit: in pieces they are no use."""
 _SHORTEST_CUT = 24
-_FOLDED = frozenset({"note", "fail_reason", "reason", "last_error", "value", "origin", "events", "metadata", "name"})
+_FOLDED = frozenset(
+    {"note", "fail_reason", "reason", "why", "last_error", "value", "origin", "events", "metadata", "name"}
+)
 """Text, which goes on in the next line. All other columns have ids, words, numbers and times, and are always whole."""
 _SHORTEST_FOLDED, _LONGEST_WORD = 12, 40
 _HEADINGS = {"sequence": "#", "last_status_code": "code", "last_outcome": "outcome", "next_attempt_at": "next attempt"}

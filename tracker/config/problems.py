@@ -28,12 +28,19 @@ from tracker.errors import ConfigError
 
 DEFAULT = "default"
 """The origin of a value that nobody set."""
+DEFAULT_UPSTREAM = "default"
+"""What an upstream is called by whoever has only one."""
 
 
 def unknown_key(path: KeyPath, origin: str) -> ConfigError:
     """A key that no setting has."""
     known = [key.path for key in KEYS] + [section for section in SECTIONS if len(section) == len(path)]
-    return ConfigError(dotted(path), "is not a setting", _at(_closest(path, known, dotted), origin))
+    tables = [one[:-1] for one in _of_same_end(path, known)]
+    if len(path) == 1 and all(tables) and tables:
+        fix = f"it belongs under {' or '.join(f'[{dotted(table)}]' for table in tables)}"
+    else:
+        fix = _closest(path, known, dotted)
+    return ConfigError(dotted(path), "is not a setting", _at(fix, origin))
 
 
 def unknown_variable(name: str, path: KeyPath) -> ConfigError:
@@ -76,11 +83,9 @@ def unknown_dialect(name: str, dialect: str, origins: Mapping[str, str]) -> Conf
 
 def _closest(path: KeyPath, known: Sequence[KeyPath], spell: Callable[[KeyPath], str]) -> str:
     """What may have been meant: a key of the same table, or of the same name in another, or one that reads alike."""
-    name = path[1] if len(path) > 1 else NAME
-    same_end = [with_name(one, name) for one in known if one[-1] == path[-1]]
-    named = [with_name(one, name) for one in known]
+    named = [with_name(one, _upstream(path)) for one in known]
     beside = [one for one in named if one[:-1] == path[:-1]]
-    meant = _alike(path[-1], {one[-1]: one for one in beside}) or same_end
+    meant = _of_same_end(path, known) or _alike(path[-1], {one[-1]: one for one in beside})
     if not meant and not (beside and path[:-1]):
         meant = _alike(dotted(path), {dotted(one): one for one in named})
     if meant:
@@ -88,6 +93,17 @@ def _closest(path: KeyPath, known: Sequence[KeyPath], spell: Callable[[KeyPath],
     if not beside or not path[:-1]:
         return "remove it: `tracker config example` names every setting"
     return f"remove it, or write one of {', '.join(map(spell, beside))}"
+
+
+def _of_same_end(path: KeyPath, known: Sequence[KeyPath]) -> list[KeyPath]:
+    """The keys of this name in other tables; of the table alone that reads like the one written, where one does."""
+    found = {one[:-1]: one for one in (with_name(one, _upstream(path)) for one in known) if one[-1] == path[-1]}
+    return _alike(dotted(path[:-1]), {dotted(table): one for table, one in found.items()}) or list(found.values())
+
+
+def _upstream(path: KeyPath) -> str:
+    """The name of the upstream that a key is about; the usual one where it says none."""
+    return path[1] if len(path) > 2 else DEFAULT_UPSTREAM  # noqa: PLR2004 - a table, a name, a key
 
 
 def _alike(text: str, known: Mapping[str, KeyPath]) -> list[KeyPath]:

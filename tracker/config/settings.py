@@ -113,7 +113,8 @@ class CallbackSettings(Section):
         examples=[10],
     )
     allow_networks: Networks = Field(
-        default=(), description='Private networks that receivers may live in, like ["10.0.0.0/8"].'
+        default=(),
+        description='Private networks that receivers may live in, like ["10.0.0.0/8"]; 127.0.0.1 means ::1 too.',
     )
     require_https: Flag = Field(default=False, description="Whether callbacks to plain http:// are refused.")
     format: Annotated[Literal["standard", "upstream"], FOLDED] = Field(

@@ -50,7 +50,7 @@ _FORBIDDEN = frozenset({errno.EPERM, errno.EACCES})
 """What a firewall on this machine answers, such as systemd's IPAddressDeny."""
 
 _LINES = {
-    "blocked": "this URL may not be called; a private network must be opened in callbacks.allow_networks",
+    "blocked": "this URL may not be called: its address is no public one, or its port is closed to callbacks",
     "dns": "the host name could not be resolved",
     "tls": "no secure connection could be made",
     "refused": "the connection was refused",

@@ -32,7 +32,7 @@ class Caller:
     def must_be(self, scope: str) -> None:
         """Raise RefusedError unless the scope allows at least this."""
         if not self.may(scope):
-            raise RefusedError(f"this token may only {self.scope}; use one with the scope {scope}")
+            raise RefusedError(f"a token of the scope {self.scope} may not do this; use one with the scope {scope}")
 
 
 LOCAL = Caller(owner="admin", scope="admin")

@@ -82,11 +82,12 @@ def _lines(document: Document) -> list[Entry]:
     for number, line in enumerate(sys.stdin.buffer, start=1):
         if not line.strip():
             continue
+        where, fault, read = f"line {number}", None, None
         try:
-            entries.append(Entry(document=json.loads(line), where=f"line {number}"))
+            read = json.loads(line)
         except RecursionError:
-            raise InputError(f"line {number}", "is nested too deep", "write fewer levels") from None
+            fault = InputError(where, "is nested too deep", "write fewer levels")
         except ValueError:
-            fix = 'write one object a line, like {"task_id": "1730621826053455"}'
-            raise InputError(f"line {number}", "is not JSON", fix) from None
+            fault = InputError(where, "is not JSON", 'write one object a line, like {"task_id": "1730621826053455"}')
+        entries.append(Entry(document=read, where=where, fault=fault))
     return entries

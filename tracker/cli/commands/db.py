@@ -8,7 +8,7 @@ import click
 from tracker.cli.invocation import Invocation
 from tracker.cli.output import print_json, print_line
 from tracker.cli.verbs import VerbGroup
-from tracker.errors import InputError
+from tracker.errors import BusyError, InputError
 
 
 @click.group("db", cls=VerbGroup)
@@ -80,8 +80,12 @@ def vacuum() -> None:
     from tracker.store.database import sqlite_file
 
     url = _url()
-    with exclusive(sqlite_file(url)):
-        before, after = migrate.vacuum(url)
+    path = sqlite_file(url)
+    try:
+        with exclusive(path):
+            before, after = migrate.vacuum(url)
+    except BusyError:
+        raise BusyError(f"{path} is served by a daemon; stop it first, or leave the file as it is") from None
     if Invocation.current().json:
         print_json({"before": before, "after": after})
     else:
@@ -108,9 +112,11 @@ def backup(folder: Path, *, keep: int) -> None:
 
 
 def _url() -> str:
-    from tracker.cli.opening import load
+    from tracker.cli.opening import load, must_be_a_database
 
-    return load(Invocation.current()).settings.database_url
+    url = load(Invocation.current()).settings.database_url
+    must_be_a_database(url)
+    return url
 
 
 def _report(before: str | None, after: str | None) -> None:

@@ -22,7 +22,11 @@ COLUMNS = columns(
     "next_attempt_at",
     "created_at",
     "why",
-    leaving=("why", "created_at", "upstream", "id", "last_error", "last_outcome", "next_attempt_at", "url", "attempt"),
+    # `tracker redeliver` takes the id: it stays, and with it where the message stands and what comes next.
+    leaving=(
+        *("created_at", "upstream", "last_outcome", "last_error", "attempt", "url", "type", "last_status_code"),
+        *("why", "next_attempt_at"),
+    ),
 )
 
 

@@ -16,7 +16,8 @@ COLUMNS = columns(
     "failing_since",
     "paused_until",
     "last_success_at",
-    leaving=("failing_since", "last_success_at", "id", "reason"),
+    # What is wrong stays. The id goes last: where an ID is wanted, the endpoint's address serves as well.
+    leaving=("last_success_at", "failing_since", "failures", "paused_until", "id"),
 )
 
 

@@ -21,7 +21,8 @@ COLUMNS = columns(
     "ended_at",
     "fail_reason",
     "image_url",
-    leaving=("image_url", "fail_reason", "id", "ended_at", "upstream", "registered_at"),
+    # Why a task failed stays longer than the tracker's own id: every command takes the upstream's as well.
+    leaving=("image_url", "ended_at", "id", "upstream", "fail_reason", "registered_at"),
 )
 
 

@@ -27,7 +27,7 @@ def command(listen: str, secret: str | None, owner: str | None, forward_to: str 
 
     It runs until Ctrl-C. A genuine message is answered with --status, or with what --forward-to answers to the same
     bytes and headers. Any other is answered 401, handed to nobody, and shown with what is wrong with it. Without
-    --secret, the owner's secrets are read from the database, and a rotation is followed.
+    --secret, the owner's secrets are read from the database, which has to be there then, and a rotation is followed.
     """
     import asyncio
 

@@ -74,4 +74,8 @@ Let tracker watch it, and tell a receiver on this machine:
   export TRACKER_UPSTREAMS__DEFAULT__BASE_URL={url}
   export TRACKER_UPSTREAMS__DEFAULT__TOKEN={token or "anything"}
   export TRACKER_CALLBACKS__ALLOW_NETWORKS=127.0.0.0/8
-  tracker serve"""
+  tracker serve
+
+In two other terminals, with the same variables: receive messages, and have one sent there:
+  tracker listen
+  tracker add TASK_ID --callback http://127.0.0.1:8643/"""

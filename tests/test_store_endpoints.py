@@ -326,6 +326,19 @@ class TestGivingUp:
         assert ours.state() == "active"
         assert len(ours.world.due()) == 2
 
+    def test_enabling_one_that_is_active_lets_go_what_waits_for_its_next_attempt(self, ours: Receivers) -> None:
+        ours.world.pending(want("1"), want("2"), want("3"))
+        out, first, second = ours.world.claim(for_seconds=500)
+        for claimed, again_after in ((first, 300), (second, 7200)):
+            ours.learn(claimed, failed(), again_after=again_after)
+
+        turn = ours.world.write(partial(endpoints.enable, key=ours.key(), now=ours.world.clock()))
+
+        assert not turn.is_new_state
+        assert ours.waits() == [500, 0, 0], "the one that is out keeps its claim"
+        assert ours.world.due() == [first.key, second.key]
+        assert out.key not in ours.world.due()
+
     def test_a_success_that_comes_late_does_not_open_what_was_closed_by_hand(self, ours: Receivers) -> None:
         ours.world.pending(want())
         (claimed,) = ours.world.claim()

@@ -34,7 +34,7 @@ async def test_a_message_that_was_delivered_goes_again(api: Api) -> None:
 
     assert answer.status_code == 202, answer.text
     assert (answer.json()["status"], answer.json()["attempt"]) == ("pending", 1)
-    assert answer.json()["why"].startswith("waiting for attempt 2 at ")
+    assert answer.json()["why"].endswith(", as attempt 2: it was delivered before")
     assert api.woken == ["courier"]
     (again,) = api.attempt(delivered=True)
     assert again.id == id_

@@ -82,8 +82,7 @@ AT, THEN = "2026-11-22T08:00:00.000Z", "2026-11-22T08:05:00.000Z"
         (
             PAUSED,
             FAILED,
-            f"held: https://x.example:443 is paused, failing since {AT}: "
-            f"{PAUSED.endpoint_reason}; next probe at {THEN}",
+            f"held: {PAUSED.endpoint} is paused, failing since {AT}: {PAUSED.endpoint_reason}; next probe at {THEN}",
         ),
         (
             replace(LINE, endpoint_state="disabled", endpoint_reason="disabled by admin"),

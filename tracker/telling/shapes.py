@@ -28,7 +28,7 @@ class TaskAnswer(TypedDict):
     task_id: Annotated[str, Field(description="The upstream's id of the task.")]
     upstream: str
     status: Status
-    upstream_status: str
+    upstream_status: Annotated[str | None, Field(description="In the upstream's word; null before it has said any.")]
     action: str | None
     progress: int | None
     sequence: Annotated[int, Field(description="The number of its newest event.")]

@@ -38,7 +38,7 @@ def tell_task(task: Task, callbacks: Sequence[Callback]) -> TaskAnswer:
         "task_id": task.task_id,
         "upstream": task.upstream,
         "status": task.status,
-        "upstream_status": task.upstream_status,
+        "upstream_status": task.upstream_status or None,
         "action": task.action,
         "progress": task.progress,
         "sequence": task.sequence,

@@ -110,12 +110,15 @@ class Api:
         record = partial(changes.record, watcher=None, now=self.clock(), compose=Composer())
         self.database.write_now(partial(record, decisions={task.key: look}))
 
-    def attempt(self, *, delivered: bool) -> list[Delivery]:
-        """Let everything that is due have been sent once."""
+    def claim(self) -> list[Delivery]:
+        """Begin an attempt of everything that is due."""
         now = self.clock()
         keys = [each.key for each in self.database.read_now(partial(due.look, now=now, without=(), limit=100)).due]
-        claim = partial(deliveries.claim, keys=keys, now=now, until=now + timedelta(seconds=20))
-        claimed = self.database.write_now(claim)
+        return self.database.write_now(partial(deliveries.claim, keys=keys, now=now, until=now + timedelta(seconds=20)))
+
+    def attempt(self, *, delivered: bool) -> list[Delivery]:
+        """Let everything that is due have been sent once."""
+        now, claimed = self.clock(), self.claim()
         code = 204 if delivered else 500
         outcome = Outcome(delivered=delivered, duration=timedelta(milliseconds=12), status_code=code, response="hm")
         later = None if delivered else now + timedelta(seconds=5)

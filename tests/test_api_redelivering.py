@@ -34,17 +34,31 @@ async def test_a_message_that_was_delivered_goes_again(api: Api) -> None:
 
     assert answer.status_code == 202, answer.text
     assert (answer.json()["status"], answer.json()["attempt"]) == ("pending", 1)
-    assert answer.json()["why"].startswith("waiting for attempt 2 at ")
+    assert answer.json()["why"].endswith(", as attempt 2: it was delivered before")
     assert api.woken == ["courier"]
     (again,) = api.attempt(delivered=True)
     assert again.id == id_
 
 
-async def test_one_on_its_way_or_without_a_body_is_a_conflict(api: Api) -> None:
+async def test_one_that_waits_goes_now(api: Api) -> None:
+    await api.register("1", callback_url=HOOK)
+    api.see("1")
+    (claimed,) = api.attempt(delivered=False)
+    assert api.attempt(delivered=True) == [], "it waits for its next attempt"
+
+    answer = await api.client.post(f"/v1/deliveries/{claimed.id}/redeliver")
+
+    assert answer.status_code == 202, answer.text
+    assert [one.id for one in api.attempt(delivered=True)] == [claimed.id]
+
+
+async def test_one_under_way_or_without_a_body_is_a_conflict(api: Api) -> None:
     (id_,) = await delivered(api, "1")
     await api.client.post(f"/v1/deliveries/{id_}/redeliver")
-    assert (await api.client.post(f"/v1/deliveries/{id_}/redeliver")).status_code == 409
-    api.attempt(delivered=True)
+    (claimed,) = api.claim()
+    answer = await api.client.post(f"/v1/deliveries/{id_}/redeliver")
+    assert (answer.status_code, claimed.id) == (409, id_)
+    assert "under way" in answer.json()["detail"]
     api.database.write_now(lambda connection: connection.exec_driver_sql("UPDATE delivery SET body = NULL").close())
 
     answer = await api.client.post(f"/v1/deliveries/{id_}/redeliver")

@@ -300,3 +300,9 @@ async def test_a_task_that_another_owner_registered_too_goes_on_for_them(api: Ap
     assert mine.status_code == 404
     assert theirs.json()["status"] == "queued"
     assert [told["url"] for told in theirs.json()["callbacks"]] == [f"{HOOK}/bob"]
+
+
+async def test_what_the_upstream_has_not_said_yet_is_null(api: Api) -> None:
+    made = await api.register("unseen")
+
+    assert made["upstream_status"] is None

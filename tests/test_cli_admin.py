@@ -70,6 +70,24 @@ def test_the_scopes_are_told_as_they_are(run: CommandLine) -> None:
     assert "'root' is none of read, write, admin" in refused.stderr
 
 
+@pytest.mark.parametrize("owner", ["", " ", " ann", "ann\nbob", "ann\x1b[2J", "a" * 129])
+def test_an_owner_that_nobody_could_name_again_is_bad_usage(run: CommandLine, owner: str) -> None:
+    refused = run("token", "create", "--owner", owner, "--scope", "write")
+
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--owner" in refused.stderr
+
+
+def test_the_secret_of_an_owner_without_a_token_is_printed_with_a_warning(run: CommandLine) -> None:
+    run("token", "create", "--owner", "ann", "--scope", "write")
+
+    known, stranger, ours = run("secret", "--owner", "ann"), run("secret", "--owner", "anne"), run("secret")
+
+    assert (known.stderr, ours.stderr) == ("", "")
+    assert "'anne' has no token" in stranger.stderr
+    assert stranger.stdout.startswith("whsec_")
+
+
 def test_the_secret_is_made_once_and_printed_alone(run: CommandLine) -> None:
     first = run("secret").stdout
 

@@ -45,7 +45,7 @@ def test_one_message_goes_again(run: CommandLine) -> None:
     (line,) = run.lines("redeliver", id_)
 
     assert (line[0], line[5]) == (id_, "pending")
-    assert run("redeliver", id_).exit_code == 1, "it is on its way"
+    assert run("redeliver", id_).exit_code == 0, "it waits, and is due at once"
     assert run("redeliver", "msg_1").exit_code == 3
 
 
@@ -55,7 +55,19 @@ def test_all_that_match_go_again_and_the_pipe_gets_their_number(run: CommandLine
 
     assert run.lines("redeliver", "--status", "delivered", "--endpoint", "https://receiver.example") == [["2"]]
     assert run("redeliver", "--status", "dead", "--since", "2h").exit_code == 1
-    assert run.json("deliveries")[0]["why"].startswith("waiting for attempt 2 at ")
+    assert run.json("deliveries")[0]["why"].endswith(", as attempt 2: it was delivered before")
+
+
+def test_nothing_that_matched_is_explained_with_what_lets_go_what_waits(run: CommandLine) -> None:
+    run("add", "1", "--callback", HOOK)
+    with world(run) as api:
+        api.see("1")
+
+    answer = run("redeliver", "--endpoint", "https://receiver.example")
+
+    assert (answer.exit_code, answer.stdout) == (1, "0\n")
+    assert "no dead message" in answer.stderr
+    assert "tracker endpoints enable https://receiver.example" in answer.stderr
 
 
 @pytest.mark.parametrize("words", [(), ("msg_1", "--status", "dead"), ("--status", "pending")])
@@ -87,7 +99,8 @@ async def test_through_the_api_it_is_the_same(tmp_path: Path) -> None:
 
         assert (await both.far("endpoints", "disable", "https://receiver.example")).exit_code == 0
         assert (await both.far("redeliver", claimed.id)).exit_code == 0
-        assert (await both.far("redeliver", claimed.id)).exit_code == 1
+        refused = await both.far("redeliver", claimed.id)
+        assert (refused.exit_code, "tracker endpoints enable end_" in refused.stderr) == (1, True)
         shown, listed = await both.json("deliveries")
         assert shown == listed
         assert shown[0]["why"].startswith("held: https://receiver.example:443 is disabled: disabled by admin; ")

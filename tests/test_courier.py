@@ -558,6 +558,8 @@ class TestHealth:
             assert await post.courier.run_once() == 1, "one probe"
 
         assert world.column("SELECT failures FROM delivery ORDER BY key") == before
+        (until,) = world.column("SELECT paused_until FROM endpoint")
+        assert (moment_of(until) - world.clock()).total_seconds() >= 240, "the next one waits longer than a claim does"
         assert set(post.statuses()) == {"pending"}
 
     async def test_five_hundred_that_waited_go_out_slowly_at_first(self, world: World) -> None:

@@ -14,6 +14,7 @@ from tracker.endpoints import (
     enabled,
     failed,
     probe_delay,
+    probe_failed,
     succeeded,
 )
 from tracker.model import EndpointHealth, EndpointState
@@ -50,10 +51,19 @@ def test_a_probe_that_fails_doubles_the_wait_up_to_five_minutes() -> None:
     waits = []
     for _ in range(6):
         now = health.paused_until or START
-        health = failed(health, "timeout", now, dice=0.5)
+        health = probe_failed(health, "timeout", now, dice=0.5)
         waits.append((health.paused_until or now) - now)
 
     assert [wait.total_seconds() for wait in waits] == [60, 120, 240, 300, 300, 300]
+
+
+def test_attempts_that_were_under_way_when_it_was_paused_leave_the_probe_where_it_is() -> None:
+    paused = failing(5, timedelta(seconds=15))
+
+    health = failed(paused, "timeout", START + timedelta(seconds=80), dice=0.5)
+
+    assert (health.probes, health.paused_until) == (0, paused.paused_until)
+    assert health.failures == 6
 
 
 def test_a_success_ends_a_pause_and_forgets_the_failures() -> None:

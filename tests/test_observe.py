@@ -443,3 +443,22 @@ class TestFingerprint:
 
         assert one.fingerprint == other.fingerprint
         assert one.fingerprint != replace(one, progress=4).fingerprint
+
+
+class TestPreviews:
+    PREVIEW = replace(TASK, status=Status.RUNNING, image_url="https://host/preview")
+
+    @pytest.mark.parametrize("status", UPSTREAM_ENDS)
+    def test_an_end_has_the_image_that_its_own_answer_names_or_none(self, status: Status) -> None:
+        assert look(self.PREVIEW, snap(status)).task.image_url is None
+        assert look(self.PREVIEW, snap(status, image_url="https://host/1")).task.image_url == "https://host/1"
+
+    def test_a_task_that_expires_or_is_lost_has_no_result(self) -> None:
+        expired = look(self.PREVIEW, snap(Status.RUNNING, image_url="https://host/preview"), FAR).task
+        lost = look_often(self.PREVIEW, miss(MissKind.UNKNOWN), times=5, every=RULES.lost_after)[-1].task
+
+        assert (expired.status, expired.image_url) == (Status.EXPIRED, None)
+        assert (lost.status, lost.image_url) == (Status.LOST, None)
+
+    def test_while_it_runs_silence_takes_no_preview_away(self) -> None:
+        assert look(self.PREVIEW, snap(Status.RUNNING, progress=7)).task.image_url == "https://host/preview"

@@ -133,6 +133,11 @@ def claimed_of(connection: Connection, seeded: Seeded) -> list[Delivery]:
     return deliveries.claim(connection, seeded.waiting, now=NOW, until=NOW + DAY)
 
 
+def lessons_of(connection: Connection, seeded: Seeded) -> list[learning.Lesson]:
+    claimed = claimed_of(connection, seeded)
+    return [learning.Lesson(delivery=one, outcome=failed(), now=NOW, dice=0.5) for one in claimed]
+
+
 def record(connection: Connection, keys: list[int], seen: Seen) -> object:
     decide = partial(observe, seen=seen, now=NOW, streak=NO_STREAK, rules=Rules())
     return changes.record(connection, dict.fromkeys(keys, decide), watcher=years.WATCHER, now=NOW, compose=COMPOSE)
@@ -235,13 +240,10 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         feed.end: [feed.end],
         feed.is_ahead: [lambda c: feed.is_ahead(c, feed.BEGINNING)],
         learning.learn: [
-            lambda c: learning.learn(c, claimed_of(c, seeded)[0], failed(), now=now, dice=0.5),
+            lambda c: learning.learn(c, lessons_of(c, seeded)[0]),
         ],
         learning.learn_all: [
-            lambda c: learning.learn_all(
-                c,
-                [learning.Lesson(delivery=one, outcome=failed(), now=now, dice=0.5) for one in claimed_of(c, seeded)],
-            ),
+            lambda c: learning.learn_all(c, lessons_of(c, seeded)),
         ],
         messages.get: [lambda c: messages.get(c, f"msg_{77:032}", owner=years.OWNER)],
         messages.page: [

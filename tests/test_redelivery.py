@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 from conftest import FakeClock
-from fakes import OWNER, World, delivered, failed, want
+from fakes import OWNER, World, delivered, failed, snap, want
 from lending import KINDS, lent_database
 
 from tracker.errors import ConflictError, NotFoundError
-from tracker.model import DeliveryStatus
+from tracker.model import DeliveryStatus, Status
 from tracker.store import endpoints, redelivery
 from tracker.store.database import Database
 from tracker.store.redelivery import Matching
@@ -59,12 +59,53 @@ def test_what_was_delivered_or_is_dead_goes_again_as_it_was(world: World, outcom
     assert statuses(world) == ["delivered"]
 
 
-def test_what_is_still_on_its_way_is_not_sent_twice(world: World) -> None:
+def test_what_is_under_way_is_not_sent_twice(world: World) -> None:
     world.pending(want())
     (claimed,) = world.claim()
 
-    with pytest.raises(ConflictError, match="is pending"):
+    with pytest.raises(ConflictError, match="attempt 1 of it is under way"):
         again(world, claimed.id)
+    assert world.due() == []
+
+
+def test_what_waits_for_its_next_attempt_goes_now_and_has_no_more_attempts_than_before(world: World) -> None:
+    world.pending(want())
+    (first,) = world.claim()
+    world.settle(first, failed(), again_after=7200)
+    assert world.due() == []
+
+    again(world, first.id)
+    again(world, first.id)
+
+    (second,) = world.claim()
+    assert (second.id, second.body) == (first.id, first.body)
+    assert (second.attempt, second.failures) == (2, 1)
+
+
+def test_news_that_waits_still_keeps_its_distance_from_what_was_sent_before(world: World) -> None:
+    key = world.watched(want(events=("progress",)))
+    world.record({key: snap(Status.RUNNING, 10)})
+    (first,) = world.claim()
+    world.settle(first, delivered())
+    world.record({key: snap(Status.RUNNING, 20)})
+    (id_,) = world.column("SELECT id FROM delivery WHERE status = 'pending'")
+
+    again(world, id_)
+
+    assert world.claim() == []
+    world.clock.advance(1)
+    assert [one.id for one in world.claim()] == [id_]
+
+
+def test_what_waits_for_an_endpoint_at_rest_stays_held_and_is_told_what_opens_it(world: World) -> None:
+    world.pending(want())
+    (id_,) = world.column("SELECT id FROM delivery")
+    ((key, named),) = [(row["key"], row["id"]) for row in world.rows("SELECT key, id FROM endpoint")]
+    world.write(partial(endpoints.disable, key=key, reason="by hand", now=world.clock()))
+
+    with pytest.raises(ConflictError, match=f"is disabled: `tracker endpoints enable {named}`"):
+        again(world, id_)
+    assert world.due() == []
 
 
 def test_without_its_body_it_cannot_go_again(world: World) -> None:

@@ -14,6 +14,7 @@ from tracker.model import Delivery, Outcome
 from tracker.store import endpoints, learning, receivers
 from tracker.store.database import Connection, Database
 from tracker.store.endpoints import HELD_FOR, Turn
+from tracker.store.learning import Lesson
 
 ORIGIN = "https://shop.example:443"
 
@@ -24,12 +25,18 @@ class Receivers:
 
     world: World
 
-    def learn(self, claimed: Delivery, outcome: Outcome, again_after: float | None = 5) -> Turn | None:
+    def learn(
+        self, claimed: Delivery, outcome: Outcome, again_after: float | None = 5, *, is_probe: bool = False
+    ) -> Turn | None:
         assert self.world.settle(claimed, outcome, None if outcome.delivered or outcome.gone else again_after)
-        return self.world.write(partial(self.learning, claimed=claimed, outcome=outcome))
+        return self.world.write(partial(self.learning, claimed=claimed, outcome=outcome, is_probe=is_probe))
 
-    def learning(self, connection: Connection, claimed: Delivery, outcome: Outcome) -> Turn | None:
-        return learning.learn(connection, claimed, outcome, now=self.world.clock(), dice=0.5)
+    def learning(
+        self, connection: Connection, claimed: Delivery, outcome: Outcome, *, is_probe: bool = False
+    ) -> Turn | None:
+        now = self.world.clock()
+        lesson = Lesson(delivery=claimed, outcome=outcome, now=now, dice=0.5, is_probe=is_probe)
+        return learning.learn(connection, lesson)
 
     def fail(self, times: int, every: float = 15, outcome: Outcome | None = None) -> None:
         """So many attempts that fail, at intervals, each of whatever is due first."""
@@ -160,7 +167,7 @@ class TestProbing:
             ours.world.clock.advance(400)
             (claimed,) = ours.world.claim(ours.probe() or 0)
             probed.append(claimed.key)
-            ours.learn(claimed, failed(404) if claimed.key == dead else delivered())
+            ours.learn(claimed, failed(404) if claimed.key == dead else delivered(), is_probe=True)
 
         assert probed == [dead, keys[6]]
         assert ours.state() == "active"
@@ -171,11 +178,29 @@ class TestProbing:
         ours.world.clock.advance(31)
         (claimed,) = ours.world.claim(ours.probe() or 0)
 
-        ours.learn(claimed, failed())
+        ours.learn(claimed, failed(), is_probe=True)
 
         (until,) = ours.world.column("SELECT paused_until FROM endpoint")
         assert (moment_of(until) - ours.world.clock()).total_seconds() == 60
         assert ours.waits() == [HELD_FOR.total_seconds()]
+
+    def test_what_was_under_way_when_it_was_paused_does_not_put_the_first_probe_off(self, ours: Receivers) -> None:
+        names = [str(number) for number in range(8)]
+        ours.world.pending(*(want(name) for name in names))
+        *counted, late, later = ours.world.claim(for_seconds=500)
+        for claimed in counted:
+            ours.world.clock.advance(15)
+            ours.learn(claimed, failed())
+        (until,) = ours.world.column("SELECT paused_until FROM endpoint")
+
+        for claimed in (late, later):
+            ours.world.clock.advance(10)
+            ours.learn(claimed, failed())
+
+        assert ours.state() == "paused"
+        assert ours.world.rows("SELECT probes, failures, paused_until FROM endpoint") == [
+            {"probes": 0, "failures": 8, "paused_until": until}
+        ]
 
     def test_what_is_out_is_not_sent_twice_as_a_probe(self, ours: Receivers) -> None:
         ours.world.pending(want())
@@ -254,7 +279,7 @@ class TestRecovering:
         (claimed,) = ours.world.claim(ours.probe() or 0)
 
         with statements() as sent:
-            turn = ours.learn(claimed, delivered())
+            turn = ours.learn(claimed, delivered(), is_probe=True)
 
         assert turn is not None
         assert (turn.before.state, turn.after.state) == ("paused", "active")
@@ -280,7 +305,7 @@ class TestGivingUp:
         for _ in range(5):
             ours.world.clock.advance(86400 + 60)
             (claimed,) = ours.world.claim(ours.probe() or 0)
-            ours.learn(claimed, failed(None, error="timeout"))
+            ours.learn(claimed, failed(None, error="timeout"), is_probe=True)
 
         assert ours.state() == "disabled"
         (reason,) = ours.world.column("SELECT reason FROM endpoint")
@@ -325,6 +350,19 @@ class TestGivingUp:
 
         assert ours.state() == "active"
         assert len(ours.world.due()) == 2
+
+    def test_enabling_one_that_is_active_lets_go_what_waits_for_its_next_attempt(self, ours: Receivers) -> None:
+        ours.world.pending(want("1"), want("2"), want("3"))
+        out, first, second = ours.world.claim(for_seconds=500)
+        for claimed, again_after in ((first, 300), (second, 7200)):
+            ours.learn(claimed, failed(), again_after=again_after)
+
+        turn = ours.world.write(partial(endpoints.enable, key=ours.key(), now=ours.world.clock()))
+
+        assert not turn.is_new_state
+        assert ours.waits() == [500, 0, 0], "the one that is out keeps its claim"
+        assert ours.world.due() == [first.key, second.key]
+        assert out.key not in ours.world.due()
 
     def test_a_success_that_comes_late_does_not_open_what_was_closed_by_hand(self, ours: Receivers) -> None:
         ours.world.pending(want())

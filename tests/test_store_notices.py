@@ -27,6 +27,7 @@ from tracker import notices as rules
 from tracker.model import Notice, Outcome
 from tracker.store import endpoints, learning, notices, retention
 from tracker.store.database import Database
+from tracker.store.learning import Lesson
 
 DAY = 86_400.0
 
@@ -48,11 +49,12 @@ class Notices:
         now = self.world.clock()
         take = partial(endpoints.take_probe, key=self.key(), now=now, until=now + timedelta(seconds=50))
         (claimed,) = self.world.claim(self.world.write(take) or 0)
-        self.learn(claimed, outcome)
+        self.learn(claimed, outcome, is_probe=True)
 
-    def learn(self, claimed: Any, outcome: Outcome) -> None:  # noqa: ANN401 - what `claim` gave
+    def learn(self, claimed: Any, outcome: Outcome, *, is_probe: bool = False) -> None:  # noqa: ANN401 - what `claim` gave
         self.world.settle(claimed, outcome, None if outcome.delivered or outcome.gone else 5)
-        self.world.write(partial(learning.learn, claimed=claimed, outcome=outcome, now=self.world.clock(), dice=0.5))
+        lesson = Lesson(delivery=claimed, outcome=outcome, now=self.world.clock(), dice=0.5, is_probe=is_probe)
+        self.world.write(partial(learning.learn, lesson=lesson))
 
     def key(self) -> int:
         return int(self.world.column("SELECT key FROM endpoint")[0])

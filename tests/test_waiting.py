@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tracker.store.messages import AttemptLine, DeliveryLine
+from tracker.telling.translation import tell_delivery
 from tracker.telling.waiting import why
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -69,6 +70,11 @@ AT, THEN = "2026-11-22T08:00:00.000Z", "2026-11-22T08:05:00.000Z"
             f"waiting for attempt 3 at {AT} after attempt 2 was interrupted",
         ),
         (
+            TRIED,
+            replace(FAILED, outcome="delivered", status_code=200, error=None),
+            f"to be sent again at {AT}, as attempt 3: it was delivered before",
+        ),
+        (
             replace(TRIED, next_attempt_at=LATER),
             replace(FAILED, outcome="sending"),
             f"attempt 2 is under way since {AT}; left without an outcome, it is repeated at {THEN}",
@@ -76,7 +82,7 @@ AT, THEN = "2026-11-22T08:00:00.000Z", "2026-11-22T08:05:00.000Z"
         (
             PAUSED,
             FAILED,
-            f"held: https://x.example:443 is paused since {AT}: {PAUSED.endpoint_reason}; next probe at {THEN}",
+            f"held: {PAUSED.endpoint} is paused, failing since {AT}: {PAUSED.endpoint_reason}; next probe at {THEN}",
         ),
         (
             replace(LINE, endpoint_state="disabled", endpoint_reason="disabled by admin"),
@@ -119,3 +125,23 @@ AT, THEN = "2026-11-22T08:00:00.000Z", "2026-11-22T08:05:00.000Z"
 )
 def test_where_it_stands_is_said_in_one_sentence(line: DeliveryLine, last: AttemptLine | None, said: str) -> None:
     assert why(line, last) == said
+
+
+HELD_UNTIL = NOW + timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("line", "last", "told"),
+    [
+        (replace(LINE, next_attempt_at=LATER), FAILED, THEN),
+        (replace(PAUSED, next_attempt_at=HELD_UNTIL), FAILED, THEN),
+        (replace(PAUSED, next_attempt_at=HELD_UNTIL, endpoint_state="disabled", paused_until=None), FAILED, None),
+        (replace(PAUSED, next_attempt_at=LATER, paused_until=NOW), replace(FAILED, outcome="sending"), THEN),
+        (replace(PAUSED, next_attempt_at=None, status="dead"), FAILED, None),
+    ],
+)
+def test_the_next_attempt_of_what_is_held_is_the_probe_or_unknown(
+    line: DeliveryLine, last: AttemptLine, told: str | None
+) -> None:
+    """The date behind which it is held is nobody's plan."""
+    assert tell_delivery(line, last)["next_attempt_at"] == told

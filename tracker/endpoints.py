@@ -25,7 +25,7 @@ def succeeded(health: EndpointHealth, now: datetime) -> EndpointHealth:
 
 
 def failed(health: EndpointHealth, error: str, now: datetime, *, dice: float) -> EndpointHealth:
-    """After an attempt that the receiver is to blame for."""
+    """After an attempt that the receiver is to blame for; one that a pause found under way moves no probe."""
     since = health.failing_since or now
     failures = health.failures + 1
     counted = replace(health, failures=failures, failing_since=since)
@@ -36,8 +36,7 @@ def failed(health: EndpointHealth, error: str, now: datetime, *, dice: float) ->
         reason = f"no success for {days} days and {failures} failures, the last one: {error}"
         return replace(counted, state=EndpointState.DISABLED, paused_until=None, reason=reason)
     if health.state is EndpointState.PAUSED:
-        probes = health.probes + 1
-        return replace(counted, probes=probes, paused_until=now + probe_delay(probes, dice=dice))
+        return counted
     if failures >= FAILURES_BEFORE_A_PAUSE and now - since >= FAILING_BEFORE_A_PAUSE:
         reason = f"{failures} failures in a row, the last one: {error}"
         return replace(
@@ -48,6 +47,15 @@ def failed(health: EndpointHealth, error: str, now: datetime, *, dice: float) ->
             reason=reason,
         )
     return counted
+
+
+def probe_failed(health: EndpointHealth, error: str, now: datetime, *, dice: float) -> EndpointHealth:
+    """After a probe that the receiver is to blame for: the next one waits longer."""
+    counted = failed(health, error, now, dice=dice)
+    if health.state is not EndpointState.PAUSED or counted.state is not EndpointState.PAUSED:
+        return counted
+    probes = health.probes + 1
+    return replace(counted, probes=probes, paused_until=now + probe_delay(probes, dice=dice))
 
 
 def disabled(health: EndpointHealth, reason: str) -> EndpointHealth:

@@ -69,10 +69,10 @@ def observe(task: Task, seen: Seen, now: datetime, *, streak: Streak, rules: Rul
         if streak.kind == _IMPLIED and streak.count >= LOOKS_BEFORE_AN_IMPLIED_FAILURE:
             said = seen.upstream_status or "nothing"
             note = f"full progress with a reason of failure while the status said {said}"
-            return _end(task, _merge(task, seen), Status.FAILED, now, note=note, object_=seen.object)
+            return _end(task, _outcome(task, seen), Status.FAILED, now, note=note, object_=seen.object)
         if now >= rules.expires_at(task):
             return _end(
-                task, _merge(task, seen), Status.EXPIRED, now, note="no end within the deadline", object_=seen.object
+                task, _outcome(task, seen), Status.EXPIRED, now, note="no end within the deadline", object_=seen.object
             )
     return _advance(task, seen, now)
 
@@ -130,10 +130,10 @@ def _miss(task: Task, seen: Miss, now: datetime, streak: Streak, rules: Rules) -
     is_unknown = seen.kind is MissKind.UNKNOWN and streak.count >= MISSES_BEFORE_AN_END
     if is_unknown and streak.lasted(now) >= rules.lost_after:
         note = f"the upstream has not known it for {streak.count} looks"
-        return _end(task, task, Status.LOST, now, note=note)
+        return _end(task, replace(task, image_url=None), Status.LOST, now, note=note)
     is_silent = streak.silent >= MISSES_BEFORE_AN_END and streak.silent_for(now) >= rules.lost_after
     if (is_unknown or is_silent) and now >= rules.expires_at(task):
-        return _end(task, task, Status.EXPIRED, now, note="no end within the deadline")
+        return _end(task, replace(task, image_url=None), Status.EXPIRED, now, note="no end within the deadline")
     return Change(task=task)
 
 
@@ -161,9 +161,15 @@ def _merge(task: Task, seen: Snapshot, *, status: Status | None = None, sequence
     )
 
 
+def _outcome(task: Task, seen: Snapshot) -> Task:
+    """The task as its last answer leaves it: an image that was shown before the end was a preview, and is no result."""
+    is_end = seen.status is not None and seen.status.is_end
+    return replace(_merge(task, seen), image_url=seen.image_url if is_end else None)
+
+
 def _advance(task: Task, seen: Snapshot, now: datetime) -> Change:
     if seen.status is not None and seen.status.is_end:
-        merged = _merge(task, seen)
+        merged = _outcome(task, seen)
         if seen.status is Status.SUCCEEDED and seen.progress is None:
             merged = replace(merged, progress=100)
         note = f"the answer carries the id {seen.reported_id}" if seen.reported_id else None

@@ -61,7 +61,10 @@ def _told(connection: Connection, id_: str, caller: Caller) -> WholeDelivery:
     responses=answers(WholeDelivery, 202, description="It will be sent.", fails=(404, 409, 422)),
 )
 async def redeliver_one(id_: Annotated[DeliveryId, Path(alias="id")], ports: Ports, caller: Writer) -> Response:
-    """One that was delivered or is dead: the same id and body, and the schedule of attempts from its beginning."""
+    """One that was delivered or is dead: the same id and body, and the schedule of attempts from its beginning.
+
+    One that waits for its next attempt is sent now. A conflict while an attempt is under way, or its endpoint rests.
+    """
 
     def work(connection: Connection) -> WholeDelivery:
         redeliver(connection, id_, owner=caller.only_owner, now=ports.clock())

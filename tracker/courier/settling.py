@@ -88,4 +88,7 @@ def _settlement(closing: Closing) -> Settlement:
 
 
 def _lesson(closing: Closing) -> Lesson:
-    return Lesson(delivery=closing.entry.delivery, outcome=closing.outcome, now=closing.now, dice=closing.dice)
+    entry = closing.entry
+    return Lesson(
+        delivery=entry.delivery, outcome=closing.outcome, now=closing.now, dice=closing.dice, is_probe=entry.is_probe
+    )

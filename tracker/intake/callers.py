@@ -37,3 +37,11 @@ class Caller:
 
 LOCAL = Caller(owner="admin", scope="admin")
 """Whoever can open the database may do everything."""
+
+LONGEST_OWNER = 128
+"""Characters."""
+
+
+def is_owner_name(text: str) -> bool:
+    """Whether it can name an owner: something that people see, and can type again."""
+    return text.isprintable() and text == text.strip() and 0 < len(text) <= LONGEST_OWNER

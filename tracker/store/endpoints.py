@@ -194,9 +194,12 @@ def _moving(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
 
 
 def enable(connection: Connection, key: int, *, now: datetime) -> Turn:
-    """Somebody says that it works again: everything that waits for it is due."""
+    """Somebody says that it works again: everything that waits for it is due, also where it never rested."""
     before = lock(connection, key)
-    return change(connection, key, before, endpoints.enabled(before), now)
+    turn = change(connection, key, before, endpoints.enabled(before), now)
+    if not turn.is_new_state:
+        _move(connection, _waiting(delivery.c.endpoint_key == key, delivery.c.next_attempt_at > now), now)
+    return turn
 
 
 def disable(connection: Connection, key: int, reason: str, *, now: datetime) -> Turn:

@@ -44,6 +44,8 @@ class Lesson:
     outcome: Outcome
     now: datetime
     dice: float
+    is_probe: bool = False
+    """Whether it was sent to find out if an endpoint that is paused works again."""
 
 
 def learn_all(connection: Connection, lessons: Sequence[Lesson]) -> list[Turn | None]:
@@ -58,7 +60,7 @@ def learn_all(connection: Connection, lessons: Sequence[Lesson]) -> list[Turn | 
         key, health = seen[lesson.delivery.endpoint]
         if _is_old_news(health, lesson.outcome, lesson.now):
             continue
-        turn = learn(connection, lesson.delivery, lesson.outcome, now=lesson.now, dice=lesson.dice)
+        turn = learn(connection, lesson)
         turns[place] = turn
         if turn:
             seen[lesson.delivery.endpoint] = (key, turn.after)
@@ -77,18 +79,18 @@ def _in_question(connection: Connection, lessons: Sequence[Lesson]) -> set[str]:
     return failing | set(connection.scalars(*asked))
 
 
-def learn(connection: Connection, claimed: Delivery, outcome: Outcome, *, now: datetime, dice: float) -> Turn | None:
+def learn(connection: Connection, lesson: Lesson) -> Turn | None:
     """What an outcome, which was written just now, says about the endpoint; None where it says nothing new.
 
     A delivery that waits on is held where its endpoint rests by now. Faults of our own say nothing.
     """
+    claimed, now = lesson.delivery, lesson.now
     key, seen = endpoints.read_all(connection, [claimed.endpoint])[claimed.endpoint]
-    if _is_old_news(seen, outcome, now):
+    if _is_old_news(seen, lesson.outcome, now):
         return None
     before = endpoints.lock(connection, key)
-    after = _judge(connection, key, claimed, before, outcome, now=now, dice=dice)
-    turn = endpoints.change(connection, key, before, after, now)
-    if after.state is not EndpointState.ACTIVE:
+    turn = endpoints.change(connection, key, before, _judge(connection, key, before, lesson), now)
+    if turn.after.state is not EndpointState.ACTIVE:
         mine = update(delivery).where(delivery.c.key == claimed.key, PENDING)
         connection.execute(mine.values(next_attempt_at=now + HELD_FOR))
     return turn
@@ -103,26 +105,19 @@ def _is_old_news(seen: EndpointHealth, outcome: Outcome, now: datetime) -> bool:
     return not seen.failures and noted is not None and now - noted < SUCCESS_NOTED_EVERY
 
 
-def _judge(
-    connection: Connection,
-    key: int,
-    claimed: Delivery,
-    health: EndpointHealth,
-    outcome: Outcome,
-    *,
-    now: datetime,
-    dice: float,
-) -> EndpointHealth:
+def _judge(connection: Connection, key: int, health: EndpointHealth, lesson: Lesson) -> EndpointHealth:
+    outcome, now = lesson.outcome, lesson.now
     if outcome.delivered:
         return rules.succeeded(health, now)
     if outcome.gone:
         # An answer about the callback: the receiver itself is well.
-        if health.state is EndpointState.DISABLED or _has_callbacks(connection, key, claimed.endpoint):
+        if health.state is EndpointState.DISABLED or _has_callbacks(connection, key, lesson.delivery.endpoint):
             return health
         return rules.disabled(health, "its last callback is gone (HTTP 410)")
     if not outcome.spent:
         return health
-    return rules.failed(health, outcome.said, now, dice=dice)
+    count = rules.probe_failed if lesson.is_probe else rules.failed
+    return count(health, outcome.said, now, dice=lesson.dice)
 
 
 def _has_callbacks(connection: Connection, key: int, origin: str) -> bool:

@@ -1,18 +1,18 @@
-"""Sending again what was delivered or given up: the same id, the same body, attempts numbered on."""
+"""Sending again what was delivered or given up, and now what waits: the same id and body, attempts numbered on."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from tracker.errors import ConflictError, NotFoundError
 from tracker.model import DeliveryStatus
 from tracker.store import pacing
+from tracker.store.deliveries import IS_OUT
 from tracker.store.endpoints import first_due
-from tracker.store.schema import callback, delivery
+from tracker.store.schema import callback, delivery, endpoint
 
-SETTLED = (DeliveryStatus.DEAD, DeliveryStatus.DELIVERED)
-"""What can be sent again."""
 STEP = 500
 """Messages in one transaction."""
 
@@ -37,20 +37,46 @@ class Step:
     after: int | None
 
 
+_ASKED = [delivery.c[name] for name in ("key", "status", "body", "endpoint_key", "attempt", "next_attempt_at")]
+
+
 def redeliver(connection: Connection, id_: str, *, owner: str | None, now: datetime) -> None:
-    """Make one message due again, or held where its endpoint rests; raises NotFoundError and ConflictError."""
-    query = select(delivery.c.key, delivery.c.status, delivery.c.body, delivery.c.endpoint_key)
+    """Make one message due again, or held where its endpoint rests; one that waits is due now, and its attempts count.
+
+    Raises NotFoundError; ConflictError for one that is under way, that its endpoint holds, or that has no body.
+    """
+    query = select(
+        *(delivery.c[name] for name in ("key", "status", "body", "endpoint_key", "attempt", "next_attempt_at"))
+    )
     query = query.join(callback, callback.c.key == delivery.c.callback_key).where(delivery.c.id == id_)
     if owner is not None:
         query = query.where(callback.c.owner == owner)
     row = connection.execute(query.with_for_update(of=delivery)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no delivery {id_!r}")
-    if row.status not in SETTLED:
-        raise ConflictError(f"{id_} is {row.status}: only what was delivered or is dead can be sent again")
+    if row.status == DeliveryStatus.SUPERSEDED:
+        raise ConflictError(f"{id_} is superseded: a later message says more, and goes in its place")
     if row.body is None:
         raise ConflictError(f"the body of {id_} was tidied away (retention.bodies): nothing is left to send")
+    if row.status == DeliveryStatus.PENDING:
+        _hasten(connection, id_, row, now)
+        return
     _make_due(connection, {row.key: row.endpoint_key}, now)
+
+
+def _hasten(connection: Connection, id_: str, row: Any, now: datetime) -> None:  # noqa: ANN401 - the row of `redeliver`
+    # In a statement of its own: only a new one sees the attempt of a claim that was faster than the lock.
+    is_out = connection.scalar(select(IS_OUT).where(delivery.c.key == row.key))
+    if is_out and row.next_attempt_at > now:
+        raise ConflictError(f"attempt {row.attempt} of it is under way: {id_} goes on by itself")
+    if first_due(connection, [row.endpoint_key], now=now)[row.endpoint_key] > now:
+        resting = connection.execute(select(endpoint.c.id, endpoint.c.state).where(endpoint.c.key == row.endpoint_key))
+        where = resting.one()
+        raise ConflictError(
+            f"{id_} is held, because its endpoint is {where.state}: `tracker endpoints enable {where.id}` "
+            "sends what waits for it"
+        )
+    connection.execute(update(delivery).where(delivery.c.key == row.key).values(next_attempt_at=now))
 
 
 def redeliver_matching(

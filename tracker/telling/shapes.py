@@ -28,7 +28,7 @@ class TaskAnswer(TypedDict):
     task_id: Annotated[str, Field(description="The upstream's id of the task.")]
     upstream: str
     status: Status
-    upstream_status: str
+    upstream_status: Annotated[str | None, Field(description="In the upstream's word; null before it has said any.")]
     action: str | None
     progress: int | None
     sequence: Annotated[int, Field(description="The number of its newest event.")]
@@ -99,7 +99,9 @@ class DeliveryAnswer(TypedDict):
     status: DeliveryStatus
     attempt: Annotated[int, Field(description="How many attempts were made.")]
     last_attempt: Annotated[AttemptAnswer | None, Field(description="The newest one; null before the first.")]
-    next_attempt_at: Moment | None
+    next_attempt_at: Annotated[
+        Moment | None, Field(description="While its endpoint is paused the next probe; null while that is disabled.")
+    ]
     created_at: Moment
     settled_at: Moment | None
     why: Annotated[str, Field(description="Where it stands and what happens next, in words.")]
@@ -156,7 +158,7 @@ class EndpointAnswer(TypedDict):
     failures: Annotated[int, Field(description="In a row, since the last success.")]
     failing_since: Moment | None
     paused_until: Annotated[Moment | None, Field(description="When the next probe may go out.")]
-    last_success_at: Moment | None
+    last_success_at: Annotated[Moment | None, Field(description="Noted once a minute at most.")]
     waiting: Annotated[int, Field(description="How many messages are pending.")]
 
 

@@ -25,7 +25,7 @@ from tracker.telling.shapes import (
     TrialAnswer,
     UpstreamAnswer,
 )
-from tracker.telling.waiting import why
+from tracker.telling.waiting import next_attempt_at, why
 
 _MILLISECOND = timedelta(milliseconds=1)
 _BLOCKED = "The operator's rules do not let this URL be called: it, or what its name stands for, is no public address."
@@ -38,7 +38,7 @@ def tell_task(task: Task, callbacks: Sequence[Callback]) -> TaskAnswer:
         "task_id": task.task_id,
         "upstream": task.upstream,
         "status": task.status,
-        "upstream_status": task.upstream_status,
+        "upstream_status": task.upstream_status or None,
         "action": task.action,
         "progress": task.progress,
         "sequence": task.sequence,
@@ -104,7 +104,7 @@ def tell_delivery(line: DeliveryLine, last: AttemptLine | None) -> DeliveryAnswe
         "status": DeliveryStatus(line.status),
         "attempt": line.attempt,
         "last_attempt": tell_attempt(last) if last else None,
-        "next_attempt_at": rfc3339(line.next_attempt_at),
+        "next_attempt_at": rfc3339(next_attempt_at(line, last)),
         "created_at": rfc3339(line.created_at),
         "settled_at": rfc3339(line.settled_at),
         "why": why(line, last),

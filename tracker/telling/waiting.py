@@ -1,4 +1,4 @@
-"""Why a message has not arrived yet, in one sentence for people."""
+"""Why a message has not arrived yet, in one sentence for people, and when it is tried next."""
 
 from datetime import datetime
 
@@ -19,6 +19,17 @@ def why(line: DeliveryLine, last: AttemptLine | None) -> str:
             return _why_dead(line, last)
         case DeliveryStatus.PENDING:
             return _why_pending(line, last)
+
+
+def next_attempt_at(line: DeliveryLine, last: AttemptLine | None) -> datetime | None:
+    """When it may be tried next: where its endpoint is paused with the next probe; None where nobody can tell.
+
+    A row that is held has a date far ahead, behind which nothing finds it: that is nobody's plan.
+    """
+    is_out = last is not None and last.outcome == "sending"
+    if line.next_attempt_at is None or is_out or line.endpoint_state == EndpointState.ACTIVE:
+        return line.next_attempt_at
+    return line.paused_until
 
 
 def _why_superseded(line: DeliveryLine) -> str:
@@ -46,11 +57,16 @@ def _why_pending(line: DeliveryLine, last: AttemptLine | None) -> str:
         return _why_held(line)
     if line.waits_for is not None:
         return f"waiting for its turn: {line.waits_for} about the same task goes first"
+    if last is not None and last.outcome == "delivered":
+        return (
+            f"to be sent again at {_at(line.next_attempt_at)}, as attempt {line.attempt + 1}: it was delivered before"
+        )
     return f"waiting for attempt {line.attempt + 1} at {_at(line.next_attempt_at)}{_after(last)}"
 
 
 def _why_held(line: DeliveryLine) -> str:
-    since = f" since {_at(line.failing_since)}" if line.failing_since else ""
+    # When it was paused is not kept: that is later than its first failure, and must not be told as the same.
+    since = f", failing since {_at(line.failing_since)}" if line.failing_since else ""
     held = f"held: {line.endpoint} is {line.endpoint_state}{since}: {line.endpoint_reason or 'no reason is known'}"
     if line.endpoint_state == EndpointState.PAUSED:
         return f"{held}; next probe at {_at(line.paused_until)}"
@@ -62,8 +78,6 @@ def _after(last: AttemptLine | None) -> str:
         return ""
     if last.outcome == "interrupted":
         return f" after attempt {last.attempt} was interrupted"
-    if last.outcome == "delivered":
-        return " after it was delivered before"
     return f" after {f'HTTP {last.status_code}' if last.status_code else last.error or 'no answer'}"
 
 

@@ -7,7 +7,7 @@ import click
 from tracker.cli.commands.deliveries import COLUMNS, with_last_attempt
 from tracker.cli.invocation import Invocation
 from tracker.cli.naming import Moment
-from tracker.cli.output import documented, print_json, print_line, print_row
+from tracker.cli.output import documented, print_json, print_line, print_note, print_row
 from tracker.cli.protocol import Again
 from tracker.cli.verbs import Verb
 
@@ -25,7 +25,8 @@ def command(
 
     One by its msg_…, or all that match, of which a pipe gets the number. The receiver gets the same id and the same
     body; the schedule of attempts begins anew. Of all that match, progress that a later message has overtaken is left
-    out. The exit code is 1 where nothing matched, or where the body is gone.
+    out. One that still waits for its next attempt is sent now; all of an endpoint are by `tracker endpoints enable`.
+    The exit code is 1 where nothing matched, where the body is gone, or while an attempt is under way.
     """
     from tracker.cli.opening import open_tracker
 
@@ -43,4 +44,11 @@ def command(
         print_json({"redelivered": count})
     else:
         print_line(count)
+    if not count:
+        print_note(_why_none(wanted))
     click.get_current_context().exit(0 if count else 1)
+
+
+def _why_none(wanted: Again) -> str:
+    sent = f"no {wanted.status or 'dead'} message that could be sent again matches"
+    return f"{sent}; what is pending goes out now with `tracker endpoints enable {wanted.endpoint or 'ID'}`"

@@ -3,7 +3,7 @@
 import click
 
 from tracker.cli.invocation import Invocation
-from tracker.cli.output import print_json
+from tracker.cli.output import print_json, print_note
 from tracker.cli.verbs import Verb
 
 
@@ -19,13 +19,17 @@ def command(action: str, owner: str) -> None:
     from functools import partial
 
     from tracker.cli.opening import open_database
+    from tracker.intake.callers import LOCAL
     from tracker.store import access
     from tracker.webhooks.signing import new_secret
 
     invocation = Invocation.current()
     change = access.rotate_secret if action == "rotate" else access.current_secret
     with open_database(invocation) as database:
+        known = {LOCAL.owner, *(line.owner for line in database.read_now(access.list_tokens))}
         current = database.write_now(partial(change, owner=owner, now=database.now(), fresh=new_secret()))
+    if owner not in known:
+        print_note(f"{owner!r} has no token, so nothing is registered as its own (`tracker token list`)")
     if invocation.json:
         print_json({"owner": owner, "secret": current})
     else:

@@ -41,8 +41,12 @@ def create(owner: str, scope: str, name: str) -> None:
     from tracker.cli.opening import open_database
     from tracker.clock import utc_now
     from tracker.intake import SCOPES
+    from tracker.intake.callers import LONGEST_OWNER, is_owner_name
     from tracker.store import access
 
+    if not is_owner_name(owner):
+        rule = f"an owner has 1 to {LONGEST_OWNER} visible characters, without blanks around them"
+        raise click.BadParameter(rule, param_hint="--owner")
     if scope not in SCOPES:
         raise click.BadParameter(f"{scope!r} is none of {', '.join(SCOPES)}", param_hint="--scope")
     invocation = Invocation.current()

@@ -7,7 +7,7 @@ TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test check bench million soak kill several outage verify-js format lock wheel clean \
+.PHONY: demo run test coverage check bench million soak kill several outage verify-js format lock wheel clean \
 	install uninstall deb test-systemd
 
 demo: .venv/runs
@@ -18,6 +18,10 @@ run: .venv/runs
 	$(BIN)/tracker serve
 
 test: .venv/ready
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal
+
+# The same, slower, with the lines that no test runs.
+coverage: .venv/ready
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 	$(BIN)/coverage combine --quiet

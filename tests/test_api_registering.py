@@ -33,7 +33,7 @@ async def test_a_new_registration_is_answered_with_the_task_and_its_callback(api
         "task_id": "1730621826053455",
         "upstream": "default",
         "status": "queued",
-        "upstream_status": "",
+        "upstream_status": None,
         "action": None,
         "progress": None,
         "sequence": 1,

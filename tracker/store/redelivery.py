@@ -45,10 +45,7 @@ def redeliver(connection: Connection, id_: str, *, owner: str | None, now: datet
 
     Raises NotFoundError; ConflictError for one that is under way, that its endpoint holds, or that has no body.
     """
-    query = select(
-        *(delivery.c[name] for name in ("key", "status", "body", "endpoint_key", "attempt", "next_attempt_at"))
-    )
-    query = query.join(callback, callback.c.key == delivery.c.callback_key).where(delivery.c.id == id_)
+    query = select(*_ASKED).join(callback, callback.c.key == delivery.c.callback_key).where(delivery.c.id == id_)
     if owner is not None:
         query = query.where(callback.c.owner == owner)
     row = connection.execute(query.with_for_update(of=delivery)).one_or_none()

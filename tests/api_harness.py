@@ -13,8 +13,9 @@ from conftest import FakeClock
 from fastapi import FastAPI
 
 from tracker import __version__
-from tracker.api import ApiPorts, create_app
+from tracker.api import create_app
 from tracker.config import Settings
+from tracker.desk import Ports
 from tracker.guard import Guard
 from tracker.intake import Intake
 from tracker.metrics import Metrics
@@ -66,7 +67,7 @@ class Api:
         metrics = Metrics(version=__version__)
         self.pulse = Pulse(self.clock.timer, metrics)
         made = create_app(
-            ApiPorts(
+            Ports(
                 database=self.database,
                 intake=Intake(self.settings, self.guard, Composer(), self.clock),
                 settings=self.settings,

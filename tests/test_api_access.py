@@ -9,7 +9,7 @@ import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, serving
 from conftest import FakeClock
 
-from tracker.api.auth import LARGEST_BOOK, TokenBook
+from tracker.desk.tokens import LARGEST_BOOK, TokenBook
 from tracker.errors import UnavailableError
 from tracker.intake import Caller
 from tracker.store import access

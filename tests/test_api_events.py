@@ -13,8 +13,8 @@ from conftest import FakeClock
 from streams import WITHIN, Stream, listening
 
 from tracker.api import streams
-from tracker.api.auth import REMEMBERED_SECONDS
-from tracker.api.news import LOOK_EVERY_SECONDS
+from tracker.desk.news import LOOK_EVERY_SECONDS
+from tracker.desk.tokens import REMEMBERED_SECONDS
 from tracker.model import Status
 from tracker.store import access
 from tracker.store.database import Database
@@ -295,9 +295,9 @@ class TestStreams:
     @ON_ONE_DATABASE
     async def test_who_leaves_is_forgotten(self, api: Api, listen: Listen) -> None:
         async with listen():
-            assert api.app.state.news.streams == 1
+            assert api.app.state.desk.news.streams == 1
 
-        assert api.app.state.news.streams == 0
+        assert api.app.state.desk.news.streams == 0
 
     @ON_ONE_DATABASE
     async def test_many_listeners_are_one_question(self, api: Api, listen: Listen) -> None:

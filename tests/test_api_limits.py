@@ -12,10 +12,10 @@ import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, fields, serving
 from conftest import FakeClock
 
-from tracker.api.allowance import Allowance
-from tracker.api.live_tasks import FRESH_SECONDS, REST
-from tracker.api.owner_book import OwnerBook
 from tracker.config import Settings
+from tracker.desk.allowance import Allowance
+from tracker.desk.live_tasks import FRESH_SECONDS, REST
+from tracker.desk.owner_book import OwnerBook
 from tracker.errors import ThrottledError, UnavailableError
 from tracker.guard import Guard
 from tracker.intake import Intake

@@ -9,9 +9,9 @@ import pytest
 from api_harness import HOOK, SETTINGS
 from conftest import FakeClock
 
-from tracker.api.limits import Limits
-from tracker.api.registrar import LARGEST_GROUP, Registrar
 from tracker.config import LimitSettings
+from tracker.desk.limits import Limits
+from tracker.desk.registrar import LARGEST_GROUP, Registrar
 from tracker.errors import InputError, UnavailableError
 from tracker.guard import Guard
 from tracker.intake import Caller, Intake

@@ -11,7 +11,7 @@ from fakes import adopt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.api.queries import next_cursor, read_cursor
+from tracker.desk.queries import next_cursor, read_cursor
 from tracker.errors import InputError
 from tracker.model import Status
 from tracker.store import watching

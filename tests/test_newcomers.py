@@ -10,9 +10,9 @@ from api_harness import SETTINGS
 from conftest import FakeClock
 from fakes import ME, OWNER, UPSTREAM, FlakyDatabase, World, want
 
-from tracker.api.limits import Limits
-from tracker.api.registrar import Registrar
 from tracker.config import LimitSettings
+from tracker.desk.limits import Limits
+from tracker.desk.registrar import Registrar
 from tracker.errors import UnavailableError
 from tracker.guard import Guard
 from tracker.intake import Caller, Intake

@@ -5,16 +5,13 @@ from starlette.types import Receive, Scope, Send
 
 from tracker import __version__
 from tracker.api import deliveries, endpoints, events, health, problems, registering, tasks, trials, upstreams
-from tracker.api.allowance import Allowance
 from tracker.api.answer import Answer
-from tracker.api.auth import Reader, TokenBook
+from tracker.api.auth import Reader
 from tracker.api.fence import Fence
-from tracker.api.limits import Limits
-from tracker.api.news import News
 from tracker.api.openapi import DESCRIPTION, SCHEMAS, operation_id
-from tracker.api.ports import ApiPorts
-from tracker.api.registrar import Registrar
+from tracker.api.ports import Ports
 from tracker.api.shortcut import Shortcut
+from tracker.desk import Desk
 
 
 class Api(FastAPI):
@@ -32,8 +29,9 @@ class Api(FastAPI):
         return document
 
 
-def create_app(ports: ApiPorts) -> FastAPI:
-    """The API as an ASGI app."""
+def create_app(ports: Ports, desk: Desk | None = None) -> FastAPI:
+    """The API as an ASGI app; with a desk of its own where nobody shares one with it."""
+    desk = desk or Desk.of(ports)
     app = Api(
         title="tracker",
         version=__version__,
@@ -49,13 +47,9 @@ def create_app(ports: ApiPorts) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.ports = ports
-    app.state.tokens = TokenBook(ports.database, ports.clock, ports.timer)
-    app.state.trials = Allowance(trials.MOST_A_MINUTE, "tests a minute", ports.timer)
-    limits = Limits(ports.settings.limits, ports.database, ports.timer)
-    app.state.registrar = Registrar(ports.database, ports.intake, limits, ports.watching)
-    app.state.news = News(ports.database, ports.stopping)
+    app.state.desk = desk
     problems.install(app)
-    app.state.shortcut = Shortcut(ports, app.state.tokens, app.state.registrar, long_way=super(Api, app).__call__)
+    app.state.shortcut = Shortcut(ports, desk, long_way=super(Api, app).__call__)
     app.add_middleware(Fence)
     for calls in (registering, tasks, events, deliveries, endpoints, trials, upstreams, health):
         app.include_router(calls.router)

@@ -10,8 +10,8 @@ from tracker.api.auth import Reader, Writer
 from tracker.api.bodies import read_json
 from tracker.api.openapi import ONE_REDELIVERY, answers
 from tracker.api.ports import Ports
-from tracker.api.queries import DeliveryId, DeliveryQuery, next_cursor, read_cursor, read_redelivery
 from tracker.api.shapes import DeliveryPage, Redelivered, WholeDelivery
+from tracker.desk.queries import DeliveryId, DeliveryQuery, next_cursor, read_cursor, read_redelivery
 from tracker.errors import NotFoundError
 from tracker.intake import Caller
 from tracker.model import DeliveryStatus

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Path, Query, Response
 from tracker.api.answer import Answer
 from tracker.api.auth import Admin, Reader
 from tracker.api.openapi import answers
-from tracker.api.ports import ApiPorts, Ports
-from tracker.api.queries import EndpointId, EndpointQuery, next_cursor, read_cursor
+from tracker.api.ports import Ports
 from tracker.api.shapes import EndpointPage
+from tracker.desk.queries import EndpointId, EndpointQuery, next_cursor, read_cursor
 from tracker.store import endpoints, receivers
 from tracker.store.database import Connection
 from tracker.store.endpoints import Turn
@@ -58,7 +58,7 @@ async def disable_endpoint(id_: Annotated[EndpointId, Path(alias="id")], ports: 
     return Answer(told)
 
 
-async def _change(ports: ApiPorts, id_: str, change: _Change) -> EndpointAnswer:
+async def _change(ports: Ports, id_: str, change: _Change) -> EndpointAnswer:
     def work(connection: Connection) -> tuple[Turn, EndpointAnswer]:
         turn = change(connection, receivers.get(connection, id_, owner=None).key)
         return turn, tell_endpoint(receivers.get(connection, id_, owner=None))

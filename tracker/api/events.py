@@ -1,17 +1,16 @@
 """Everything that changed: page by page for those who were away, live for those who listen."""
 
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from tracker.api.answer import Answer
 from tracker.api.auth import Reader
-from tracker.api.news import News
 from tracker.api.openapi import FEED, answers
-from tracker.api.ports import ApiPorts, Ports
-from tracker.api.queries import NOW, FeedQuery, feed_cursor, read_feed_cursor
+from tracker.api.ports import Ports, desk_of
 from tracker.api.shapes import Feed
 from tracker.api.streams import EventStream
+from tracker.desk.queries import NOW, FeedQuery, feed_cursor, read_feed_cursor
 from tracker.errors import InputError
 from tracker.store import feed
 from tracker.store.database import Connection
@@ -36,7 +35,7 @@ async def list_events(
     if _wants_stream(request):
         field, cursor = ("Last-Event-ID", last_event_id) if last_event_id else ("cursor", query.cursor or NOW)
         start = await _start(ports, field, cursor)
-        news = cast("News", request.app.state.news)  # the framework's state has no types
+        news = desk_of(request).news
         return EventStream(request, ports, news, caller, start)
     start = await _start(ports, "cursor", query.cursor)
 
@@ -53,7 +52,7 @@ def _wants_stream(request: Request) -> bool:
     return any(kind.partition(";")[0].strip() == EventStream.media_type for kind in accepted)
 
 
-async def _start(ports: ApiPorts, field: str, cursor: str | None) -> Position:
+async def _start(ports: Ports, field: str, cursor: str | None) -> Position:
     position = read_feed_cursor(field, cursor)
 
     def work(connection: Connection) -> Position:

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from tracker.api.answer import Answer
 from tracker.api.auth import must_be
 from tracker.api.openapi import problems
-from tracker.api.ports import ApiPorts, Ports
+from tracker.api.ports import Ports
 from tracker.api.problems import problem
 from tracker.api.shapes import Sound
 from tracker.errors import UnavailableError
@@ -40,7 +40,7 @@ async def readyz(ports: Ports) -> Response:
     return Answer(_OK)
 
 
-def _late(ports: ApiPorts) -> Response | None:
+def _late(ports: Ports) -> Response | None:
     late = ports.pulse.late()
     if not late:
         return None

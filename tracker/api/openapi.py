@@ -6,8 +6,8 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from tracker.api.problems import title_of
-from tracker.api.queries import RedeliveryRequest
 from tracker.api.shapes import Problem
+from tracker.desk.queries import RedeliveryRequest
 from tracker.intake import LARGEST_BATCH, RegistrationRequest, TrialRequest
 
 Responses = dict[int | str, dict[str, Any]]

@@ -1,81 +1,21 @@
-"""What the API is given to work with, and how a call gets hold of it."""
+"""How a call gets hold of what there is to work with."""
 
-import asyncio
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Protocol, cast
+from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from tracker.clock import Clock
-from tracker.config import Settings
-from tracker.intake import Intake
-from tracker.metrics import Metrics
-from tracker.model import Task
-from tracker.pulse import Pulse
-from tracker.store.database import Database
-from tracker.webhooks.trials import Attempting
+from tracker.desk import Desk
+from tracker.desk import Ports as _Ports
 
 
-class Watching(Protocol):
-    """Whoever watches tasks in this process."""
-
-    @property
-    def taker(self) -> Callable[[], str | None]:
-        """Tells the watcher that new tasks are written with; None where they wait for adoption. On any thread."""
-        ...
-
-    def take(self, me: str, tasks: Sequence[Task]) -> None:
-        """Called after the commit of tasks that were written with this watcher; it is woken afterwards."""
-        ...
-
-    def doubt(self) -> None:
-        """Called where nobody knows whether they were committed."""
-        ...
-
-
-class NoWatching:
-    """New tasks wait for whoever adopts them."""
-
-    @property
-    def taker(self) -> Callable[[], str | None]:
-        """Nobody."""
-        return lambda: None
-
-    def take(self, me: str, tasks: Sequence[Task]) -> None:
-        """Never called."""
-
-    def doubt(self) -> None:
-        """Never called."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiPorts:
-    """Everything the API needs of the daemon around it."""
-
-    database: Database
-    intake: Intake
-    settings: Settings
-    metrics: Metrics
-    pulse: Pulse
-    sender: Attempting
-    """Sends tests, as messages are sent."""
-    clock: Clock
-    wake: Callable[[], None]
-    """Called after a commit that gives the poller something to do."""
-    wake_courier: Callable[[], None]
-    """Called after a commit that may have left a message in the outbox."""
-    watching: Watching = field(default_factory=NoWatching)
-    """Who takes new tasks from the beginning."""
-    timer: Callable[[], float] = time.monotonic
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the daemon stops: what would go on for ever ends then."""
-
-
-async def ports_of(request: Request) -> ApiPorts:
+async def ports_of(request: Request) -> _Ports:
     """The ports of the app that serves this request."""
-    return cast("ApiPorts", request.app.state.ports)  # the framework's state has no types
+    return cast("_Ports", request.app.state.ports)  # the framework's state has no types
 
 
-Ports = Annotated[ApiPorts, Depends(ports_of)]
+def desk_of(request: Request) -> Desk:
+    """The desk of the app that serves this request."""
+    return cast("Desk", request.app.state.desk)  # the framework's state has no types
+
+
+Ports = Annotated[_Ports, Depends(ports_of)]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
@@ -11,10 +10,10 @@ from tracker.api.answer import Answer
 from tracker.api.auth import Writer
 from tracker.api.bodies import read_json
 from tracker.api.openapi import MANY_REGISTRATIONS, ONE_REGISTRATION, answer_in, answers
-from tracker.api.ports import ApiPorts, Ports
+from tracker.api.ports import Ports, desk_of
 from tracker.api.problems import MOST_ERRORS, unusable
-from tracker.api.registrar import Registrar, Written
 from tracker.api.shapes import Batch, RegisteredTask
+from tracker.desk.registrar import Written
 from tracker.errors import InputError
 from tracker.intake import LARGEST_BATCH, Intake, RegistrationRequest, explain
 from tracker.store.registrations import Wanted
@@ -39,7 +38,7 @@ async def register_task(request: Request, ports: Ports, caller: Writer) -> Respo
     checked = _check(ports.intake, [await read_json(request)], is_batch=False)
     if checked.errors:
         return unusable(checked.errors)
-    is_new, told, _ = await _registrar(request).register(checked.wanted[0], caller)
+    is_new, told, _ = await desk_of(request).registrar.register(checked.wanted[0], caller)
     wake(ports, [told])
     ports.metrics.events.labels("registered").inc(is_new)
     return Answer(told, status_code=201 if is_new else 200, headers={"Location": f"/v1/tasks/{told['id']}"})
@@ -56,7 +55,7 @@ async def register_tasks(request: Request, ports: Ports, caller: Writer) -> Resp
     checked = _check(ports.intake, _rows(await read_json(request)), is_batch=True)
     if checked.errors:
         return unusable(checked.errors)
-    written = await _registrar(request).register_all(checked.wanted, caller)
+    written = await desk_of(request).registrar.register_all(checked.wanted, caller)
     return Answer(told_batch(ports, written))
 
 
@@ -99,11 +98,7 @@ def _rows(document: object) -> list[object]:
     return document
 
 
-def _registrar(request: Request) -> Registrar:
-    return cast("Registrar", request.app.state.registrar)  # the framework's state has no types
-
-
-def told_batch(ports: ApiPorts, written: Sequence[Written]) -> Batch:
+def told_batch(ports: Ports, written: Sequence[Written]) -> Batch:
     """What became of a batch that was written just now, after telling everybody whom it concerns."""
     wake(ports, [entry.task for entry in written])
     rows: list[RegisteredTask] = [{"created": entry.is_new, **entry.task} for entry in written]
@@ -112,7 +107,7 @@ def told_batch(ports: ApiPorts, written: Sequence[Written]) -> Batch:
     return answer
 
 
-def wake(ports: ApiPorts, told: Iterable[TaskAnswer]) -> None:
+def wake(ports: Ports, told: Iterable[TaskAnswer]) -> None:
     """Tell those whom registrations concern that they are there."""
     ports.wake()
     if any(task["status"].is_end for task in told):

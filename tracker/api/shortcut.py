@@ -13,13 +13,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tracker.api.answer import Answer
-from tracker.api.auth import TokenBook
 from tracker.api.bodies import LARGEST_BODY
 from tracker.api.fence import Fence
-from tracker.api.ports import ApiPorts
+from tracker.api.ports import Ports
 from tracker.api.problems import tell
 from tracker.api.registering import told_batch, wake
-from tracker.api.registrar import Registrar
+from tracker.desk import Desk
 from tracker.errors import InputError, TrackerError
 from tracker.intake import Caller, read_many, read_one
 from tracker.store.registrations import Wanted
@@ -40,12 +39,12 @@ class _Reply(msgspec.Struct, frozen=True):
 class Shortcut:
     """Answers what is usual, and hands on what is not."""
 
-    def __init__(self, ports: ApiPorts, tokens: TokenBook, registrar: Registrar, *, long_way: ASGIApp) -> None:
+    def __init__(self, ports: Ports, desk: Desk, *, long_way: ASGIApp) -> None:
         self._long_way = long_way
         self._fenced = Fence(self._serve)
         self._ports = ports
-        self._tokens = tokens
-        self._registrar = registrar
+        self._tokens = desk.tokens
+        self._registrar = desk.registrar
         self._bell: asyncio.TimerHandle | None = None
         self._calls: dict[str, Callable[[bytes, Caller], Awaitable[_Reply | None]]] = {
             "/v1/tasks": self._one,

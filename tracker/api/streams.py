@@ -11,10 +11,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tracker.api.answer import Answer
 from tracker.api.auth import is_still
-from tracker.api.news import News
-from tracker.api.ports import ApiPorts
+from tracker.api.ports import Ports
 from tracker.api.problems import problem
-from tracker.api.queries import feed_cursor
+from tracker.desk.news import News
+from tracker.desk.queries import feed_cursor
 from tracker.errors import UnavailableError
 from tracker.intake import Caller
 from tracker.store import feed
@@ -33,7 +33,7 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, request: Request, ports: ApiPorts, news: News, caller: Caller, position: Position) -> None:
+    def __init__(self, request: Request, ports: Ports, news: News, caller: Caller, position: Position) -> None:
         super().__init__(self._told(), headers=_HEADERS)
         self._ports = ports
         self._news = news

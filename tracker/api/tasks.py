@@ -8,8 +8,8 @@ from tracker.api.answer import Answer
 from tracker.api.auth import Reader, Writer
 from tracker.api.openapi import answers
 from tracker.api.ports import Ports
-from tracker.api.queries import TaskId, TaskQuery, next_cursor
 from tracker.api.shapes import DroppedTask, History, TaskDeliveries, TaskPage
+from tracker.desk.queries import TaskId, TaskQuery, next_cursor
 from tracker.intake import Caller
 from tracker.intake.intake import visible
 from tracker.model import Task

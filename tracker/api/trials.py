@@ -1,24 +1,20 @@
 """Testing a URL before anything depends on it."""
 
 from functools import partial
-from typing import cast
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from tracker.api.allowance import Allowance
 from tracker.api.answer import Answer
 from tracker.api.auth import Writer
 from tracker.api.bodies import read_json
 from tracker.api.openapi import ONE_TRIAL, answers
-from tracker.api.ports import Ports
+from tracker.api.ports import Ports, desk_of
 from tracker.api.problems import unusable
 from tracker.intake import TrialRequest, explain
 from tracker.store import access
 from tracker.telling import TrialAnswer, tell_trial
 from tracker.webhooks import new_secret, try_url
-
-MOST_A_MINUTE = 10
 
 router = APIRouter(tags=["callbacks"], default_response_class=Answer)
 _ANSWERS = answers(TrialAnswer, description="It was tried; whether it worked is in the answer.", fails=(413, 422, 429))
@@ -35,11 +31,7 @@ async def test_callback(request: Request, ports: Ports, caller: Writer) -> Respo
     except ValidationError as error:
         return unusable([explain(found) for found in error.errors(include_url=False, include_input=False)])
     url = ports.intake.check_trial(wanted)
-    _allowance(request).take(caller.owner)
+    desk_of(request).trials.take(caller.owner)
     work = partial(access.secrets_of, owner=caller.owner, now=ports.clock(), fresh=new_secret())
     secrets = await ports.database.write(work)
     return Answer(tell_trial(await try_url(ports.sender, url, secrets, ports.clock)))
-
-
-def _allowance(request: Request) -> Allowance:
-    return cast("Allowance", request.app.state.trials)  # the framework's state has no types

@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 import tracker
-from tracker.api import ApiPorts, create_app
+from tracker.api import create_app
 from tracker.clock import SharedClock
 from tracker.config import Reloaded, Settings, UpstreamSettings, shown_database
 from tracker.daemon.finding import Finding
@@ -18,6 +18,7 @@ from tracker.daemon.loops import Loop, Seldom, Ticks
 from tracker.daemon.parts import Workshop, make_processes, open_clients
 from tracker.daemon.server import address_of, make_server
 from tracker.daemon.status import Numbers, numbers_of
+from tracker.desk import Ports
 from tracker.guard import Guard
 from tracker.http import Client
 from tracker.intake import Intake
@@ -119,8 +120,8 @@ class Daemon:
             return None
         return Listener(self._database.url, me=lambda: self._adoption.me, heard=self._find.wake)
 
-    def _make_ports(self) -> ApiPorts:
-        return ApiPorts(
+    def _make_ports(self) -> Ports:
+        return Ports(
             database=self._database,
             intake=Intake(self._settings, self._guard, self._composer, self._workshop.clock),
             settings=self._settings,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from tracker.api.limits import Limits
-from tracker.api.ports import NoWatching, Watching
+from tracker.desk.limits import Limits
+from tracker.desk.ports import NoWatching, Watching
 from tracker.errors import InputError, UnavailableError
 from tracker.intake import Caller, Intake
 from tracker.store.database import Connection, Database

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from tracker.api.allowance import Allowance
-from tracker.api.live_tasks import LiveTasks, Promise
 from tracker.config import LimitSettings
+from tracker.desk.allowance import Allowance
+from tracker.desk.live_tasks import LiveTasks, Promise
 from tracker.errors import InputError
 from tracker.store.database import Database
 from tracker.store.registrations import Wanted

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracker.api.owner_book import OwnerBook
+from tracker.desk.owner_book import OwnerBook
 from tracker.errors import ThrottledError
 
 MINUTE_SECONDS = 60.0

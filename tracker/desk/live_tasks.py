@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from tracker.api.owner_book import OwnerBook
+from tracker.desk.owner_book import OwnerBook
 from tracker.errors import InputError, ThrottledError
 from tracker.store.database import Database
 from tracker.store.owners import adding_nothing, count_live

@@ -1,0 +1,35 @@
+"""One desk for all doors: whom each asks before it lets somebody do something."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from tracker.desk.allowance import Allowance
+from tracker.desk.limits import Limits
+from tracker.desk.news import News
+from tracker.desk.ports import Ports
+from tracker.desk.registrar import Registrar
+from tracker.desk.tokens import TokenBook
+
+MOST_TRIALS_A_MINUTE = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What must be one and the same whichever door somebody came through."""
+
+    tokens: TokenBook
+    trials: Allowance
+    """How many tests of URLs an owner may make."""
+    registrar: Registrar
+    news: News
+
+    @classmethod
+    def of(cls, ports: Ports) -> Self:
+        """The desk of one daemon."""
+        limits = Limits(ports.settings.limits, ports.database, ports.timer)
+        return cls(
+            tokens=TokenBook(ports.database, ports.clock, ports.timer),
+            trials=Allowance(MOST_TRIALS_A_MINUTE, "tests a minute", ports.timer),
+            registrar=Registrar(ports.database, ports.intake, limits, ports.watching),
+            news=News(ports.database, ports.stopping),
+        )

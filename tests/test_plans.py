@@ -61,6 +61,7 @@ from tracker.store import (
     registrations,
     retention,
     rollups,
+    sessions,
     tasks,
     upstreams,
     watching,
@@ -73,6 +74,7 @@ TASKS = 50_000
 EVENTS = TASKS * years.EVENTS
 # 50 of its rows, or 500 that a step was given: a twentieth of the tasks, a two-hundredth of the events.
 MOST_ROWS = 3_000
+_SIGN_IN = sessions.SignIn(owner="a", scope="read", token_id="tok_x")
 # For SQLite, where a row costs ten operations and more; to go through the tasks alone would be 100,000.
 MOST_OPERATIONS = 60_000
 
@@ -195,6 +197,11 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         access.rotate_secret: [lambda c: access.rotate_secret(c, "a", now=now, fresh="whsec_x")],
         access.signing_secrets: [lambda c: access.signing_secrets(c, ["a"], now=now)],
         access.secrets_of: [lambda c: access.secrets_of(c, "a", now=now, fresh="whsec_x")],
+        sessions.begin: [lambda c: sessions.begin(c, made="ses_x", by=_SIGN_IN, now=now)],
+        sessions.add_link: [lambda c: sessions.add_link(c, made="lnk_x", by=_SIGN_IN, now=now)],
+        sessions.find: [lambda c: sessions.find(c, "ses_x", now=now)],
+        sessions.use_link: [lambda c: sessions.use_link(c, "lnk_x", made="ses_y", now=now)],
+        sessions.end: [lambda c: sessions.end(c, "ses_x")],
         audience.concerning: [
             lambda c: audience.concerning(c, tasks.history(c, 77), owner=years.OWNER),
         ],

@@ -113,6 +113,20 @@ def _read_networks(value: object) -> tuple[Network, ...]:
     return tuple(_read_network(member) for member in _listed(value, 'networks like ["10.0.0.0/8"]'))
 
 
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.ASCII)
+
+
+def _read_host(value: object) -> str:
+    host = value.strip().lower().rstrip(".") if isinstance(value, str) else ""
+    if not _HOST.fullmatch(host):
+        raise refusal(f"{quote(value)} is not the name of a host", 'write names without a port, like "tracker.example"')
+    return host
+
+
+def _read_hosts(value: object) -> tuple[str, ...]:
+    return tuple(_read_host(member) for member in _listed(value, 'names like ["tracker.example"]'))
+
+
 _INTEGER = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?", re.ASCII)
 
@@ -202,6 +216,7 @@ def _optional(read: Callable[[object], object]) -> Callable[[object], object]:
 Duration = Annotated[timedelta, BeforeValidator(_read_positive_duration)]
 Schedule = Annotated[tuple[timedelta, ...], BeforeValidator(_read_schedule)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_read_networks)]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(_read_hosts)]
 Rate = Annotated[float | None, BeforeValidator(_read_rate)]
 Flag = Annotated[bool, BeforeValidator(_read_flag)]
 Token = Annotated[SecretStr | None, BeforeValidator(_read_token)]

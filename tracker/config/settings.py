@@ -14,6 +14,7 @@ from tracker.config.fields import (
     Duration,
     Flag,
     Name,
+    Hosts,
     Networks,
     OptionalName,
     Rate,
@@ -151,6 +152,19 @@ class LimitSettings(Section):
     )
 
 
+class WebSettings(Section):
+    """The pages for people."""
+
+    hosts: Hosts = Field(
+        default=(),
+        description='Names by which browsers reach the pages, like ["tracker.example"]; localhost and addresses go always.',
+    )
+    images: Annotated[Literal["on_request", "always", "never"], FOLDED] = Field(
+        default="on_request",
+        description="Whether pages load pictures from where the upstream keeps them: on_request, always or never.",
+    )
+
+
 class MetricsSettings(Section):
     """Who may see the metrics."""
 
@@ -205,6 +219,7 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()
     metrics: MetricsSettings = MetricsSettings()
+    web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("default_upstream")

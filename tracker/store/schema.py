@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 import tracker.store.rollup_tables  # noqa: F401 - its tables belong to the schema
+import tracker.store.session_table  # noqa: F401 - so does this
 from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, NoticeStatus, NoticeType, Status
 from tracker.store.moments import UtcDateTime
 from tracker.store.naming import metadata

@@ -1,0 +1,78 @@
+"""Signing in with a token of the API or a link, and out; and in which language and colours pages are shown."""
+
+from starlette.responses import RedirectResponse, Response
+
+from tracker.errors import RefusedError
+from tracker.web import sessions
+from tracker.web.forms import Form, must_be_from_here
+from tracker.web.languages import LANGUAGES
+from tracker.web.visit import Visit
+
+_A_YEAR = 365 * 24 * 3600
+THEMES = ("auto", "light", "dark")
+
+
+async def show(visit: Visit) -> Response:
+    """The form to sign in with; a link that was made on the command line does without it."""
+    query = visit.request.query_params
+    if link := query.get("link"):
+        return await _follow(visit, link)
+    if visit.signed_in is not None:
+        return RedirectResponse(_local(query.get("next")), status_code=303)
+    return visit.render("sign_in.html", next=_local(query.get("next")), problem=None)
+
+
+async def _follow(visit: Visit, link: str) -> Response:
+    session = await sessions.follow_link(visit.ports, link)
+    if session is None:
+        problem = visit.language.gettext("This link was used already, or is too old. Make a new one, or sign in with a token.")
+        return visit.render("sign_in.html", status=403, next="/", problem=problem)
+    # Not a redirect: to a browser that came from elsewhere its next step would be from elsewhere too, without the cookie.
+    answer = visit.render("signed_in.html", next=_local(visit.request.query_params.get("next")))
+    sessions.give(answer, visit.request, session)
+    return answer
+
+
+async def sign_in(visit: Visit, form: Form) -> Response:
+    """Begin a session with a token."""
+    must_be_from_here(visit.request)
+    wanted = _local(form.text("next"))
+    session = await sessions.sign_in(visit.ports, visit.desk, form.text("token") or "")
+    if session is None:
+        problem = visit.language.gettext("This token is unknown or revoked.")
+        return visit.render("sign_in.html", status=403, next=wanted, problem=problem)
+    answer = RedirectResponse(wanted, status_code=303)
+    sessions.give(answer, visit.request, session)
+    return answer
+
+
+async def sign_out(visit: Visit, _form: Form) -> Response:
+    """End the session."""
+    presented = sessions.presented_by(visit.request)
+    if presented is not None:
+        await sessions.sign_out(visit.ports, presented)
+    answer = RedirectResponse("/sign-in", status_code=303)
+    sessions.take_back(answer, visit.request)
+    return answer
+
+
+async def prefer(visit: Visit, form: Form) -> Response:
+    """Remember a language and colours in this browser."""
+    must_be_from_here(visit.request)
+    answer = RedirectResponse(_local(form.text("next")), status_code=303)
+    known = {"language": [language.code for language in LANGUAGES], "theme": THEMES}
+    for name, values in known.items():
+        wanted = form.text(name)
+        if wanted is None:
+            continue
+        if wanted not in values:
+            raise RefusedError(f"{name} is one of: {', '.join(values)}", http_status=422)
+        answer.set_cookie(name, wanted, max_age=_A_YEAR, httponly=True, samesite="strict")
+    return answer
+
+
+def _local(wanted: str | None) -> str:
+    """A page of ours to go on to; the first one for anything else."""
+    is_ours = wanted is not None and wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
+    clean = is_ours and wanted is not None and wanted.isprintable() and "\\" not in wanted
+    return wanted if clean and wanted is not None else "/"

@@ -13,8 +13,8 @@ from tracker.config.fields import (
     FOLDED,
     Duration,
     Flag,
-    Name,
     Hosts,
+    Name,
     Networks,
     OptionalName,
     Rate,
@@ -157,7 +157,7 @@ class WebSettings(Section):
 
     hosts: Hosts = Field(
         default=(),
-        description='Names by which browsers reach the pages, like ["tracker.example"]; localhost and addresses go always.',
+        description='Names of the pages besides localhost and addresses, like ["tracker.example"].',
     )
     images: Annotated[Literal["on_request", "always", "never"], FOLDED] = Field(
         default="on_request",
@@ -198,7 +198,8 @@ class Settings(Section):
         repr=False,
     )
     listen: Listen = Field(
-        default="127.0.0.1:8640", description="Address and port of the API; port 0 takes any that is free."
+        default="127.0.0.1:8640",
+        description="Address and port of the API and the pages; port 0 takes any that is free.",
     )
     upstreams: _Upstreams = Field(
         default_factory=lambda: MappingProxyType({}), description="The gateways to watch, each under a name of its own."

@@ -12,13 +12,14 @@ import tracker
 from tracker.api import create_app
 from tracker.clock import SharedClock
 from tracker.config import Reloaded, Settings, UpstreamSettings, shown_database
+from tracker.daemon.entrance import Entrance
 from tracker.daemon.finding import Finding
 from tracker.daemon.lanes import LATE, Lanes
 from tracker.daemon.loops import Loop, Seldom, Ticks
 from tracker.daemon.parts import Workshop, make_processes, open_clients
 from tracker.daemon.server import address_of, make_server
 from tracker.daemon.status import Numbers, numbers_of
-from tracker.desk import Ports
+from tracker.desk import Desk, Ports
 from tracker.guard import Guard
 from tracker.http import Client
 from tracker.intake import Intake
@@ -31,6 +32,7 @@ from tracker.pulse import Pulse
 from tracker.store import hints
 from tracker.store.database import Database
 from tracker.store.hints import Listener
+from tracker.web import create_pages
 from tracker.webhooks.composer import Composer
 
 log = structlog.get_logger()
@@ -101,7 +103,7 @@ class Daemon:
         self._announce = Loop("announce", self._announce_all, self.pulse)
         self._listener = self._make_listener()
         self._stopping = asyncio.Event()
-        self._server = make_server(create_app(self._make_ports()))
+        self._server = make_server(self._make_doors())
 
     def _make_lane(self, name: str, upstream: UpstreamSettings) -> tuple[Lane, Client]:
         return self._workshop.make_lane(
@@ -119,6 +121,11 @@ class Daemon:
         if not hints.can_be_heard(self._database.url):
             return None
         return Listener(self._database.url, me=lambda: self._adoption.me, heard=self._find.wake)
+
+    def _make_doors(self) -> Entrance:
+        ports = self._make_ports()
+        desk = Desk.of(ports)
+        return Entrance(api=create_app(ports, desk), pages=create_pages(ports, desk))
 
     def _make_ports(self) -> Ports:
         return Ports(
@@ -196,7 +203,7 @@ class Daemon:
             self._settings = reloaded.settings
             unwatched = await self._lanes.exchange(reloaded.settings.upstreams)
         self._janitor = self._make_janitor()
-        self._server.serve_with(create_app(self._make_ports()))
+        self._server.serve_with(self._make_doors())
         for name, keys in unwatched.items():
             self._finding.let_go(name, keys)
         self._find.wake()

@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-import tracker.store.rollup_tables  # noqa: F401 - its tables belong to the schema
+import tracker.store.rollup_tables
 import tracker.store.session_table  # noqa: F401 - so does this
 from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, NoticeStatus, NoticeType, Status
 from tracker.store.moments import UtcDateTime

@@ -43,7 +43,11 @@ async def read_form(request: Request) -> Form:
             raise InputError("body", "is too large", f"send at most {LARGEST_FORM // 1024} kB")
     try:
         pairs = parse_qsl(
-            body.decode(), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=MOST_FIELDS
+            body.decode(),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=MOST_FIELDS,
         )
     except ValueError:
         raise InputError("body", "is not a form in UTF-8", "send fields as a browser does") from None

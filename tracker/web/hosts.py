@@ -23,7 +23,7 @@ def _name(header: str) -> str | None:
     """The host without its port; None for what is no host."""
     if header.startswith("["):
         name, bracket, port = header[1:].partition("]")
-        good = bool(bracket) and (port == "" or _is_port(port[1:]) and port[0] == ":") and ":" in name
+        good = bool(bracket) and (port == "" or (_is_port(port[1:]) and port[0] == ":")) and ":" in name
         return name if good else None
     name, colon, port = header.partition(":")
     return name if name and (not colon or _is_port(port)) else None

@@ -11,8 +11,8 @@ from tracker.web.hosts import is_ours
 
 _log = structlog.get_logger()
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'{images}; font-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'{images}; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 POLICY = _POLICY.format(images="")
 """Nothing but what we serve ourselves, nothing written into a page, and no page of ours in one of somebody else's."""

@@ -23,7 +23,7 @@ _STILL_HERE = ": still here\n\n"
 
 
 async def stream(visit: Visit) -> Response:
-    """One line whenever something changed that its reader may see, until they leave or sign out, or the daemon stops."""
+    """Says whenever something changed that its reader may see, until they leave or sign out, or the daemon stops."""
     if visit.desk.news.streams >= MOST_STREAMS:
         # The page asks now and then instead.
         return PlainTextResponse("too many pages are open", status_code=503, headers={"Retry-After": "30"})

@@ -7,7 +7,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from tracker.errors import RefusedError, ThrottledError, TrackerError, UnavailableError
-from tracker.web.routes import visit_of
+from tracker.web.routes import identified, visit_of
+from tracker.web.visit import Visit
 
 
 async def tell(request: Request, error: Exception) -> Response:
@@ -16,14 +17,23 @@ async def tell(request: Request, error: Exception) -> Response:
     if isinstance(error, ThrottledError):
         headers["Retry-After"] = str(error.retry_after)
     if "text/html" not in request.headers.get("accept", ""):
-        return _document(status, _english(status, error), headers)
-    visit = visit_of(request)
-    answer = visit.render("problem.html", status=status, title=_title(status, visit.language.gettext), detail=_detail(error))
+        return _document(status, _detail(error) or _title(status), headers)
+    visit = await _visit(request)
+    answer = visit.render(
+        "problem.html", status=status, code=status, title=visit.language.gettext(_title(status)), detail=_detail(error)
+    )
     answer.headers.update(headers)
     return answer
 
 
 HANDLED = (TrackerError, HTTPException, ClientDisconnect)
+
+
+async def _visit(request: Request) -> Visit:
+    try:
+        return await identified(request)
+    except UnavailableError:
+        return visit_of(request)
 
 
 def _status_of(error: Exception) -> int:
@@ -43,25 +53,26 @@ def _detail(error: Exception) -> str | None:
     return str(error) if isinstance(error, TrackerError) and not isinstance(error, UnavailableError) else None
 
 
-def _english(status: int, error: Exception) -> str:
-    return _detail(error) or _title(status, str)
+def N_(text: str) -> str:  # noqa: N802 - as catalogues are made everywhere
+    """Marks a text that is looked up later."""
+    return text
 
 
-def _title(status: int, _: object) -> str:
-    gettext = _ if callable(_) else str
-    return str(gettext(_TITLES.get(status, "This did not work")))
-
-
+_OTHERWISE = N_("This did not work")
 _TITLES = {
-    401: "Sign in first",
-    403: "This is not allowed",
-    404: "There is no such page",
-    405: "This page does not do that",
-    409: "This does not go just now",
-    422: "Something in this form cannot be used",
-    429: "Too many at once",
-    503: "The database is out of reach",
+    401: N_("Sign in first"),
+    403: N_("This is not allowed"),
+    404: N_("There is no such page"),
+    405: N_("This page does not do that"),
+    409: N_("This does not go just now"),
+    422: N_("Something in this form cannot be used"),
+    429: N_("Too many at once"),
+    503: N_("The database is out of reach"),
 }
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status, _OTHERWISE)
 
 
 def _document(status: int, detail: str, headers: dict[str, str]) -> Response:

@@ -9,7 +9,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import tracker
 from tracker.moments import rfc3339
-from tracker.web import wording
 from tracker.web.languages import LANGUAGES, Language
 
 STATIC = Path(__file__).parent / "static"
@@ -20,16 +19,18 @@ class Renderer:
 
     def __init__(self) -> None:
         self._assets = {path.name: _address(path) for path in STATIC.iterdir() if path.suffix in _SERVED}
-        self._environments = {language.code: self._environment(language) for language in LANGUAGES}
+        self._environments = {code: self._environment(language) for code, language in LANGUAGES.items()}
 
     def page(self, language: Language, template: str, values: Mapping[str, object]) -> str:
         """A whole page."""
-        return self._environments[language.code].get_template(template).render(values)
+        environment = self._environments[language.code]
+        return environment.get_template(template).render(_with_parts(environment, values))
 
     def live(self, language: Language, template: str, values: Mapping[str, object]) -> str:
         """Only the block `live` of a page: what the script puts in the place of what is there."""
-        found = self._environments[language.code].get_template(template)
-        return "".join(found.blocks["live"](found.new_context(dict(values))))
+        environment = self._environments[language.code]
+        found = environment.get_template(template)
+        return "".join(found.blocks["live"](found.new_context(_with_parts(environment, values))))
 
     def _environment(self, language: Language) -> Environment:
         made = Environment(
@@ -42,17 +43,30 @@ class Renderer:
             auto_reload=False,
         )
         # The extension adds this one.
-        made.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)  # type: ignore[attr-defined]
-        made.globals |= {"version": tracker.__version__, "languages": LANGUAGES, "asset": self._assets.__getitem__}
+        made.install_gettext_callables(  # type: ignore[attr-defined]
+            language.gettext, language.ngettext, newstyle=True, pgettext=language.pgettext
+        )
+        made.globals |= {
+            "version": tracker.__version__,
+            "languages": list(LANGUAGES.values()),
+            "asset": self._assets.__getitem__,
+        }
         made.filters |= {
             "relative": lambda moment, now: language.relative(_moment(moment), now),
             "exact": lambda moment: language.exact(_moment(moment)),
             "number": language.number,
+            "percent": language.percent,
             "duration": language.duration,
-            "word": lambda value: wording.word(language, value),
+            "word": str,
+            "said": str,
             "machine_time": _machine_time,
         }
         return made
+
+
+def _with_parts(environment: Environment, values: Mapping[str, object]) -> dict[str, object]:
+    """The values, and what all pages are made of; a part of a page has it too, which is made without its beginning."""
+    return {**values, "parts": environment.get_template("parts.html").make_module(dict(values))}
 
 
 _SERVED = {".css", ".js", ".svg"}

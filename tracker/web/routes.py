@@ -22,7 +22,7 @@ def page(path: str, show: Show, *, needs: str = "read") -> Route:
     """A page for those who are signed in with this scope; others sign in first."""
 
     async def serve(request: Request) -> Response:
-        visit = await _identified(request)
+        visit = await identified(request)
         if visit.signed_in is None:
             return _to_sign_in(visit)
         visit.caller.must_be(needs)
@@ -35,7 +35,7 @@ def action(path: str, act: Act, *, needs: str = "write") -> Route:
     """What a form of a page does, for those who are signed in with this scope."""
 
     async def serve(request: Request) -> Response:
-        visit = await _identified(request)
+        visit = await identified(request)
         if visit.signed_in is None:
             return _to_sign_in(visit)
         form = await read_form(request)
@@ -50,7 +50,7 @@ def open_page(path: str, show: Show) -> Route:
     """A page for everybody."""
 
     async def serve(request: Request) -> Response:
-        return await show(await _identified(request))
+        return await show(await identified(request))
 
     return Route(path, serve, methods=["GET"])
 
@@ -59,7 +59,7 @@ def open_action(path: str, act: Act) -> Route:
     """A form for everybody; whoever takes it looks where it comes from."""
 
     async def serve(request: Request) -> Response:
-        return await act(await _identified(request), await read_form(request))
+        return await act(await identified(request), await read_form(request))
 
     return Route(path, serve, methods=["POST"])
 
@@ -77,7 +77,8 @@ def visit_of(request: Request) -> Visit:
     )
 
 
-async def _identified(request: Request) -> Visit:
+async def identified(request: Request) -> Visit:
+    """A visit of whoever shows the session that the request comes with."""
     visit = visit_of(request)
     presented = presented_by(request)
     if presented is None:

@@ -19,6 +19,7 @@ from tracker.web.rendering import Renderer
 
 Kind = Literal["done", "problem"]
 _Result = TypeVar("_Result")
+THEMES = ("auto", "light", "dark")
 _NOTICE = "tracker_notice"
 _NOTICE_SECONDS = 60
 _LONGEST_NOTICE = 1_500
@@ -59,6 +60,12 @@ class Visit:
         return f"{self.request.url.path}?{query}" if query else self.request.url.path
 
     @property
+    def theme(self) -> str:
+        """The colours that were chosen in this browser."""
+        chosen = self.request.cookies.get("theme", "")
+        return chosen if chosen in THEMES else THEMES[0]
+
+    @property
     def is_part(self) -> bool:
         """Whether only what lives on the page is asked for, by the script that keeps it fresh."""
         return self.request.headers.get("hx-request") == "true"
@@ -83,7 +90,9 @@ class Visit:
         if self.is_part:
             return self._html(self.renderer.live(self.language, template, self._values(values)), status)
         notice = self._notice()
-        answer = self._html(self.renderer.page(self.language, template, self._values({"notice": notice, **values})), status)
+        answer = self._html(
+            self.renderer.page(self.language, template, self._values({"notice": notice, **values})), status
+        )
         if notice is not None:
             answer.delete_cookie(_NOTICE, httponly=True, samesite="strict")
         return answer

@@ -10,7 +10,7 @@ from tracker.cli.verbs import Verb
 
 
 @click.command("serve", cls=Verb)
-@click.option("--listen", metavar="HOST:PORT", help="Address and port of the API; port 0 takes any that is free.")
+@click.option("--listen", metavar="HOST:PORT", help="Address and port of API and pages; port 0 takes any that is free.")
 def command(listen: str | None) -> None:
     """Run the daemon.
 

@@ -6,10 +6,9 @@ from tracker.errors import RefusedError
 from tracker.web import sessions
 from tracker.web.forms import Form, must_be_from_here
 from tracker.web.languages import LANGUAGES
-from tracker.web.visit import Visit
+from tracker.web.visit import THEMES, Visit
 
 _A_YEAR = 365 * 24 * 3600
-THEMES = ("auto", "light", "dark")
 
 
 async def show(visit: Visit) -> Response:
@@ -25,9 +24,11 @@ async def show(visit: Visit) -> Response:
 async def _follow(visit: Visit, link: str) -> Response:
     session = await sessions.follow_link(visit.ports, link)
     if session is None:
-        problem = visit.language.gettext("This link was used already, or is too old. Make a new one, or sign in with a token.")
+        problem = visit.language.gettext(
+            "This link was used already, or is too old. Make a new one, or sign in with a token."
+        )
         return visit.render("sign_in.html", status=403, next="/", problem=problem)
-    # Not a redirect: to a browser that came from elsewhere its next step would be from elsewhere too, without the cookie.
+    # Not a redirect: of a browser that came from elsewhere it would be a step from elsewhere too, without the cookie.
     answer = visit.render("signed_in.html", next=_local(visit.request.query_params.get("next")))
     sessions.give(answer, visit.request, session)
     return answer
@@ -60,7 +61,7 @@ async def prefer(visit: Visit, form: Form) -> Response:
     """Remember a language and colours in this browser."""
     must_be_from_here(visit.request)
     answer = RedirectResponse(_local(form.text("next")), status_code=303)
-    known = {"language": [language.code for language in LANGUAGES], "theme": THEMES}
+    known = {"language": tuple(LANGUAGES), "theme": THEMES}
     for name, values in known.items():
         wanted = form.text(name)
         if wanted is None:

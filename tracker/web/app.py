@@ -1,0 +1,47 @@
+"""Puts the pages together."""
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+from tracker.desk import Desk, Ports
+from tracker.web import live, problems
+from tracker.web.layers import Careful, OurName
+from tracker.web.pages import signing
+from tracker.web.rendering import STATIC, Renderer
+from tracker.web.routes import action, open_action, open_page, page
+
+
+def create_pages(ports: Ports, desk: Desk) -> ASGIApp:
+    """The pages as an ASGI app."""
+    app = Starlette(
+        routes=[*_routes(), Mount("/static", _Kept(directory=STATIC))],
+        middleware=[Middleware(Careful), Middleware(OurName, ports.settings.web.hosts)],
+        exception_handlers=dict.fromkeys(problems.HANDLED, problems.tell),
+    )
+    app.state.ports = ports
+    app.state.desk = desk
+    app.state.renderer = Renderer()
+    return app
+
+
+def _routes() -> list[Route]:
+    return [
+        open_page("/sign-in", signing.show),
+        open_action("/sign-in", signing.sign_in),
+        open_action("/preferences", signing.prefer),
+        action("/sign-out", signing.sign_out, needs="read"),
+        page("/live", live.stream),
+    ]
+
+
+class _Kept(StaticFiles):
+    """Files whose addresses name their content: a browser asks for each once."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        answer.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return answer

@@ -1,0 +1,106 @@
+// What pages do beyond links and forms: stay fresh, copy, ask before what cannot be undone. All works without it.
+"use strict";
+(() => {
+  const POLL_SECONDS = 5;
+  const PAUSED = "tracker-paused";
+  const each = (selector, act) => document.querySelectorAll(selector).forEach(act);
+
+  // Fresh: the server says that something changed, and what lives on the page is asked for again.
+  const address = document.body.dataset.live;
+  const isLive = address && document.getElementById("live");
+  const button = document.querySelector("[data-live-switch]");
+  const words = document.querySelector("[data-live-words]");
+  let stream = null;
+  let poll = null;
+  let isPaused = sessionStorage.getItem(PAUSED) === "yes";
+
+  // Nobody's choice is taken away under their fingers.
+  const isBusy = () => document.hidden || document.querySelector("#live input:checked, #live details[open] input:focus, #live textarea:focus");
+  let isMissed = false;
+  const refresh = () => {
+    if (isPaused) return;
+    isMissed = Boolean(isBusy());
+    if (!isMissed) document.body.dispatchEvent(new CustomEvent("changed"));
+  };
+  const show = (state) => {
+    if (!button) return;
+    button.dataset.state = state;
+    button.setAttribute("aria-pressed", String(state !== "off"));
+    words.textContent = words.dataset[state];
+  };
+  const close = () => {
+    if (stream) stream.close();
+    stream = null;
+    clearInterval(poll);
+    poll = null;
+  };
+  const askNowAndThen = () => {
+    show("away");
+    poll = poll || setInterval(refresh, POLL_SECONDS * 1000);
+  };
+  const open = () => {
+    close();
+    show("on");
+    stream = new EventSource(address);
+    stream.addEventListener("open", () => {
+      clearInterval(poll);
+      poll = null;
+      show("on");
+    });
+    stream.addEventListener("changed", refresh);
+    // The browser tries again by itself unless the answer was no stream at all.
+    stream.addEventListener("error", askNowAndThen);
+  };
+  if (isLive && button) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      isPaused = !isPaused;
+      sessionStorage.setItem(PAUSED, isPaused ? "yes" : "no");
+      if (isPaused) {
+        close();
+        show("off");
+      } else {
+        open();
+        refresh();
+      }
+    });
+    if (isPaused) show("off");
+    else open();
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && isMissed) refresh();
+    });
+    addEventListener("pagehide", close);
+    addEventListener("pageshow", (shown) => {
+      if (shown.persisted && !isPaused) open();
+    });
+  }
+
+  // What needs a script is shown where there is one; a part that came anew shows it again.
+  const dress = () => each(".needs-script[data-copy], .needs-script[data-all]", (found) => { found.hidden = false; });
+  dress();
+  document.addEventListener("htmx:after:swap", dress);
+
+  document.addEventListener("click", async (clicked) => {
+    const copy = clicked.target.closest("[data-copy]");
+    if (copy) {
+      const before = copy.textContent;
+      try {
+        await navigator.clipboard.writeText(copy.dataset.copy);
+      } catch {
+        return;
+      }
+      copy.textContent = copy.dataset.copied;
+      setTimeout(() => { copy.textContent = before; }, 1500);
+    }
+  });
+  document.addEventListener("submit", (sent) => {
+    const question = (sent.submitter && sent.submitter.dataset.confirm) || sent.target.dataset.confirm;
+    if (question && !confirm(question)) sent.preventDefault();
+  });
+  // One box ticks all of its table.
+  document.addEventListener("change", (changed) => {
+    if (changed.target.matches("[data-all]")) {
+      each(changed.target.dataset.all, (box) => { box.checked = changed.target.checked; });
+    }
+  });
+})();

@@ -15,11 +15,17 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 
+from tracker.telling.kept import recognise
+from tracker.telling.sentences import NESTED, UNKNOWN_MOMENT, Part, Sentence
+from tracker.web.words import WORDS
+
 DOMAIN = "tracker"
 FOLDER = Path(__file__).parent / "locale"
 _SPANS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 _NOW = timedelta(seconds=1)
 _EXACTLY_BELOW_SECONDS = 10
+_WORDED = frozenset({"phase", "status", "message_type"})
+"""Parts of sentences that hold a word of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,29 @@ class Language:
     def pgettext(self, context: str, text: str) -> str:
         """What is said for a word that means different things in different places."""
         return self.texts.pgettext(context, text)
+
+    def word(self, word: str) -> str:
+        """What one of the words that we use everywhere is called; another word as it is."""
+        return self.gettext(word) if word in WORDS else word
+
+    def said(self, told: Sentence | str | None) -> str:
+        """A sentence of the daemon; also one that comes as English text. What others wrote stays as it is."""
+        if not told:
+            return ""
+        sentence = recognise(told) if isinstance(told, str) else told
+        if sentence is None:
+            return str(told)
+        parts = {name: self._part(name, part) for name, part in sentence.parts.items()}
+        return self.gettext(sentence.template).format_map(parts)
+
+    def _part(self, name: str, part: Part) -> str:
+        if isinstance(part, datetime):
+            return self.exact(part)
+        if isinstance(part, Sentence) or name in NESTED:
+            return self.said(part if isinstance(part, Sentence) else str(part))
+        if name.endswith("_at"):
+            return self.gettext(UNKNOWN_MOMENT) if part is None else str(part)
+        return self.word(str(part)) if name in _WORDED else str(part)
 
     def number(self, number: float) -> str:
         """1,234,567."""

@@ -1,0 +1,66 @@
+"""The words that have one meaning everywhere: statuses, states, kinds; a page says each in its language."""
+
+
+def N_(word: str) -> str:  # noqa: N802 - the name by which catalogues know it
+    """Mark a text as one that catalogues translate; it stays as it is."""
+    return word
+
+
+WORDS = frozenset(
+    {
+        # Of tasks.
+        N_("queued"),
+        N_("running"),
+        N_("needs_input"),
+        N_("succeeded"),
+        N_("failed"),
+        N_("cancelled"),
+        N_("lost"),
+        N_("expired"),
+        N_("dropped"),
+        # Of events.
+        N_("registered"),
+        N_("status"),
+        N_("progress"),
+        N_("contradiction"),
+        N_("delivered"),
+        N_("delivery_failed"),
+        N_("delivery_dead"),
+        # Of deliveries and attempts.
+        N_("pending"),
+        N_("dead"),
+        N_("superseded"),
+        N_("sending"),
+        N_("interrupted"),
+        # Of messages.
+        N_("task.succeeded"),
+        N_("task.failed"),
+        N_("task.cancelled"),
+        N_("task.lost"),
+        N_("task.expired"),
+        N_("task.progress"),
+        N_("task.needs_input"),
+        N_("callback.test"),
+        N_("ended"),
+        N_("standard"),
+        N_("upstream"),
+        # Of endpoints and upstreams.
+        N_("active"),
+        N_("paused"),
+        N_("disabled"),
+        N_("ok"),
+        N_("unknown"),
+        N_("not_configured"),
+        # How far an exchange came.
+        N_("dns"),
+        N_("connect"),
+        N_("tls"),
+        N_("send"),
+        N_("headers"),
+        N_("body"),
+        # What a token allows.
+        N_("read"),
+        N_("write"),
+        N_("admin"),
+    }
+)

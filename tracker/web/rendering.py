@@ -57,8 +57,8 @@ class Renderer:
             "number": language.number,
             "percent": language.percent,
             "duration": language.duration,
-            "word": str,
-            "said": str,
+            "word": language.word,
+            "said": language.said,
             "machine_time": _machine_time,
         }
         return made

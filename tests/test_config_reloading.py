@@ -52,7 +52,15 @@ def test_everything_else_follows_at_once() -> None:
     """A new setting is put in force by a reload, unless somebody decided that it cannot be."""
     sections = {key.path[0] for key in KEYS}
 
-    assert sections - set(AT_A_START) == {"upstreams", "default_upstream", "retention", "limits", "metrics", "log"}
+    assert sections - set(AT_A_START) == {
+        "upstreams",
+        "default_upstream",
+        "retention",
+        "limits",
+        "metrics",
+        "log",
+        "web",
+    }
 
 
 def test_a_database_is_shown_without_what_is_secret() -> None:

@@ -22,7 +22,7 @@ from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from tracker.errors import TrackerError, UnavailableError
 from tracker.model import Status
-from tracker.store import access, endpoints, migrate, rollups, upstreams
+from tracker.store import access, endpoints, migrate, rollups, sessions, upstreams
 from tracker.store.database import Database
 from tracker.store.schema import metadata
 
@@ -70,6 +70,8 @@ def fill(world: World) -> None:
     world.write(lambda c: upstreams.write(c, upstreams.Health(name="default")))
     world.write(lambda c: access.rotate_secret(c, "shop", now=world.clock(), fresh="whsec_x"))
     world.write(lambda c: access.add_token(c, made="trk_x", owner="shop", scope="read", name="", now=world.clock()))
+    by = sessions.SignIn(owner="shop", scope="read", token_id=None)
+    world.write(lambda c: sessions.begin(c, made="ses_x", by=by, now=world.clock()))
     world.sql("UPDATE task SET finished_at = registered_at WHERE ended_at IS NOT NULL")
     hour = world.database.read_now(partial(rollups.count, hour=rollups.hour_of(world.clock())))
     if hour is not None:

@@ -74,7 +74,7 @@ TASKS = 50_000
 EVENTS = TASKS * years.EVENTS
 # 50 of its rows, or 500 that a step was given: a twentieth of the tasks, a two-hundredth of the events.
 MOST_ROWS = 3_000
-_SIGN_IN = sessions.SignIn(owner="a", scope="read", token_id="tok_x")
+_SIGN_IN = sessions.SignIn(owner="a", scope="read", token_id=None)
 # For SQLite, where a row costs ten operations and more; to go through the tasks alone would be 100,000.
 MOST_OPERATIONS = 60_000
 

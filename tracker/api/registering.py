@@ -1,6 +1,6 @@
 """Registering tasks, one or a thousand: answered only after the commit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
@@ -39,7 +39,7 @@ async def register_task(request: Request, ports: Ports, caller: Writer) -> Respo
     if checked.errors:
         return unusable(checked.errors)
     is_new, told, _ = await desk_of(request).registrar.register(checked.wanted[0], caller)
-    wake(ports, [told])
+    ports.wake_for([told])
     ports.metrics.events.labels("registered").inc(is_new)
     return Answer(told, status_code=201 if is_new else 200, headers={"Location": f"/v1/tasks/{told['id']}"})
 
@@ -100,15 +100,8 @@ def _rows(document: object) -> list[object]:
 
 def told_batch(ports: Ports, written: Sequence[Written]) -> Batch:
     """What became of a batch that was written just now, after telling everybody whom it concerns."""
-    wake(ports, [entry.task for entry in written])
+    ports.wake_for([entry.task for entry in written])
     rows: list[RegisteredTask] = [{"created": entry.is_new, **entry.task} for entry in written]
     answer: Batch = {"tasks": rows, "created": sum(entry.is_new for entry in written)}
     ports.metrics.events.labels("registered").inc(answer["created"])
     return answer
-
-
-def wake(ports: Ports, told: Iterable[TaskAnswer]) -> None:
-    """Tell those whom registrations concern that they are there."""
-    ports.wake()
-    if any(task["status"].is_end for task in told):
-        ports.wake_courier()

@@ -17,7 +17,7 @@ from tracker.api.bodies import LARGEST_BODY
 from tracker.api.fence import Fence
 from tracker.api.ports import Ports
 from tracker.api.problems import tell
-from tracker.api.registering import told_batch, wake
+from tracker.api.registering import told_batch
 from tracker.desk import Desk
 from tracker.errors import InputError, TrackerError
 from tracker.intake import Caller, read_many, read_one
@@ -109,7 +109,7 @@ class Shortcut:
     def _wake(self, told: TaskAnswer) -> None:
         """The poller takes many at once as easily as one: where they come fast it is woken for all of a moment."""
         if not self._registrar.is_busy or told["status"].is_end:
-            wake(self._ports, [told])
+            self._ports.wake_for([told])
         elif self._bell is None:
             self._bell = asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._ring)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from tracker.metrics import Metrics
 from tracker.model import Task
 from tracker.pulse import Pulse
 from tracker.store.database import Database
+from tracker.telling import TaskAnswer
 from tracker.webhooks.trials import Attempting
 
 
@@ -69,3 +70,9 @@ class Ports:
     timer: Callable[[], float] = time.monotonic
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the daemon stops: what would go on for ever ends then."""
+
+    def wake_for(self, told: Iterable[TaskAnswer]) -> None:
+        """Tell those whom registrations concern that they are there."""
+        self.wake()
+        if any(task["status"].is_end for task in told):
+            self.wake_courier()

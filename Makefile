@@ -7,7 +7,7 @@ TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test coverage check bench million soak kill several outage verify-js format lock wheel clean \
+.PHONY: demo run test coverage check bench million soak kill several outage verify-js messages format lock wheel clean \
 	install uninstall deb test-systemd
 
 demo: .venv/runs
@@ -58,6 +58,10 @@ soak: .venv/ready
 # The official JavaScript library, fetched from npm, takes what we sign and nothing else.
 verify-js: .venv/ready
 	$(BIN)/python tests/verify_js.py
+
+# After a text of the pages has changed: each catalogue gets what is new, empty, and loses what is gone.
+messages: .venv/ready
+	$(BIN)/python tests/catalogues.py
 
 check: .venv/ready
 	$(BIN)/ruff check .

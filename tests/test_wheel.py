@@ -47,6 +47,12 @@ def test_the_installed_package_is_the_one_in_use(installed: Path, tmp_path: Path
     assert Path(where.stdout.strip()).is_relative_to(installed)
 
 
+def test_it_brings_what_its_pages_say_in_each_language(installed: Path, tmp_path: Path) -> None:
+    say = "from tracker.web.languages import CHINESE; print(CHINESE.gettext('no answer'))"
+
+    assert run(installed, tmp_path, "-X", "utf8", "-c", say).stdout.strip() == "无响应"
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_it_brings_its_own_migrations(
     kind: str, installed: Path, tmp_path: Path, request: pytest.FixtureRequest

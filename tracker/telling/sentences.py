@@ -15,9 +15,10 @@ from tracker.moments import rfc3339
 Template = NewType("Template", str)
 """English, with named fields in braces: the name under which a catalogue has its translation.
 
-A field whose name ends with `_at` is a moment. Those of `NESTED` hold sentences.
+A field whose name ends with `_at` is a moment. Those of `NESTED` hold sentences, those of `NUMBERS` whole numbers.
 """
 NESTED = frozenset({"cause", "reason", "detail"})
+NUMBERS = frozenset({"attempt", "days", "failures", "looks", "megabytes", "status_code"})
 UNKNOWN_MOMENT = Template("an unknown time")
 _LONGEST_RECOGNISED = 500
 """Characters."""
@@ -75,7 +76,11 @@ class Recogniser:
 
 def _pattern(template: Template) -> re.Pattern[str]:
     pieces = ((re.escape(text), name) for text, name, _, _ in Formatter().parse(template))
-    return re.compile("".join(f"{text}(?P<{name}>.+?)" if name else text for text, name in pieces))
+    return re.compile("".join(text + (_field(name) if name else "") for text, name in pieces))
+
+
+def _field(name: str) -> str:
+    return f"(?P<{name}>{'[0-9]+' if name in NUMBERS else '.+?'})"
 
 
 def _moment(said: str) -> Part:

@@ -32,18 +32,8 @@ WORDS = frozenset(
         N_("superseded"),
         N_("sending"),
         N_("interrupted"),
-        # Of messages.
-        N_("task.succeeded"),
-        N_("task.failed"),
-        N_("task.cancelled"),
-        N_("task.lost"),
-        N_("task.expired"),
-        N_("task.progress"),
-        N_("task.needs_input"),
-        N_("callback.test"),
+        # What a callback asks for; the names of messages are for programs, and stay.
         N_("ended"),
-        N_("standard"),
-        N_("upstream"),
         # Of endpoints and upstreams.
         N_("active"),
         N_("paused"),

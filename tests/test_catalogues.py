@@ -1,0 +1,89 @@
+"""No text of the page is missing in any language, and none is left over."""
+
+import re
+from string import Formatter
+
+import catalogues
+import pytest
+from babel.messages.catalog import Catalog, Message
+
+from tracker.web.languages import CHINESE, ENGLISH, LANGUAGES, Language
+
+TEXTS = catalogues.extracted()
+EACH = pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+
+
+def names(catalog: Catalog) -> set[object]:
+    return {(message.context, message.id) for message in catalog if message.id}
+
+
+def translated(language: Language) -> list[tuple[Message, list[str]]]:
+    """Every message that a catalogue says something for, with all of its forms."""
+    found = [message for message in catalogues.read(language.locale) if message.id]
+    forms = [[message.string] if isinstance(message.string, str) else list(message.string or ()) for message in found]
+    return [(message, said) for message, said in zip(found, forms, strict=True) if any(said)]
+
+
+def placeholders(text: str) -> set[str]:
+    """What is to be filled in: `%(name)s` of templates and code, `{name}` of the daemon's sentences."""
+    return set(re.findall(r"%\(\w+\)[a-z]", text)) | {
+        f"{{{name}}}" for _, name, _, _ in Formatter().parse(text) if name
+    }
+
+
+def test_texts_are_found_in_templates_code_and_sentences() -> None:
+    """An extraction that finds nothing would find nothing missing."""
+    assert {(None, "Sign in"), (None, "This token is unknown or revoked."), (None, "no answer")} <= names(TEXTS)
+
+
+@EACH
+def test_a_catalogue_has_every_text_and_no_other(language: Language) -> None:
+    """`make messages` brings it there."""
+    catalog = catalogues.read(language.locale)
+
+    assert names(catalog) == names(TEXTS)
+    assert not catalog.obsolete
+
+
+@EACH
+def test_a_catalogue_is_as_the_program_writes_it(language: Language) -> None:
+    """So that a change shows what was changed."""
+    written = catalogues.path_of(language.locale).read_text()
+
+    assert written == catalogues.brought_up_to_date(language.locale, TEXTS)
+
+
+@EACH
+def test_nothing_waits_for_a_second_look(language: Language) -> None:
+    assert [message.id for message in catalogues.read(language.locale) if message.id and message.fuzzy] == []
+
+
+def test_everything_is_said_in_chinese() -> None:
+    said = {(message.context, message.id) for message, forms in translated(CHINESE) if all(forms)}
+
+    assert names(TEXTS) - said == set()
+
+
+@pytest.mark.parametrize(("language", "forms"), [(ENGLISH, 2), (CHINESE, 1)])
+def test_there_is_a_form_for_each_kind_of_number(language: Language, forms: int) -> None:
+    for message in catalogues.read(language.locale):
+        if message.pluralizable:
+            assert len(message.string) == forms, message.id
+
+
+@EACH
+def test_a_translation_fills_in_what_the_text_does(language: Language) -> None:
+    for message, forms in translated(language):
+        # The form for one may leave out the number.
+        wanted = placeholders(message.id if isinstance(message.id, str) else message.id[1])
+        for form in forms[-1:] if message.pluralizable else forms:
+            assert placeholders(form) == wanted, message.id
+        for form in forms[:-1]:
+            assert placeholders(form) <= wanted, message.id
+
+
+def test_chinese_is_set_in_chinese_punctuation() -> None:
+    """No comma, colon, semicolon, question mark or bracket of the other script right after a Chinese character."""
+    for message, forms in translated(CHINESE):
+        for form in forms:
+            assert not re.search(r"[\u4e00-\u9fff][,:;?!()]|[,;?!()][\u4e00-\u9fff]", form), message.id

@@ -1,0 +1,165 @@
+"""All tasks: looking for some, and doing something with those that were ticked."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pydantic import ValidationError
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+
+from tracker.desk.queries import TaskQuery, next_cursor
+from tracker.errors import ConflictError, InputError, NotFoundError
+from tracker.intake import explain
+from tracker.model import Status
+from tracker.store import messages, searching, tasks
+from tracker.store.database import Connection, Work
+from tracker.store.redelivery import redeliver
+from tracker.store.searching import Look
+from tracker.telling import TaskAnswer, told_tasks
+from tracker.web.forms import Form
+from tracker.web.pages.pictures import are_shown
+from tracker.web.visit import Visit
+
+PAGE = 50
+MOST_AT_ONCE = 500
+_FILTERS = ("status", "upstream", "q", "since", "until", "cursor")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A task in the list, and what it was asked to make."""
+
+    task: TaskAnswer
+    prompt: str | None
+
+
+async def show(visit: Visit) -> Response:
+    """The newest tasks that match; a search goes back so far and says how far that was."""
+    given = _given(visit.request.query_params)
+    problem, look, rows = None, None, list[Row]()
+    try:
+        wanted = TaskQuery.model_validate({**given, "limit": PAGE})
+    except ValidationError as error:
+        problem = explain(error.errors(include_url=False)[0])
+    else:
+        look, rows = await visit.ask(partial(_read, wanted=wanted, owner=visit.caller.only_owner))
+    return visit.render(
+        "tasks.html",
+        status=200 if problem is None else 422,
+        images=are_shown(visit),
+        rows=rows,
+        look=look,
+        given=given,
+        problem=problem,
+        is_filtered=bool(given.keys() - {"cursor"}),
+        statuses=list(Status),
+        upstreams=list(visit.ports.settings.upstreams),
+        older=_older(visit, look),
+    )
+
+
+def _given(query: QueryParams) -> dict[str, str]:
+    """The conditions that were filled in; a form sends the empty ones too."""
+    return {name: query[name].strip() for name in _FILTERS if query.get(name, "").strip()}
+
+
+def _read(connection: Connection, wanted: TaskQuery, owner: str | None) -> tuple[Look[object], list[Row]]:
+    look = searching.look(connection, replace(wanted.filter(), limit=PAGE), owner=owner)
+    told = told_tasks(connection, look.found, owner=owner)
+    objects = tasks.last_objects(connection, [task.key for task in look.found])
+    prompts = [prompt_of(objects.get(task.key)) for task in look.found]
+    return look, [Row(task=task, prompt=prompt) for task, prompt in zip(told, prompts, strict=True)]
+
+
+def prompt_of(said: object) -> str | None:
+    """What a task was asked to make, where its upstream says so."""
+    prompt = said.get("prompt") if isinstance(said, Mapping) else None
+    return prompt if isinstance(prompt, str) and prompt.strip() else None
+
+
+def _older(visit: Visit, look: Look[object] | None) -> str | None:
+    if look is None or look.before is None:
+        return None
+    # The cursor names the last key that was seen: the look goes on below it.
+    return visit.link(cursor=next_cursor("t", [look.before], 0 + 1) or _cursor(look.before))
+
+
+def _cursor(key: int) -> str:
+    return next_cursor("t", [key, key], 1) or ""
+
+
+async def act(visit: Visit, form: Form) -> Response:
+    """Refresh, drop or redeliver what was ticked; what is not there any more is passed over."""
+    ids = list(dict.fromkeys(form.all("id")))[:MOST_AT_ONCE]
+    deed = _DEEDS.get(form.text("do") or "")
+    back = form.text("next") or "/tasks"
+    back = back if back.startswith("/tasks") else "/tasks"
+    if deed is None:
+        raise InputError("do", "is nothing that can be done here", f"send one of: {', '.join(_DEEDS)}")
+    if not ids:
+        return visit.back(back, visit.language.gettext("No task was ticked."), "problem")
+    count = await visit.write(_each(visit, ids, deed))
+    visit.ports.wake()
+    visit.ports.wake_courier()
+    ngettext = visit.language.ngettext
+    told = {
+        "refresh": ngettext("%(num)s task will be looked at now.", "%(num)s tasks will be looked at now.", count),
+        "drop": ngettext("%(num)s task is not watched any more.", "%(num)s tasks are not watched any more.", count),
+        "redeliver": ngettext("%(num)s message will be sent again.", "%(num)s messages will be sent again.", count),
+    }
+    return visit.back(back, told[form.text("do") or ""] % {"num": count})
+
+
+def _each(visit: Visit, ids: list[str], deed: "_Deed") -> Work[int]:
+    works = [deed(visit, id_) for id_ in ids]
+
+    def work(connection: Connection) -> int:
+        return sum(_unless_gone(connection, one) for one in works)
+
+    return work
+
+
+def _unless_gone(connection: Connection, work: Work[int]) -> int:
+    try:
+        return work(connection)
+    except NotFoundError:
+        return 0
+
+
+def _refresh(visit: Visit, id_: str) -> Work[int]:
+    look = visit.ports.intake.refresh(id_, visit.caller)
+    return lambda connection: int(look(connection) is not None)
+
+
+def _drop(visit: Visit, id_: str) -> Work[int]:
+    drop = visit.ports.intake.drop(id_, visit.caller)
+
+    def work(connection: Connection) -> int:
+        dropped = drop(connection)
+        return int(dropped.stopped or dropped.withdrawn)
+
+    return work
+
+
+def redeliver_all_of(visit: Visit, id_: str) -> Work[int]:
+    """Work that sends every message about a task again that was delivered or given up; tells how many."""
+    owner, now = visit.caller.only_owner, visit.ports.clock()
+
+    def work(connection: Connection) -> int:
+        task = tasks.get(connection, id_, owner=owner)
+        lines = messages.of_task(connection, task.key, owner=owner) if task else []
+        return sum(_again(connection, line.id) for line in lines if line.status in {"delivered", "dead"})
+
+    def _again(connection: Connection, delivery: str) -> int:
+        try:
+            redeliver(connection, delivery, owner=owner, now=now)
+        except ConflictError:
+            return 0
+        return 1
+
+    return work
+
+
+_Deed = Callable[[Visit, str], Work[int]]
+_DEEDS: Mapping[str, _Deed] = {"refresh": _refresh, "drop": _drop, "redeliver": redeliver_all_of}

@@ -13,7 +13,7 @@ import pytest
 from databases import PostgresDatabases
 from fakes import delivered, failed, miss, snap, want
 from plans import costs
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 
 import tracker.store
 from bench import years
@@ -62,12 +62,18 @@ from tracker.store import (
     retention,
     rollups,
     sessions,
+    searching,
+    searching_messages,
+    searching_walk,
     tasks,
     upstreams,
     watching,
 )
 from tracker.store.engines import open_engine
 from tracker.store.rollup_tables import HOURLY
+from tracker.store.schema import delivery, task
+from tracker.store.searching_messages import Matching
+from tracker.store.searching_walk import Patience
 from tracker.webhooks.composer import Composer
 
 TASKS = 50_000
@@ -176,6 +182,35 @@ def place(connection: Connection) -> retention.Place:
     moment = datetime.fromisoformat(ended_at) if isinstance(ended_at, str) else ended_at
     return retention.Place(moment, 500)
 
+
+IMPATIENT = Patience(rows=600, seconds=60)
+SOUGHT = [
+    tasks.Filter(),
+    tasks.Filter(q="t77"),
+    tasks.Filter(q="lighthouse"),
+    tasks.Filter(q="nothing of that"),
+    tasks.Filter(q="nothing of that", before=9000),
+    tasks.Filter(upstream=years.RARE),
+    tasks.Filter(task_id="t77"),
+    tasks.Filter(status=(Status.RUNNING,)),
+    tasks.Filter(status=(Status.FAILED,), upstream="nowhere"),
+    tasks.Filter(status=(Status.LOST, Status.SUCCEEDED), before=9000, q="nothing of that"),
+    tasks.Filter(status=tuple(Status), upstream="nowhere"),
+    tasks.Filter(since=NOW - 41 * DAY, until=NOW - 40 * DAY),
+    tasks.Filter(since=NOW - DAY, q="nothing of that"),
+]
+SOUGHT_MESSAGES = [
+    Matching(),
+    Matching(before=9000),
+    Matching(status=(DeliveryStatus.PENDING,)),
+    Matching(status=(DeliveryStatus.DEAD,)),
+    Matching(status=(DeliveryStatus.DELIVERED, DeliveryStatus.DEAD), endpoint_key=99_999),
+    Matching(endpoint_key=7),
+    Matching(endpoint_key=99_999),
+    Matching(task_key=77),
+    Matching(message_type=MessageType.PROGRESS),
+    Matching(since=NOW - 41 * DAY, until=NOW - 40 * DAY),
+]
 
 NOTICE = Notice(key=1, id="msg_1", message_type=NoticeType.PAUSED, body="{}", attempt=1, failures=0)
 PAUSED = EndpointHealth(state=EndpointState.PAUSED, paused_until=NOW)
@@ -298,6 +333,19 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         ],
         receivers.page: [lambda c: receivers.page(c, owner=None), lambda c: receivers.page(c, owner=years.OWNER)],
         receivers.get: [lambda c: receivers.get(c, "end_7", owner=years.OWNER)],
+        receivers.waiting: [
+            lambda c: receivers.waiting(c, 7, owner=None),
+            lambda c: receivers.waiting(c, 7, owner=years.RARE),
+        ],
+        receivers.dead: [
+            lambda c: receivers.dead(c, 7, owner=None),
+            lambda c: receivers.dead(c, 7, owner=years.RARE),
+        ],
+        receivers.counted: [
+            lambda c: receivers.counted(
+                c, select(delivery.c.callback_key).order_by(delivery.c.key.desc()), owner=years.RARE
+            ),
+        ],
         redelivery.redeliver: [
             lambda c: redelivery.redeliver(c, f"msg_{77:032}", owner=years.OWNER, now=now),
         ],
@@ -326,6 +374,19 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         rollups.has_hours: [lambda c: rollups.has_hours(c, before=before)],
         rollups.forget_hours: [lambda c: rollups.forget_hours(c, before=before)],
         rollups.total: [lambda c: rollups.total(c, HOURLY.tasks, "tasks")],
+        searching.look: [
+            lambda c, wanted=wanted, owner=owner: searching.look(c, wanted, owner=owner, patience=IMPATIENT)
+            for wanted in SOUGHT
+            for owner in (None, years.OWNER, years.RARE, "nobody")
+        ],
+        searching_messages.look: [
+            lambda c, wanted=wanted, owner=owner: searching_messages.look(c, wanted, owner=owner, patience=IMPATIENT)
+            for wanted in SOUGHT_MESSAGES
+            for owner in (None, years.OWNER, years.RARE, "nobody")
+        ],
+        searching_walk.start_below: [
+            lambda c: searching_walk.start_below(c, (task.c.key, task.c.registered_at), until=before, before=None)
+        ],
         tasks.get: [
             lambda c: tasks.get(c, f"tsk_{77:032}", owner=None),
             lambda c: tasks.get(c, f"tsk_{77:032}", owner=years.OWNER),
@@ -347,6 +408,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         tasks.callbacks: [lambda c: tasks.callbacks(c, OLD, owner=years.OWNER)],
         tasks.history: [lambda c: tasks.history(c, 77)],
         tasks.last_object: [lambda c: tasks.last_object(c, 77)],
+        tasks.last_objects: [lambda c: tasks.last_objects(c, [1, 2, 3])],
         tasks.count_by_status: [tasks.count_by_status],
         tasks.count_deliveries: [tasks.count_deliveries],
         tasks.ask_refresh: [lambda c: tasks.ask_refresh(c, live, now=now)],
@@ -434,6 +496,7 @@ PLUMBING = {
     "given.moments",
     "hints.say",
     "given.rows",
+    "searching_walk.as_given",
     "migrate.current",
     "told.told",
 }

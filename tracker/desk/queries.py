@@ -151,7 +151,7 @@ class FeedQuery(BaseModel):
 
 def next_cursor(kind: str, keys: Sequence[int], limit: int) -> str | None:
     """Where the page after these keys goes on; None when there are no more than `limit`."""
-    return _cursor(kind, keys[limit - 1]) if len(keys) > limit else None
+    return cursor_below(kind, keys[limit - 1]) if len(keys) > limit else None
 
 
 def read_cursor(kind: str, cursor: str | None) -> int | None:
@@ -159,12 +159,13 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
     if cursor is None:
         return None
     match = re.fullmatch(rf"{kind}([1-9][0-9]{{0,17}})", _decoded(cursor), re.ASCII)
-    if match is None or _cursor(kind, int(match[1])) != cursor:
+    if match is None or cursor_below(kind, int(match[1])) != cursor:
         raise InputError("cursor", "is not from a page of this list", "send the next_cursor of the page before")
     return int(match[1])
 
 
-def _cursor(kind: str, key: int) -> str:
+def cursor_below(kind: str, key: int) -> str:
+    """The place from which a list goes on below this key."""
     return _encoded(f"{kind}{key}")
 
 

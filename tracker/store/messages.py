@@ -63,7 +63,7 @@ class DeliveryLine:
     """Only where one delivery was asked for: a page of them would be megabytes."""
 
 
-_LINE = select(
+LINE = select(
     delivery.c.key,
     delivery.c.id,
     task.c.id.label("task"),
@@ -92,13 +92,14 @@ _LINE = select(
     .join(callback, callback.c.key == delivery.c.callback_key)
     .join(endpoint, endpoint.c.key == delivery.c.endpoint_key)
 )
+"""What a list tells of each delivery."""
 
 
 def get(connection: Connection, id_: str, *, owner: str | None) -> DeliveryLine | None:
     """A delivery by its `msg_…`; with an owner, only if it is for that owner's callback."""
-    query = _visible(_LINE.add_columns(delivery.c.body).where(delivery.c.id == id_), owner)
+    query = _visible(LINE.add_columns(delivery.c.body).where(delivery.c.id == id_), owner)
     row = connection.execute(query).one_or_none()
-    return _line(row) if row else None
+    return line_of(row) if row else None
 
 
 def page(
@@ -110,18 +111,18 @@ def page(
     limit: int = 50,
 ) -> list[DeliveryLine]:
     """Deliveries, newest first."""
-    query = _visible(_LINE, owner)
+    query = _visible(LINE, owner)
     if status is not None:
         query = query.where(delivery.c.status == str(status))
     if before is not None:
         query = query.where(delivery.c.key < before)
-    return [_line(row) for row in connection.execute(query.order_by(delivery.c.key.desc()).limit(limit))]
+    return [line_of(row) for row in connection.execute(query.order_by(delivery.c.key.desc()).limit(limit))]
 
 
 def of_task(connection: Connection, task_key: int, *, owner: str | None) -> list[DeliveryLine]:
     """The deliveries of a task, first to last."""
-    query = _visible(_LINE.where(delivery.c.task_key == task_key), owner)
-    return [_line(row) for row in connection.execute(query.order_by(delivery.c.key))]
+    query = _visible(LINE.where(delivery.c.task_key == task_key), owner)
+    return [line_of(row) for row in connection.execute(query.order_by(delivery.c.key))]
 
 
 _ATTEMPT = select(attempt.c.delivery_key, *(attempt.c[name] for name in AttemptLine.__slots__))
@@ -151,5 +152,6 @@ def _visible(query: Select[Any], owner: str | None) -> Select[Any]:
     return query if owner is None else query.where(callback.c.owner == owner)
 
 
-def _line(row: Any) -> DeliveryLine:  # noqa: ANN401 - a row of _LINE
+def line_of(row: Any) -> DeliveryLine:  # noqa: ANN401 - a row of LINE
+    """A delivery from a row of `LINE`."""
     return DeliveryLine(**row._mapping)  # noqa: SLF001 - the documented name of a row's mapping

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, exists, func, or_, select, true
 
 from tracker.errors import InputError, NotFoundError
 from tracker.origins import origin_of
@@ -46,6 +46,53 @@ def get(connection: Connection, given: str, *, owner: str | None) -> EndpointLin
     if row is None:
         raise NotFoundError(f"there is no endpoint {given!r}")
     return _line(row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How many there are, counted so far and no further."""
+
+    found: int
+    is_all: bool
+    """Where not, there are at least so many."""
+
+
+MOST_COUNTED = 1_000
+"""People read more than that as many."""
+
+
+def waiting(connection: Connection, key: int, *, owner: str | None) -> Count:
+    """How many messages wait for an endpoint, of the first `MOST_COUNTED` to be due; with an owner, of that owner's."""
+    first = select(delivery.c.callback_key).where(delivery.c.endpoint_key == key, WAITS)
+    # Also as a range in the order of the index: else the database may prefer another one, and sort all that waits.
+    first = first.where(delivery.c.endpoint_key.between(key, key))
+    first = first.order_by(delivery.c.endpoint_key, delivery.c.next_attempt_at)
+    return counted(connection, first, owner=owner)
+
+
+def dead(connection: Connection, key: int, *, owner: str | None) -> Count:
+    """How many messages for an endpoint were given up, of the last `MOST_COUNTED` for any."""
+    last = select(delivery.c.callback_key, delivery.c.endpoint_key).where(delivery.c.status == "dead")
+    return counted(connection, last.order_by(delivery.c.key.desc()), owner=owner, endpoint_key=key)
+
+
+def counted(connection: Connection, rows: Select[Any], *, owner: str | None, endpoint_key: int | None = None) -> Count:
+    """How many of the first `MOST_COUNTED` rows, which have a `callback_key`, are the owner's, or for an endpoint."""
+    few = rows.limit(MOST_COUNTED + 1).subquery("few")
+    query = select(func.count(), func.count().filter(*_matching(few, owner, endpoint_key))).select_from(few)
+    gone_through, found = connection.execute(query).one()
+    return Count(found=min(found, MOST_COUNTED), is_all=gone_through <= MOST_COUNTED)
+
+
+def _matching(few: Subquery, owner: str | None, endpoint_key: int | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [true()]
+    if owner is not None:
+        # One value for each: a join would let the database go through the callbacks instead.
+        whose = select(callback.c.owner).where(callback.c.key == few.c.callback_key).scalar_subquery()
+        conditions.append(whose == owner)
+    if endpoint_key is not None:
+        conditions.append(few.c.endpoint_key == endpoint_key)
+    return conditions
 
 
 def _address(given: str) -> str:

@@ -126,6 +126,12 @@ def last_object(connection: Connection, key: int) -> Any:  # noqa: ANN401 - JSON
     return load_json(connection.scalar(select(snapshot.c.object).where(snapshot.c.task_key == key)))
 
 
+def last_objects(connection: Connection, keys: Sequence[int]) -> dict[int, Any]:
+    """The upstream's own objects as last kept, by task key."""
+    query = select(snapshot.c.task_key, snapshot.c.object).where(snapshot.c.task_key.in_(keys))
+    return {row.task_key: load_json(row.object) for row in connection.execute(query)}
+
+
 def count_by_status(connection: Connection) -> dict[str, int]:
     """How many tasks are in each status; what ended in hours that are added up already is not counted one by one."""
     ended, since = rollups.total(connection, HOURLY.tasks, "tasks")

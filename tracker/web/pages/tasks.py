@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from tracker.desk.queries import TaskQuery, next_cursor
+from tracker.desk.queries import TaskQuery, cursor_below
 from tracker.errors import ConflictError, InputError, NotFoundError
 from tracker.intake import explain
 from tracker.model import Status
@@ -81,12 +81,7 @@ def prompt_of(said: object) -> str | None:
 def _older(visit: Visit, look: Look[object] | None) -> str | None:
     if look is None or look.before is None:
         return None
-    # The cursor names the last key that was seen: the look goes on below it.
-    return visit.link(cursor=next_cursor("t", [look.before], 0 + 1) or _cursor(look.before))
-
-
-def _cursor(key: int) -> str:
-    return next_cursor("t", [key, key], 1) or ""
+    return visit.link(cursor=cursor_below("t", look.before))
 
 
 async def act(visit: Visit, form: Form) -> Response:

@@ -1,5 +1,6 @@
 """Templates into pages, in each language; nothing of a person's text is ever taken for markup."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -60,8 +61,14 @@ class Renderer:
             "word": language.word,
             "said": language.said,
             "machine_time": _machine_time,
+            "json": _json,
         }
         return made
+
+
+def _json(value: object) -> str:
+    """JSON as people read it."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _with_parts(environment: Environment, values: Mapping[str, object]) -> dict[str, object]:

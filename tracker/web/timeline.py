@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from tracker.model import DeliveryStatus, EventKind
-from tracker.telling import AttemptAnswer, DeliveryWithAttempts, EventAnswer
+from tracker.telling.shapes import AttemptAnswer, DeliveryWithAttempts, EventAnswer
 
 Kind = Literal["event", "progress", "message", "attempt", "planned"]
 

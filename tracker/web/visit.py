@@ -15,6 +15,7 @@ from tracker.errors import RefusedError
 from tracker.intake import Caller
 from tracker.store.database import Work
 from tracker.web.languages import Language
+from tracker.web.layers import POLICY_WITH_IMAGES
 from tracker.web.rendering import Renderer
 
 Kind = Literal["done", "problem"]
@@ -85,8 +86,9 @@ class Visit:
         query = urlencode(kept + added)
         return f"{self.request.url.path}?{query}" if query else self.request.url.path
 
-    def render(self, template: str, *, status: int = 200, **values: object) -> Response:
-        """A page, or the part of it that lives."""
+    def render(self, template: str, *, status: int = 200, images: bool = False, **values: object) -> Response:
+        """A page, or the part of it that lives; with pictures, it may load them from elsewhere."""
+        values["images"] = images
         if self.is_part:
             return self._html(self.renderer.live(self.language, template, self._values(values)), status)
         notice = self._notice()
@@ -95,6 +97,8 @@ class Visit:
         )
         if notice is not None:
             answer.delete_cookie(_NOTICE, httponly=True, samesite="strict")
+        if images:
+            answer.headers["content-security-policy"] = POLICY_WITH_IMAGES
         return answer
 
     def back(self, path: str, text: str, kind: Kind = "done") -> Response:

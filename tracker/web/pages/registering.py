@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from tracker.errors import InputError, ThrottledError
 from tracker.intake import parse
-from tracker.intake.requests import EVENT_WORDS
+from tracker.model import EVENT_WORDS
 from tracker.web.forms import Form
 from tracker.web.visit import Visit
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from tracker.errors import InputError
 from tracker.intake import parse
 from tracker.intake.intake import visible
-from tracker.intake.requests import EVENT_WORDS
+from tracker.model import EVENT_WORDS
 from tracker.store import messages, tasks
 from tracker.store.audience import concerning
 from tracker.store.database import Connection

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from tracker.desk.queries import TaskQuery, cursor_below
 from tracker.errors import ConflictError, InputError, NotFoundError
 from tracker.intake import explain
-from tracker.model import Status
+from tracker.model import Status, Task
 from tracker.store import messages, searching, tasks
 from tracker.store.database import Connection, Work
 from tracker.store.redelivery import redeliver
@@ -50,7 +50,7 @@ async def show(visit: Visit) -> Response:
         images=are_shown(visit),
         rows=rows,
         look=look,
-        given=given,
+        given={name: given.get(name, "") for name in _FILTERS},
         problem=problem,
         is_filtered=bool(given.keys() - {"cursor"}),
         statuses=list(Status),
@@ -64,7 +64,7 @@ def _given(query: QueryParams) -> dict[str, str]:
     return {name: query[name].strip() for name in _FILTERS if query.get(name, "").strip()}
 
 
-def _read(connection: Connection, wanted: TaskQuery, owner: str | None) -> tuple[Look[object], list[Row]]:
+def _read(connection: Connection, wanted: TaskQuery, owner: str | None) -> tuple[Look[Task], list[Row]]:
     look = searching.look(connection, replace(wanted.filter(), limit=PAGE), owner=owner)
     told = told_tasks(connection, look.found, owner=owner)
     objects = tasks.last_objects(connection, [task.key for task in look.found])
@@ -78,7 +78,7 @@ def prompt_of(said: object) -> str | None:
     return prompt if isinstance(prompt, str) and prompt.strip() else None
 
 
-def _older(visit: Visit, look: Look[object] | None) -> str | None:
+def _older(visit: Visit, look: Look[Task] | None) -> str | None:
     if look is None or look.before is None:
         return None
     return visit.link(cursor=cursor_below("t", look.before))

@@ -17,8 +17,11 @@ Template = NewType("Template", str)
 
 A field whose name ends with `_at` is a moment. Those of `NESTED` hold sentences, those of `NUMBERS` whole numbers.
 """
-NESTED = frozenset({"cause", "reason", "detail"})
-NUMBERS = frozenset({"attempt", "days", "failures", "looks", "megabytes", "status_code"})
+NESTED = frozenset({"cause", "reason", "detail", "problem", "fix"})
+NUMBERS = frozenset(
+    {"attempt", "bytes", "characters", "count", "days", "failures", "looks", "megabytes", "port", "room", "seconds"}
+    | {"status_code"}
+)
 UNKNOWN_MOMENT = Template("an unknown time")
 _LONGEST_RECOGNISED = 500
 """Characters."""

@@ -10,6 +10,7 @@ from tracker.guard import Guard
 from tracker.intake import Caller
 from tracker.intake.requests import parse
 from tracker.telling.kept import recognise
+from tracker.web import forms
 from tracker.web.languages import CHINESE, ENGLISH
 
 URL = "https://you.example/hook"
@@ -81,7 +82,7 @@ def refusals() -> list[TrackerError]:
     with pytest.raises(ThrottledError) as throttled:
         allowance.take("shop")
     held = "msg_1 is held, because its endpoint is paused: `tracker endpoints enable end_1` sends what waits for it"
-    return [refused.value, throttled.value, ConflictError(held)]
+    return [refused.value, throttled.value, ConflictError(held), RefusedError(forms._FOREIGN)]  # noqa: SLF001
 
 
 @pytest.mark.parametrize("error", refusals(), ids=str)

@@ -70,9 +70,10 @@ class Language:
 
     def problem(self, error: TrackerError) -> str:
         """What an error tells whoever asked for something that cannot be."""
-        if not isinstance(error, InputError):
-            return self.said(str(error))
-        return self.said(sentence(FIELD, field=error.field, problem=error.problem, fix=error.fix))
+        if isinstance(error, InputError):
+            return self.said(sentence(FIELD, field=error.field, problem=error.problem, fix=error.fix))
+        text = str(error)
+        return self.said(text) if recognise(text) else self.gettext(text)
 
     def _part(self, name: str, part: Part) -> str:
         if isinstance(part, datetime):

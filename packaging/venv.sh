@@ -69,6 +69,10 @@ mkdir -p "$(dirname "$stage")"
 stage_pip --only-binary :all: --require-hashes --requirement "$source/requirements.lock"
 stage_pip --no-deps "$work"/tracker-*.whl
 
+# The pages speak two languages; how all others write numbers is thirty megabytes.
+find "$stage/lib" -path '*/babel/locale-data/*.dat' \
+    ! -name root.dat ! -name en.dat ! -name zh.dat ! -name zh_Hans.dat -delete
+
 # What names the folder it was made in is written anew or goes.
 find "$stage/bin" -mindepth 1 ! -name 'python*' -delete
 cat >"$stage/bin/tracker" <<END

@@ -1,6 +1,8 @@
 """No text of the page is missing in any language, and none is left over."""
 
 import re
+from html.parser import HTMLParser
+from pathlib import Path
 from string import Formatter
 
 import catalogues
@@ -10,6 +12,7 @@ from babel.messages.catalog import Catalog, Message
 from tracker.web.languages import CHINESE, ENGLISH, LANGUAGES, Language
 
 TEXTS = catalogues.extracted()
+TEMPLATES = sorted((catalogues.PROGRAM / "web" / "templates").rglob("*.html"))
 EACH = pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
 
 
@@ -22,6 +25,29 @@ def translated(language: Language) -> list[tuple[Message, list[str]]]:
     found = [message for message in catalogues.read(language.locale) if message.id]
     forms = [[message.string] if isinstance(message.string, str) else list(message.string or ()) for message in found]
     return [(message, said) for message, said in zip(found, forms, strict=True) if any(said)]
+
+
+class Spoken(HTMLParser):
+    """What people see or hear of a template."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._inside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        spoken = {"title", "alt", "placeholder", "aria-label", "aria-description", "data-confirm", "data-copied"}
+        self.texts += [value for name, value in attrs if name in spoken and value]
+        self._inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._inside:
+            del self._inside[max(place for place, name in enumerate(self._inside) if name == tag) :]
+
+    def handle_data(self, text: str) -> None:
+        # What stands in code is typed or read by programs.
+        if not {"code", "pre", "kbd"} & set(self._inside):
+            self.texts.append(text)
 
 
 def placeholders(text: str) -> set[str]:
@@ -80,6 +106,16 @@ def test_a_translation_fills_in_what_the_text_does(language: Language) -> None:
             assert placeholders(form) == wanted, message.id
         for form in forms[:-1]:
             assert placeholders(form) <= wanted, message.id
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_says_nothing_that_no_catalogue_has(template: Path) -> None:
+    spoken = Spoken()
+    spoken.feed(re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", "", template.read_text(), flags=re.DOTALL))
+
+    words = {word for text in spoken.texts for word in re.findall(r"[A-Za-z]{3,}", text)}
+
+    assert words - {"tracker", "trk", "UTC", "https"} == set()
 
 
 def test_chinese_is_set_in_chinese_punctuation() -> None:

@@ -1,11 +1,15 @@
 """The languages of the page: which is chosen, and how each writes numbers, spans and moments."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from tracker.web.languages import CHINESE, ENGLISH, LANGUAGES, Language, choose
 
+ROOT = Path(__file__).parent.parent
+EACH = pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 
@@ -92,7 +96,7 @@ def test_what_is_less_than_a_second_away_is_now() -> None:
     assert CHINESE.relative(NOW - timedelta(milliseconds=900), NOW) == CHINESE.gettext("now")
 
 
-@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+@EACH
 def test_a_moment_is_told_exactly_in_utc_and_what_is_missing_is_nothing(language: Language) -> None:
     there = NOW.astimezone(tz=datetime.fromisoformat("2026-11-22T16:00:00+08:00").tzinfo)
 
@@ -100,7 +104,7 @@ def test_a_moment_is_told_exactly_in_utc_and_what_is_missing_is_nothing(language
     assert (language.exact(None), language.relative(None, NOW), language.duration(None)) == ("", "", "")
 
 
-@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+@EACH
 def test_numbers_are_grouped_and_almost_all_is_not_all(language: Language) -> None:
     assert language.number(1234567) == "1,234,567"
     assert [language.percent(share) for share in (0, 0.5, 0.9991, 0.99999, 1)] == [
@@ -112,6 +116,15 @@ def test_numbers_are_grouped_and_almost_all_is_not_all(language: Language) -> No
     ]
 
 
-@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+@EACH
 def test_the_empty_text_is_no_way_to_a_catalogues_headers(language: Language) -> None:
     assert language.gettext("") == ""
+
+
+@EACH
+def test_what_is_installed_knows_how_it_writes_numbers(language: Language) -> None:
+    """An installation leaves out the languages that no page speaks."""
+    kept = set(re.findall(r"! -name (\w+)\.dat", (ROOT / "packaging" / "venv.sh").read_text()))
+    locale = str(language.locale)
+
+    assert {"root", locale, locale.split("_")[0]} <= kept

@@ -60,18 +60,12 @@ def test_where_a_message_stands_is_recognised_in_its_english(line, last) -> None
     assert CHINESE.said(found) == CHINESE.said(said)
 
 
-TEMPLATES = [
-    *(*kept.STANDINGS, *kept.NOTES, *kept.ENDPOINT_REASONS, *kept.UPSTREAM_REASONS),
-    *(*kept.UPSTREAM_DETAILS, *kept.ATTEMPT_DETAILS, *kept.CAUSES, *kept.LAST),
-]
-
-
 class _Anything(dict[str, str]):
     def __missing__(self, name: str) -> str:
         return "an unknown time" if name.endswith("_at") else "7"
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", kept.TEMPLATES)
 def test_no_sentence_stands_in_the_way_of_another(template: Template) -> None:
     found = recognise(template.format_map(_Anything()))
 

@@ -6,6 +6,7 @@ What people and upstreams wrote themselves is none of these, and stays as it is.
 from functools import lru_cache
 
 from tracker.telling import waiting
+from tracker.telling.refusals import REFUSALS
 from tracker.telling.sentences import Recogniser, Sentence, Template
 
 CAUSES = (
@@ -123,9 +124,11 @@ STANDINGS = (
 LAST = (Template("HTTP {status_code}: {words}"), Template("{detail} ({phase})"))
 """They fit so much that all others go first."""
 
-_RECOGNISER = Recogniser(
-    (*STANDINGS, *NOTES, *ENDPOINT_REASONS, *UPSTREAM_REASONS, *UPSTREAM_DETAILS, *ATTEMPT_DETAILS, *CAUSES, *LAST)
+TEMPLATES = (
+    *(*STANDINGS, *NOTES, *ENDPOINT_REASONS, *UPSTREAM_REASONS, *UPSTREAM_DETAILS, *ATTEMPT_DETAILS, *CAUSES),
+    *(*REFUSALS, *LAST),
 )
+_RECOGNISER = Recogniser(TEMPLATES)
 
 
 @lru_cache(maxsize=1024)

@@ -15,10 +15,15 @@ from tracker.moments import rfc3339
 Template = NewType("Template", str)
 """English, with named fields in braces: the name under which a catalogue has its translation.
 
-A field whose name ends with `_at` is a moment. Those of `NESTED` hold sentences, those of `NUMBERS` whole numbers.
+A field whose name ends with `_at` is a moment. Those of `NESTED` hold sentences, those of `NUMBERS` whole numbers,
+those of `NAMES` no space.
 """
-NESTED = frozenset({"cause", "reason", "detail"})
-NUMBERS = frozenset({"attempt", "days", "failures", "looks", "megabytes", "status_code"})
+NESTED = frozenset({"cause", "reason", "detail", "problem", "fix"})
+NUMBERS = frozenset(
+    {"attempt", "bytes", "characters", "count", "days", "failures", "looks", "megabytes", "port", "room", "seconds"}
+    | {"status_code"}
+)
+NAMES = frozenset({"endpoint", "endpoint_id", "field", "id", "message_type", "phase", "scope", "state", "wanted_scope"})
 UNKNOWN_MOMENT = Template("an unknown time")
 _LONGEST_RECOGNISED = 500
 """Characters."""
@@ -80,7 +85,13 @@ def _pattern(template: Template) -> re.Pattern[str]:
 
 
 def _field(name: str) -> str:
-    return f"(?P<{name}>{'[0-9]+' if name in NUMBERS else '.+?'})"
+    if name.endswith("_at"):
+        fits = f"[0-9T:.-]+Z|{UNKNOWN_MOMENT}"
+    elif name in NUMBERS:
+        fits = "[0-9]+"
+    else:
+        fits = "[^ ]+?" if name in NAMES else ".+?"
+    return f"(?P<{name}>{fits})"
 
 
 def _moment(said: str) -> Part:

@@ -8,13 +8,14 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.requests import Request
 
 from tracker.errors import InputError, RefusedError
+from tracker.web.words import N_
 
 LARGEST_FORM = 256 * 1024
 """Bytes: 500 ids and a page of metadata are far less."""
 MOST_FIELDS = 2_000
 CSRF = "csrf"
 _FORM = "application/x-www-form-urlencoded"
-_FOREIGN = "this form did not come from a page of this tracker; open the page again and repeat it"
+_FOREIGN = N_("this form did not come from a page of this tracker; open the page again and repeat it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

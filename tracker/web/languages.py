@@ -15,8 +15,10 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 
+from tracker.errors import InputError, TrackerError
 from tracker.telling.kept import recognise
-from tracker.telling.sentences import NESTED, UNKNOWN_MOMENT, Part, Sentence
+from tracker.telling.refusals import FIELD
+from tracker.telling.sentences import NESTED, UNKNOWN_MOMENT, Part, Sentence, sentence
 from tracker.web.words import WORDS
 
 DOMAIN = "tracker"
@@ -24,7 +26,7 @@ FOLDER = Path(__file__).parent / "locale"
 _SPANS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 _NOW = timedelta(seconds=1)
 _EXACTLY_BELOW_SECONDS = 10
-_WORDED = frozenset({"phase", "status", "message_type"})
+_WORDED = frozenset({"phase", "scope", "state", "status", "wanted_scope"})
 """Parts of sentences that hold a word of ours."""
 
 
@@ -60,11 +62,18 @@ class Language:
         """A sentence of the daemon; also one that comes as English text. What others wrote stays as it is."""
         if not told:
             return ""
-        sentence = recognise(told) if isinstance(told, str) else told
-        if sentence is None:
+        found = recognise(told) if isinstance(told, str) else told
+        if found is None:
             return str(told)
-        parts = {name: self._part(name, part) for name, part in sentence.parts.items()}
-        return self.gettext(sentence.template).format_map(parts)
+        parts = {name: self._part(name, part) for name, part in found.parts.items()}
+        return self.gettext(found.template).format_map(parts)
+
+    def problem(self, error: TrackerError) -> str:
+        """What an error tells whoever asked for something that cannot be."""
+        if isinstance(error, InputError):
+            return self.said(sentence(FIELD, field=error.field, problem=error.problem, fix=error.fix))
+        text = str(error)
+        return self.said(text) if recognise(text) else self.gettext(text)
 
     def _part(self, name: str, part: Part) -> str:
         if isinstance(part, datetime):
@@ -160,12 +169,9 @@ def choose(cookie: str | None, accept_language: str | None) -> Language:
 
 def _preferred(header: str) -> list[str]:
     """The tags of an Accept-Language, the most wanted first; those that are refused or make no sense are left out."""
-    wanted = [(_weight(parameter), tag.strip().lower()) for tag, _, parameter in map(_parted, header.split(","))]
-    return [tag for weight, tag in sorted(wanted, key=lambda each: -each[0]) if weight > 0]
-
-
-def _parted(part: str) -> tuple[str, str, str]:
-    return part.partition(";")
+    parts = [part.partition(";") for part in header.split(",")]
+    weighed = [(_weight(parameter), tag.strip().lower()) for tag, _, parameter in parts]
+    return [tag for weight, tag in sorted(weighed, key=lambda each: -each[0]) if weight > 0]
 
 
 def _weight(parameter: str) -> float:

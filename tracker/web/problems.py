@@ -1,5 +1,6 @@
 """What went wrong, as a page; or as a problem document, for programs that lost their way."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -9,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from tracker.errors import RefusedError, ThrottledError, TrackerError, UnavailableError
 from tracker.web.routes import identified, visit_of
 from tracker.web.visit import Visit
+from tracker.web.words import N_
 
 
 async def tell(request: Request, error: Exception) -> Response:
@@ -19,9 +21,8 @@ async def tell(request: Request, error: Exception) -> Response:
     if "text/html" not in request.headers.get("accept", ""):
         return _document(status, _detail(error) or _title(status), headers)
     visit = await _visit(request)
-    answer = visit.render(
-        "problem.html", status=status, code=status, title=visit.language.gettext(_title(status)), detail=_detail(error)
-    )
+    title, detail = visit.language.gettext(_title(status)), _detail(error, visit.language.problem)
+    answer = visit.render("problem.html", status=status, code=status, title=title, detail=detail)
     answer.headers.update(headers)
     return answer
 
@@ -48,14 +49,9 @@ def _status_of(error: Exception) -> int:
             return HTTPStatus.BAD_REQUEST
 
 
-def _detail(error: Exception) -> str | None:
+def _detail(error: Exception, told: Callable[[TrackerError], str] = str) -> str | None:
     # That of a database may name hosts and files, which are nobody's business but the operator's.
-    return str(error) if isinstance(error, TrackerError) and not isinstance(error, UnavailableError) else None
-
-
-def N_(text: str) -> str:  # noqa: N802 - as catalogues are made everywhere
-    """Marks a text that is looked up later."""
-    return text
+    return told(error) if isinstance(error, TrackerError) and not isinstance(error, UnavailableError) else None
 
 
 _OTHERWISE = N_("This did not work")

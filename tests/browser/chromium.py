@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, StorageState, sync_playwright
 
 T = TypeVar("T")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -22,6 +22,8 @@ class Chromium:
     """One browser process for all tests of a session."""
 
     thread: ThreadPoolExecutor
+    states: dict[str, StorageState] = field(default_factory=dict)
+    """What browsers of those who are signed in remember."""
     _browser: Browser | None = field(default=None)
     _playwright: Playwright | None = field(default=None)
 

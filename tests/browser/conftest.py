@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from browser.chromium import Chromium, running_chromium
+from browser.scene import Scene, set_scene
 from browser.visiting import Visiting
 
 
@@ -11,6 +12,14 @@ from browser.visiting import Visiting
 def chromium() -> Iterator[Chromium]:
     with running_chromium() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def scene(chromium: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """One for all tests; each changes only what it has registered itself."""
+    assert chromium
+    with set_scene(tmp_path_factory.mktemp("scene")) as scene:
+        yield scene
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What the pages show: a real daemon, the simulated gateway that it watches, and a receiver that it tells."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,11 @@ class World:
         body = {"task_id": task_id, **({"callback_url": url} if url else {}), **more}
         return self._said(self.api.post("/v1/tasks", json=body))
 
+    def register_many(self, prompts: Sequence[str]) -> None:
+        """Have jobs begin and watch them, without telling anybody."""
+        body = [{"task_id": self.gateway.submit(prompt, ending=Ending.SUCCESS)} for prompt in prompts]
+        self._said(self.api.post("/v1/tasks/batch", json=body))
+
     def let_end(self, task: Mapping[str, Any], ending: Ending = Ending.SUCCESS) -> None:
         """Have a job that would never end begin anew, and end soon."""
         self.gateway.submit(task["prompt"] if task.get("prompt") else "a pig", task_id=task["task_id"], ending=ending)
@@ -55,6 +60,10 @@ class World:
 
     def deliveries(self, id_: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._said(self.api.get(f"/v1/tasks/{id_}/deliveries"))["deliveries"]
+        return found
+
+    def endpoints(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._said(self.api.get("/v1/endpoints"))["endpoints"]
         return found
 
     def wait_for(self, what: str, fact: Callable[[], bool]) -> None:
@@ -68,7 +77,9 @@ class World:
         try:
             self.portal.call(wait)
         except TimeoutError:
-            raise AssertionError(f"{what} did not come about; the daemon said:\n{self.daemon.log.read_text()[-3000:]}") from None
+            raise AssertionError(
+                f"{what} did not come about; the daemon said:\n{self.daemon.log.read_text()[-3000:]}"
+            ) from None
 
     def wait_until_ended(self, task: Mapping[str, Any]) -> None:
         self.wait_for(f"the end of {task['id']}", lambda: self.task(task["id"])["status"] in ENDED)

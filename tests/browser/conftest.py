@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from browser.chromium import Chromium, running_chromium
 from browser.scene import Scene, set_scene
 from browser.visiting import Visiting

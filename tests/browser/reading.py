@@ -1,4 +1,4 @@
-"""What a person would see at once, and a machine has to look for: a text of the wrong language, a page that is not dark."""
+"""What a person sees at once and a machine has to look for: a text in another language, a page that is not dark."""
 
 from browser.visitor import Visitor
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from browser.world import World, running_world
 from daemons import free_port
 
+from browser.world import World, running_world
 from tracker.simulate import Ending
 
 MANY = 60

@@ -4,6 +4,7 @@ import re
 from itertools import product
 
 import pytest
+
 from browser.reading import is_dark, texts_of
 from browser.scene import PAGES, Scene
 from browser.visiting import Language, Visiting

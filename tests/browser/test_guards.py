@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+
 from browser.visiting import Visiting
 
 POLICY = "default-src 'none'; script-src 'self'; img-src 'self' http://other.example"

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from playwright.sync_api import BrowserContext, StorageState
+
 from browser.chromium import Chromium
 from browser.visitor import PHONE, WIDE, Visitor
 from browser.world import World
-from playwright.sync_api import BrowserContext, StorageState
 
 Language = Literal["en", "zh-CN"]
 Scheme = Literal["light", "dark"]
@@ -19,7 +20,7 @@ class Visiting:
     chromium: Chromium
     visitors: list[Visitor] = field(default_factory=list)
 
-    def open(  # noqa: PLR0913 - each names itself
+    def open(
         self,
         origin: str,
         *,

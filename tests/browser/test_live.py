@@ -114,3 +114,60 @@ def test_who_was_signed_out_elsewhere_is_led_to_sign_in(scene: Scene, visiting: 
 
     visitor.page.wait_for_url("**/sign-in**")
     assert visitor.page.locator("#token").count() == 1
+
+
+def test_a_stream_that_was_refused_is_tried_again(scene: Scene, visiting: Visiting) -> None:
+    visitor = visiting.enter(scene.world)
+    visitor.forgive("Failed to load resource", "EventSource")
+    visitor.page.clock.install()
+    visitor.page.route("**/live", lambda route: route.fulfill(status=503, body="too many pages are open"), times=1)
+    visitor.go("/tasks")
+    switch = visitor.page.locator("[data-live-switch]")
+    expect(switch).to_have_attribute("data-state", "away")
+
+    visitor.page.clock.run_for(6_000)
+
+    expect(switch).to_have_attribute("data-state", "on")
+
+
+def test_a_page_that_nobody_sees_leaves_its_connection_to_others(scene: Scene, visiting: Visiting) -> None:
+    """A browser keeps six to one host: the seventh page would never come."""
+    visitor = open_live(visiting, scene, "/tasks")
+
+    with visitor.page.expect_event("requestfailed", lambda request: request.url.endswith("/live")):
+        pretend_hidden(visitor, is_hidden=True)
+    task = scene.world.register("behind the back", path=None)
+    scene.world.wait_until_ended(task)
+    assert task["task_id"] not in visitor.text("#live")
+
+    pretend_hidden(visitor, is_hidden=False)
+
+    expect(visitor.page.locator("#live")).to_contain_text(task["task_id"])
+    assert visitor.page.evaluate(IS_THE_SAME)
+
+
+def test_a_list_waits_while_somebody_ticks_and_then_is_fresh(scene: Scene, visiting: Visiting) -> None:
+    visitor = open_live(visiting, scene, "/tasks")
+    box = visitor.page.locator("#live tbody input[type=checkbox]").first
+    box.check()
+
+    task = scene.world.register("not yet", path=None)
+    scene.world.wait_until_ended(task)
+    visitor.page.wait_for_timeout(1_000)  # what must not happen has to be waited for
+    assert task["task_id"] not in visitor.text("#live")
+    assert box.is_checked()
+
+    box.uncheck()
+
+    expect(visitor.page.locator("#live")).to_contain_text(task["task_id"])
+
+
+def pretend_hidden(visitor: Visitor, *, is_hidden: bool) -> None:
+    """As when another page is put in front; a browser without windows shows all."""
+    told = str(is_hidden).lower()
+    visitor.page.evaluate(
+        f"""() => {{
+             Object.defineProperty(document, "hidden", {{get: () => {told}, configurable: true}});
+             document.dispatchEvent(new Event("visibilitychange"));
+           }}"""
+    )

@@ -7,8 +7,8 @@ TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test coverage check bench million soak kill several outage verify-js messages format lock wheel clean \
-	install uninstall deb test-systemd
+.PHONY: demo run test coverage check bench million soak kill several outage verify-js messages screenshots format lock \
+	wheel clean install uninstall deb test-systemd
 
 demo: .venv/runs
 	@echo 'The demo: a simulated gateway, a receiver and the daemon; half a minute or so.'
@@ -62,6 +62,10 @@ verify-js: .venv/ready
 # After a text of the pages has changed: each catalogue gets what is new, empty, and loses what is gone.
 messages: .venv/ready
 	$(BIN)/python tests/catalogues.py
+
+# The pictures of the README, taken of a demo: the page in Chromium, light and dark, and the terminal.
+screenshots: .venv/ready
+	PYTHONPATH=tests $(BIN)/python -m browser.screenshots
 
 check: .venv/ready
 	$(BIN)/ruff check .

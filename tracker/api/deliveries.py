@@ -11,13 +11,14 @@ from tracker.api.bodies import read_json
 from tracker.api.openapi import ONE_REDELIVERY, answers
 from tracker.api.ports import Ports
 from tracker.api.shapes import DeliveryPage, Redelivered, WholeDelivery
+from tracker.desk import redelivering
 from tracker.desk.queries import DeliveryId, DeliveryQuery, next_cursor, read_cursor, read_redelivery
 from tracker.errors import NotFoundError
 from tracker.intake import Caller
 from tracker.model import DeliveryStatus
 from tracker.store import messages, receivers
 from tracker.store.database import Connection
-from tracker.store.redelivery import Matching, redeliver, redeliver_matching
+from tracker.store.redelivery import Matching, redeliver
 from tracker.telling import told_deliveries, told_with_attempts
 
 router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"], default_response_class=Answer)
@@ -94,12 +95,6 @@ async def redeliver_all(request: Request, ports: Ports, caller: Writer) -> Respo
         key = (await ports.database.ask(look)).key
     status = DeliveryStatus(wanted.status)
     matching = Matching(endpoint_key=key, status=status, since=wanted.since, until=wanted.until)
-    count = 0
-    after: int | None = 0
-    while after is not None:
-        work = partial(redeliver_matching, matching=matching, owner=owner, now=ports.clock(), after=after)
-        step = await ports.database.write(work)
-        count, after = count + step.redelivered, step.after
-        ports.wake_courier()
+    count = await redelivering.redeliver_all(ports, matching, caller)
     told: Redelivered = {"redelivered": count}
     return Answer(told)

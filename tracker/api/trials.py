@@ -1,7 +1,5 @@
 """Testing a URL before anything depends on it."""
 
-from functools import partial
-
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
@@ -11,10 +9,9 @@ from tracker.api.bodies import read_json
 from tracker.api.openapi import ONE_TRIAL, answers
 from tracker.api.ports import Ports, desk_of
 from tracker.api.problems import unusable
+from tracker.desk.trying import try_callback
 from tracker.intake import TrialRequest, explain
-from tracker.store import access
 from tracker.telling import TrialAnswer, tell_trial
-from tracker.webhooks import new_secret, try_url
 
 router = APIRouter(tags=["callbacks"], default_response_class=Answer)
 _ANSWERS = answers(TrialAnswer, description="It was tried; whether it worked is in the answer.", fails=(413, 422, 429))
@@ -30,8 +27,4 @@ async def test_callback(request: Request, ports: Ports, caller: Writer) -> Respo
         wanted = TrialRequest.model_validate(await read_json(request))
     except ValidationError as error:
         return unusable([explain(found) for found in error.errors(include_url=False, include_input=False)])
-    url = ports.intake.check_trial(wanted)
-    desk_of(request).trials.take(caller.owner)
-    work = partial(access.secrets_of, owner=caller.owner, now=ports.clock(), fresh=new_secret())
-    secrets = await ports.database.write(work)
-    return Answer(tell_trial(await try_url(ports.sender, url, secrets, ports.clock)))
+    return Answer(tell_trial(await try_callback(ports, desk_of(request), wanted, caller)))

@@ -102,6 +102,27 @@ def rotate_secret(connection: Connection, owner: str, *, now: datetime, fresh: s
             return fresh
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretLine:
+    """That an owner has a secret, as told to people: never the secret itself."""
+
+    owner: str
+    created_at: datetime
+    expires_at: datetime | None
+    """Of one that was rotated: until then it signs beside the new one."""
+
+
+def list_secrets(connection: Connection, *, owner: str | None, now: datetime) -> list[SecretLine]:
+    """What signs just now, by owner and newest first; with an owner, only what is that owner's."""
+    query = select(secret.c.owner, secret.c.created_at, secret.c.expires_at).where(
+        or_(secret.c.expires_at.is_(None), secret.c.expires_at > now)
+    )
+    if owner is not None:
+        query = query.where(secret.c.owner == owner)
+    found = connection.execute(query.order_by(secret.c.owner, secret.c.key.desc()))
+    return [SecretLine(**row._mapping) for row in found]  # noqa: SLF001 - the documented name of a row's mapping
+
+
 def _make_current(connection: Connection, owner: str, *, now: datetime, fresh: str) -> bool:
     """False where somebody else made one at the same moment; by now it is committed, and seen."""
     made = insert_into(connection, secret).values(owner=owner, secret=fresh, created_at=now)

@@ -21,8 +21,9 @@ from rich.console import Console
 from tracker.cli.commands import add, deliveries, endpoints, history, token, upstreams
 from tracker.cli.commands import list as list_command
 from tracker.cli.output import Column, text
-from tracker.cli.terminal import COLOURS, bar, distance, print_fields, print_table
-from tracker.model import DeliveryStatus, Status
+from tracker.cli.tables import print_table
+from tracker.cli.terminal import COLOURS, MARKS, bar, distance, print_fields, sparkline, spoken
+from tracker.model import DeliveryStatus, EndpointState, Status
 from tracker.store.database import Database
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -58,26 +59,63 @@ def test_times_are_told_as_distances(seconds: int, told: str) -> None:
 
 @pytest.mark.parametrize(("progress", "told"), [(0, "  0 %"), (50, " 50 %"), (100, "100 %")])
 def test_a_bar_always_has_its_length_and_its_number(progress: int, told: str) -> None:
-    assert bar(progress, "running").plain == f"{'━' * 20} {told}"
+    drawn = bar(progress, "running").plain
+
+    assert drawn == f"{'━' * (progress // 5)}{'─' * (20 - progress // 5)} {told}"
 
 
 def test_an_unknown_progress_has_no_bar() -> None:
     assert bar(None, "running").plain == ""
 
 
-def test_every_status_has_a_colour() -> None:
-    assert {*Status, *DeliveryStatus} <= COLOURS.keys()
+def test_every_status_has_a_colour_and_a_sign() -> None:
+    known = {*map(str, Status), *map(str, DeliveryStatus), *map(str, EndpointState)}
+
+    assert known <= COLOURS.keys() & MARKS.keys()
+
+
+def test_what_is_good_and_what_is_bad_have_other_signs() -> None:
+    """Whoever sees no colours tells them apart."""
+    good = {MARKS[word] for word in ("succeeded", "delivered", "ok", "active")}
+    bad = {MARKS[word] for word in ("failed", "lost", "expired", "dead", "paused", "disabled", "not_configured")}
+
+    assert good & bad == set()
+
+
+def test_moments_in_a_sentence_are_told_as_distances() -> None:
+    said = "held: it is paused, failing since 2026-11-22T07:00:00.000Z: no; next probe at 2026-11-22T08:00:30.000Z"
+
+    assert spoken(said, NOW) == "held: it is paused, failing for 60m: no; next probe in 30s"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [([0, 100], "▁▁██"), ([None, 50], "··▅▅"), ([0, 13, 50, 100], "▁▂▅█"), ([], "")],
+)
+def test_a_sparkline_grows_with_its_values(values: list[int | None], told: str) -> None:
+    assert sparkline(values, 4) == told
 
 
 ID, TASK_ID, URL = f"tsk_{'0123456789abcdef' * 2}", "1730621826053455", "https://receiver.example/" + "h" * 90
+MOMENTS = ("_at", "_since", "_until")
 TOLD_AT = "2026-11-22T08:00:00.000Z"
 
 
 def full(told: Sequence[Column]) -> dict[str, object]:
     """A row in which everything is there, and long."""
-    of_kind = {"id": ID, "task_id": TASK_ID, "progress": 40, "sequence": 12, "status": "needs_input", "attempt": 3}
+    of_kind = {
+        "id": ID,
+        "task_id": TASK_ID,
+        "progress": 40,
+        "sequence": 12,
+        "created": True,
+        "status": "needs_input",
+        "attempt": 3,
+    }
     row = {column.name: of_kind.get(column.name, "some words") for column in told}
-    row |= {name: URL for name in row if name.endswith("url")} | {name: TOLD_AT for name in row if name.endswith("_at")}
+    row |= {name: URL for name in row if name.endswith("url")} | {
+        name: TOLD_AT for name in row if name.endswith(MOMENTS)
+    }
     row |= {"note": f"attempt 3 of msg_{'0123456789abcdef' * 2} was answered by HTTP 500", "type": "task.needs_input"}
     return row
 
@@ -102,7 +140,7 @@ def test_a_table_breaks_no_id_and_stays_within_the_terminal(told: Sequence[Colum
         if column.leaves is None and column.name not in ("reason", "note", "progress") and column.name[-3:] != "_at":
             assert any(text(row[column.name]) in line for line in lines), column.name
     assert not any("msg_" in line for line in lines) or any(f"msg_{ID[4:]}" in line for line in lines)
-    assert not any("http" in line and "…" not in line for line in lines)
+    assert not any("http" in line and "…" not in line and URL not in line for line in lines)
 
 
 def test_columns_leave_in_their_order_and_the_bar_gets_shorter() -> None:
@@ -113,7 +151,7 @@ def test_columns_leave_in_their_order_and_the_bar_gets_shorter() -> None:
 
     assert ("image url" in drawn(220), "image url" in drawn(140)) == (True, False)
     assert [width for width in (80, 100, 140) if ID in drawn(width)] == [140]
-    assert [drawn(width).count("━") for width in (80, 100, 140)] == [8, 8, 20]
+    assert [drawn(width).count("━") for width in (80, 100, 140)] == [3, 3, 8]
 
 
 MESSAGE = f"msg_{'0123456789abcdef' * 2}"
@@ -170,6 +208,32 @@ def test_a_list_keeps_why_a_task_failed(width: int) -> None:
     assert "fail reason" in drawn_at(width, full(list_command.COLUMNS), list_command.COLUMNS)
 
 
+@pytest.mark.parametrize("width", [80, 120, 200])
+@pytest.mark.parametrize(
+    ("row", "told", "kept"), [(SENT, deliveries.COLUMNS, ("why", "type")), (RECEIVER, endpoints.COLUMNS, ("reason",))]
+)
+def test_what_has_no_room_in_a_row_stands_below_it(
+    width: int, row: dict[str, object], told: Sequence[Column], kept: Sequence[str]
+) -> None:
+    """However narrow it is, nothing of importance is lost."""
+    row = row | {"why": "waiting for attempt 4, after HTTP 500"}
+
+    words = drawn_at(width, row, told).split()
+
+    for name in kept:
+        assert set(str(row[name]).split()) <= set(words), name
+    assert any(word.startswith("https://receiver.") for word in words)
+
+
+def test_a_column_that_tells_nothing_leaves_before_one_that_does() -> None:
+    row = SENT | {"last_error": None, "next_attempt_at": None, "why": "delivered"}
+
+    headings = drawn_at(120, row, deliveries.COLUMNS).splitlines()[0]
+
+    assert "next attempt" not in headings
+    assert "type" in headings
+
+
 def test_an_id_that_has_no_room_is_longer_than_the_terminal() -> None:
     console = Console(width=80, record=True, file=io.StringIO())
     print_table([{"id": ID, "task_id": "x" * 300, "upstream": "default"}], add.COLUMNS, console)
@@ -224,7 +288,7 @@ def test_a_terminal_gets_a_table_with_bars(run: CommandLine) -> None:
     drawn = on_terminal(run, "list")
 
     assert "task id" in drawn
-    assert re.search(r"good +default +succeeded +━{8} 100 %", drawn)
+    assert re.search(r"good +default +✓ succeeded +━{8} 100 %", drawn)
     assert "tsk_" not in drawn
 
 
@@ -238,16 +302,50 @@ def test_a_wide_terminal_gets_all_columns(run: CommandLine) -> None:
 def test_a_terminal_gets_a_page_for_a_task(run: CommandLine) -> None:
     drawn = on_terminal(run, "show", "good", width=160)
 
-    assert all(title in drawn for title in ("Callbacks", "Deliveries", "Last events"))
+    assert all(title in drawn for title in ("Callbacks", "Timeline"))
     assert "delivered" in drawn
-    assert on_terminal(run, "deliveries", "--status", "dead").strip() == "nothing"
 
 
 def test_a_terminal_follows_a_task_to_its_end(run: CommandLine) -> None:
     drawn = on_terminal(run, "watch", "bad")
 
-    assert re.search(r"bad  failed \(FAILED\)  ━{20}  40 %", drawn)
+    assert re.search(r"bad +✗ failed +━{3}─{5}  40 % +FAILED", drawn)
     assert r"[bold]\x1b[2J no" in drawn
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("list", "--status", "lost"), "`tracker list` shows all"),
+        (("deliveries", "--status", "dead"), "`tracker deliveries` shows all"),
+    ],
+)
+def test_nothing_that_matches_teaches_how_to_see_all(run: CommandLine, words: tuple[str, ...], told: str) -> None:
+    assert told.replace("`", "") in on_terminal(run, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("list",), "tracker add TASK_ID --callback URL"),
+        (("deliveries",), "tracker add TASK_ID --callback URL"),
+        (("endpoints",), "tracker ping URL"),
+        (("upstreams",), "export TRACKER_UPSTREAMS__DEFAULT__BASE_URL="),
+        (("watch", "--timeout", "1ms"), "tracker add TASK_ID --callback URL"),
+    ],
+)
+def test_an_empty_list_teaches_the_one_command_to_type(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    command_line = CommandLine(tmp_path, settings={})
+    command_line("db", "upgrade")
+
+    assert told in on_terminal(command_line, *words)
+    assert command_line.lines(*words) == []
+
+
+def test_a_list_that_was_cut_short_says_how_to_see_more(run: CommandLine) -> None:
+    assert "--limit 10 shows more" in on_terminal(run, "list", "--limit", "1")
+    assert "shows more" not in on_terminal(run, "list")
+    assert len(run.lines("list", "--limit", "1")) == 1
 
 
 def test_json_is_json_on_a_terminal_too(run: CommandLine) -> None:

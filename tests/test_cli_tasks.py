@@ -15,8 +15,7 @@ from conftest import FakeClock
 
 from tracker.cli.commands import deliveries, history, upstreams
 from tracker.cli.commands import list as list_command
-from tracker.cli.commands.watch import follow
-from tracker.model import EVENT_WORDS, Status
+from tracker.model import EVENT_WORDS
 from tracker.store import upstreams as upstream_store
 from tracker.store.database import Database
 from tracker.store.upstreams import Health
@@ -374,42 +373,6 @@ def test_upstreams_tell_their_state(run: CommandLine) -> None:
         ["default", "paused", "refused: HTTP 401", "1", "https://gateway.example/mj"],
         ["spare", "not_configured", "", "1", ""],
     ]
-
-
-def test_watch_ends_with_the_task(run: CommandLine) -> None:
-    run("add", "-", stdin='{"task_id": "good"}\n{"task_id": "bad"}\n')
-    succeed(run, "good")
-    with world(run) as api:
-        api.see("bad", Status.FAILED, fail_reason="no\tpigs\x1b[2J")
-
-    good, bad = run("watch", "good"), run("watch", "bad")
-
-    assert (good.exit_code, bad.exit_code) == (0, 1)
-    assert good.stdout.split("\t")[3] == "succeeded"
-    assert bad.stdout.split("\t")[6] == r"no\tpigs\x1b[2J"
-    assert json.loads(run("watch", "good", "--json").stdout)["status"] == "succeeded"
-
-
-class Told:
-    """A tracker that tells one status after the other."""
-
-    def __init__(self, *statuses: str) -> None:
-        self.statuses = iter(statuses)
-
-    def task(self, id_: str) -> dict[str, object]:
-        status = next(self.statuses)
-        ended = "2026-11-22T08:00:00.000Z" if status == "succeeded" else None
-        return {"id": id_, "status": status, "upstream_status": "", "progress": None, "ended_at": ended}
-
-
-def test_watch_tells_each_change_once() -> None:
-    pauses: list[None] = []
-    tracker = Told("queued", "queued", "running", "running", "succeeded")
-
-    seen = [task["status"] for task in follow(tracker, "tsk_1", lambda: pauses.append(None))]  # type: ignore[arg-type]
-
-    assert seen == ["queued", "running", "succeeded"]
-    assert len(pauses) == 4
 
 
 def test_commands_work_on_each_kind_of_database(run: CommandLine, database_url: str) -> None:

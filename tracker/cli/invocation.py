@@ -20,7 +20,12 @@ class Invocation:
     @classmethod
     def current(cls) -> "Invocation":
         """The one of now."""
-        meta = click.get_current_context().meta
+        return cls.of(click.get_current_context())
+
+    @classmethod
+    def of(cls, context: click.Context) -> "Invocation":
+        """The one of this context."""
+        meta = context.meta
         return cls(**{name: meta[KEPT + name] for name in cls.__slots__ if KEPT + name in meta})
 
     def must_be_local(self) -> None:

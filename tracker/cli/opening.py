@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import click
+
 from tracker import config
 from tracker.cli.invocation import Invocation
 from tracker.cli.protocol import Tracker
-from tracker.errors import UnavailableError
+from tracker.errors import TrackerError, UnavailableError
 from tracker.store.database import Database, sqlite_file
 
 _SQLITE = b"SQLite format 3\0"
@@ -20,6 +22,18 @@ def load(invocation: Invocation, **overrides: object) -> config.Loaded:
     invocation.must_be_local()
     given = {"database_url": invocation.database_url, **overrides}
     return config.load(config_path=invocation.config, overrides=given, environ=os.environ, cwd=Path.cwd())
+
+
+def configured_upstreams(context: click.Context) -> list[str]:
+    """The names of the upstreams, to complete one that somebody begins to type: nothing that goes wrong is told."""
+    invocation = Invocation.of(context)
+    if invocation.url is not None:
+        return []
+    try:
+        loaded = config.load(config_path=invocation.config, overrides={}, environ=os.environ, cwd=Path.cwd())
+    except (TrackerError, OSError):
+        return []
+    return list(loaded.settings.upstreams)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import click
 
 from tracker.cli.protocol import Document
 
+MOST = 100_000
+"""How many things a list may show."""
 _UNSEEN_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -23,11 +25,16 @@ class Column:
     name: str
     leaves: int | None = None
     """When it leaves a terminal that is too narrow for all, the lowest first; None never. Pipes always get it."""
+    falls: bool = False
+    """Whether it is told below its row then."""
 
 
-def columns(*names: str, leaving: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Columns in this order; the last of those that may leave stays longest."""
-    return tuple(Column(name=name, leaves=leaving.index(name) if name in leaving else None) for name in names)
+def columns(*names: str, leaving: Sequence[str] = (), falling: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Columns in this order; the last of those that may leave stays longest, and some are told below their row then."""
+    return tuple(
+        Column(name=name, leaves=leaving.index(name) if name in leaving else None, falls=name in falling)
+        for name in names
+    )
 
 
 def documented(told: Sequence[Column]) -> str:
@@ -40,14 +47,18 @@ def has_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def print_rows(rows: Sequence[Document], told: Sequence[Column], *, as_json: bool) -> None:
-    """Print many things of one kind."""
+def print_rows(
+    rows: Sequence[Document], told: Sequence[Column], *, as_json: bool, empty: str = "nothing", most: int | None = None
+) -> None:
+    """Print many things of one kind; a person also reads why there are none, and that there may be more than `most`."""
     if as_json:
         print_json(rows)
     elif has_terminal():
-        from tracker.cli import terminal
+        from tracker.cli import tables
 
-        terminal.print_table(rows, told)
+        tables.print_table(rows, told, empty=empty)
+        if len(rows) == most and most < MOST:
+            tables.print_hint(f"the newest {most}: `--limit {min(most * 10, MOST)}` shows more")
     else:
         for row in rows:
             print_line(*(row.get(column.name) for column in told))

@@ -17,9 +17,9 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Tasks": {
         "add": "Watch a task, and tell a URL when it ends.",
         "list": "List tasks, newest first.",
-        "show": "Show a task with its callbacks, deliveries and last events.",
+        "show": "Show a task: who is told of it or why not yet, and all that happened.",
         "history": "List everything that happened to a task.",
-        "watch": "Follow a task until it ends.",
+        "watch": "Follow tasks until they end.",
         "refresh": "Look at a task now.",
         "drop": "Stop watching a task; its history stays.",
     },

@@ -1,30 +1,21 @@
-"""What a person at a terminal sees: coloured tables, bars, and times as distances from now."""
+"""What a person at a terminal sees of a value: a sign and a colour, a bar, a time as its distance from now."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
-from rich.console import Console, OverflowMethod
-from rich.live import Live
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
-from tracker.cli.output import Column, text
+from tracker.cli.output import text
 from tracker.cli.protocol import Document
 
+LONG_BAR, SHORT_BAR = 20, 8
 _GAP = 2
-_BAR, _SHORT_BAR = 20, 8
-_ROOM_FOR_BARS = 120
-_CUT = frozenset({"url", "image_url", "base_url"})
-"""Addresses, cut at their end where they do not fit: in pieces they are no use."""
-_SHORTEST_CUT = 24
-_FOLDED = frozenset(
-    {"note", "fail_reason", "reason", "why", "last_error", "value", "origin", "events", "metadata", "name"}
-)
-"""Text, which goes on in the next line. All other columns have ids, words, numbers and times, and are always whole."""
-_SHORTEST_FOLDED, _LONGEST_WORD = 12, 40
-_HEADINGS = {"sequence": "#", "last_status_code": "code", "last_outcome": "outcome", "next_attempt_at": "next attempt"}
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_MOMENTS = ("_at", "_since", "_until")
+_WRITTEN = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
+_IN_WORDS = re.compile(rf"\b(?:(at|since) )?({_WRITTEN})")
 COLOURS = {
     "queued": "cyan",
     "running": "blue",
@@ -45,65 +36,34 @@ COLOURS = {
     "unknown": "bright_black",
     "disabled": "red",
     "not_configured": "red",
+    "sending": "cyan",
+    "interrupted": "yellow",
 }
-
-
-def print_table(rows: Sequence[Document], told: Sequence[Column], console: Console | None = None) -> None:
-    """A table, without the columns of lesser worth where all would not fit.
-
-    What has to stay is never broken into pieces: lines are longer than a terminal that has no room for it.
-    """
-    console = console or Console()
-    if not rows:
-        console.print(Text("nothing", style="bright_black"))
-        return
-    now, length = datetime.now(UTC), _BAR if console.width >= _ROOM_FOR_BARS else _SHORT_BAR
-    drawn = {column: [cell(column.name, row, now, length) for row in rows] for column in told}
-    widths = _fitting(drawn, console.width)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column, width in widths.items():
-        is_folded = column.name in _FOLDED
-        overflow: OverflowMethod = "fold" if is_folded else "ellipsis"
-        table.add_column(_heading(column), no_wrap=not is_folded, overflow=overflow, width=width)
-    for cells in zip(*(drawn[column] for column in widths), strict=True):
-        table.add_row(*cells)
-    console.width = max(console.width, _total(widths))
-    console.print(table)
-
-
-def _heading(column: Column) -> str:
-    return _HEADINGS.get(column.name, column.name.replace("_", " "))
-
-
-def _least(column: Column, cells: Sequence[Text]) -> int:
-    """The least room in which a column is of use."""
-    heading, whole = len(_heading(column)), _whole(column, cells)
-    if column.name in _CUT:
-        return max(heading, min(whole, _SHORTEST_CUT))
-    if column.name in _FOLDED:
-        longest = max((cell_len(word) for drawn in cells for word in drawn.plain.split()), default=0)
-        return max(heading, min(whole, max(_SHORTEST_FOLDED, min(longest, _LONGEST_WORD))))
-    return whole
-
-
-def _whole(column: Column, cells: Sequence[Text]) -> int:
-    return max(len(_heading(column)), *(drawn.cell_len for drawn in cells))
-
-
-def _fitting(drawn: Mapping[Column, Sequence[Text]], width: int) -> dict[Column, int]:
-    """The columns that stay, each with its width: the least one, and more where there is room to spare."""
-    widths = {column: _least(column, cells) for column, cells in drawn.items()}
-    for column in sorted((one for one in drawn if one.leaves is not None), key=lambda one: one.leaves or 0):
-        if _total(widths) > width:
-            del widths[column]
-    for column in sorted(widths, key=lambda one: one.name in _CUT):
-        spare = max(width - _total(widths), 0)
-        widths[column] = min(_whole(column, drawn[column]), widths[column] + spare)
-    return widths
-
-
-def _total(widths: Mapping[Column, int]) -> int:
-    return sum(widths.values()) + _GAP * (len(widths) - 1)
+MARKS = {
+    "queued": "○",
+    "running": "●",
+    "needs_input": "?",
+    "succeeded": "✓",
+    "failed": "✗",
+    "cancelled": "■",
+    "lost": "✗",
+    "expired": "✗",
+    "dropped": "■",
+    "pending": "○",
+    "delivered": "✓",
+    "dead": "✗",
+    "superseded": "»",
+    "ok": "✓",
+    "active": "✓",
+    "paused": "!",
+    "unknown": "?",
+    "disabled": "✗",
+    "not_configured": "✗",
+    "sending": "●",
+    "interrupted": "!",
+}
+"""So that nothing is told by its colour alone, and a column can be read at a glance."""
+_MARKED = frozenset({"status", "state", "outcome", "last_outcome"})
 
 
 def print_fields(document: Document, console: Console | None = None) -> None:
@@ -113,8 +73,11 @@ def print_fields(document: Document, console: Console | None = None) -> None:
     told = [name for name, value in document.items() if value not in (None, "", [])]
     room = max(map(len, told), default=0) + _GAP
     for name in told:
-        heading = Text(name.replace("_", " ").ljust(room), style="bold")
-        console.print(heading + cell(name, document, now), soft_wrap=True)
+        line = Text(name.replace("_", " ").ljust(room), style="bold")
+        line.append_text(cell(name, document, now))
+        if name.endswith(_MOMENTS):
+            line = line[:room] + Text(f"{exact(datetime.fromisoformat(document[name]))}  ") + line[room:]
+        console.print(line, soft_wrap=True)
 
 
 def print_title(title: str) -> None:
@@ -122,23 +85,54 @@ def print_title(title: str) -> None:
     Console().print(Text(f"\n{title}", style="bold underline"))
 
 
-def cell(name: str, row: Document, now: datetime, bar_length: int = _BAR) -> Text:
+def cell(name: str, row: Document, now: datetime, bar_length: int = LONG_BAR) -> Text:
     """A value as a person wants to see it."""
     value = row.get(name)
     if name == "progress":
         return bar(value, str(row.get("status") or row.get("to_status") or ""), bar_length)
-    if name.endswith("_at") and isinstance(value, str):
+    if not isinstance(value, str):
+        return Text(text(value))
+    if name.endswith(_MOMENTS):
         return Text(distance(datetime.fromisoformat(value), now))
-    return Text(text(value), style=COLOURS.get(value, "") if isinstance(value, str) else "")
+    if name == "why":
+        return Text(spoken(text(value), now))
+    return marked(value) if name in _MARKED else Text(text(value), style=COLOURS.get(value, ""))
 
 
-def bar(progress: int | None, status: str, length: int = _BAR) -> Text:
+def marked(word: str) -> Text:
+    """A status as a sign and a word, and in a colour where there are any."""
+    sign = f"{MARKS[word]} " if word in MARKS else ""
+    return Text(f"{sign}{text(word)}", style=COLOURS.get(word, ""))
+
+
+def bar(progress: int | None, status: str, length: int = LONG_BAR) -> Text:
     """Progress as a bar with its number; nothing where an upstream tells none."""
     if progress is None:
         return Text("")
     done = round(progress * length / 100)
     drawn = Text("━" * done, style=COLOURS.get(status, "blue"))
-    return drawn.append("━" * (length - done), style="bright_black").append(f" {progress:3d} %", style="default")
+    return drawn.append("─" * (length - done), style="bright_black").append(f" {progress:3d} %", style="default")
+
+
+def sparkline(values: Sequence[int | None], length: int) -> str:
+    """Values from 0 to 100 as blocks that grow, each with as much room; a dot where there is none yet."""
+    places = (values[place * len(values) // length] for place in range(length)) if values else ()
+    return "".join("·" if one is None else _BLOCKS[min(one * len(_BLOCKS) // 100, len(_BLOCKS) - 1)] for one in places)
+
+
+def spoken(said: str, now: datetime) -> str:
+    """The same words, with distances from now in place of moments."""
+
+    def far(found: re.Match[str]) -> str:
+        told = distance(datetime.fromisoformat(found[2]), now)
+        return f"for {told.removesuffix(' ago')}" if found[1] == "since" else told
+
+    return _IN_WORDS.sub(far, said)
+
+
+def exact(moment: datetime) -> str:
+    """A moment as people read it, in UTC as everywhere else."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def distance(moment: datetime, now: datetime) -> str:
@@ -151,20 +145,3 @@ def distance(moment: datetime, now: datetime) -> str:
     else:
         amount = f"{int(gap.total_seconds())}s"
     return f"{amount} ago" if moment <= now else f"in {amount}"
-
-
-def print_live(changes: Iterable[Document]) -> Document:
-    """A line that follows a task, and what became of it; returns the task as it was last."""
-    last: Document = {}
-    with Live(console=Console(), auto_refresh=False) as live:
-        for last in changes:
-            live.update(_task_line(last), refresh=True)
-    print_fields({name: last[name] for name in ("image_url", "fail_reason") if last.get(name)})
-    return last
-
-
-def _task_line(task: Document) -> Text:
-    line = Text(f"{text(task['task_id'])}  ", style="bold")
-    line.append(text(task["status"]), style=COLOURS.get(task["status"], ""))
-    line.append(f" ({text(task['upstream_status'])})  " if task["upstream_status"] else "  ", style="bright_black")
-    return line.append_text(bar(task["progress"], task["status"]))

@@ -5,6 +5,7 @@ import sys
 import click
 
 from tracker.cli.invocation import Invocation
+from tracker.cli.naming import completed, names_an_upstream
 from tracker.cli.output import columns, documented, print_row, print_rows
 from tracker.cli.protocol import Document, Entry
 from tracker.cli.verbs import Verb
@@ -17,14 +18,18 @@ COLUMNS = columns("id", "task_id", "upstream", "status", "created", leaving=("up
 @click.command("add", cls=Verb, epilog=documented(COLUMNS))
 @click.argument("task_id", metavar="TASK_ID")
 @click.option("--callback", metavar="URL", help="Where to POST the messages; without it the task is only watched.")
-@click.option("--upstream", metavar="NAME", help="A configured upstream; the default one otherwise.")
+@names_an_upstream("A configured upstream; the default one otherwise.")
 @click.option(
     "--events",
     metavar="WORDS",
+    shell_complete=completed(*EVENT_WORDS),
     help=f"What to tell: some of {', '.join(EVENT_WORDS)}; separated by commas.  [default: ended]",
 )
 @click.option(
-    "--format", metavar="FORMAT", help="Body of the messages: standard, or upstream (the gateway's own JSON, bare)."
+    "--format",
+    metavar="FORMAT",
+    shell_complete=completed("standard", "upstream"),
+    help="Body of the messages: standard, or upstream (the gateway's own JSON, bare).",
 )
 @click.option("--metadata", metavar="JSON", help="Any JSON; handed back in every message.")
 def command(

@@ -3,7 +3,7 @@
 import click
 
 from tracker.cli.invocation import Invocation
-from tracker.cli.output import columns, documented, print_row, print_rows
+from tracker.cli.output import MOST, columns, documented, print_row, print_rows
 from tracker.cli.verbs import Verb
 
 COLUMNS = columns(
@@ -18,13 +18,17 @@ COLUMNS = columns(
     "last_success_at",
     # What is wrong stays. The id goes last: where an ID is wanted, the endpoint's address serves as well.
     leaving=("last_success_at", "failing_since", "failures", "paused_until", "id"),
+    falling=("failing_since", "paused_until"),
 )
+
+
+_NONE = "no receivers yet: `tracker add TASK_ID --callback URL` names one, `tracker ping URL` tries it"
 
 
 @click.command("endpoints", cls=Verb, epilog=documented(COLUMNS))
 @click.argument("action", type=click.Choice(["list", "enable", "disable"]), default="list", metavar="[enable|disable]")
 @click.argument("endpoint", metavar="[ID]", required=False)
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many, newest first.")
+@click.option("--limit", type=click.IntRange(1, MOST), default=50, show_default=True, help="How many, newest first.")
 def command(action: str, endpoint: str | None, limit: int) -> None:
     """List the receivers of messages, or open or close one.
 
@@ -39,7 +43,7 @@ def command(action: str, endpoint: str | None, limit: int) -> None:
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
         if endpoint is None:
-            print_rows(tracker.endpoints(limit=limit), COLUMNS, as_json=invocation.json)
+            print_rows(tracker.endpoints(limit=limit), COLUMNS, as_json=invocation.json, empty=_NONE, most=limit)
         else:
             change = tracker.enable if action == "enable" else tracker.disable
             print_row(change(endpoint), COLUMNS, as_json=invocation.json)

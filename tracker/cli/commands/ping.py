@@ -46,9 +46,9 @@ def _print_lines(told: Document) -> None:
 
 
 def _print_page(told: Document) -> None:
-    from tracker.cli import terminal
+    from tracker.cli import tables, terminal
 
     terminal.print_fields({name: value for name, value in told.items() if name != "addresses"})
     if told.get("addresses"):
         terminal.print_title("Addresses")
-        terminal.print_table([one | {"rule": one["rule"] or "may be called"} for one in told["addresses"]], ADDRESSES)
+        tables.print_table([one | {"rule": one["rule"] or "may be called"} for one in told["addresses"]], ADDRESSES)

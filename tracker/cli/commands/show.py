@@ -18,10 +18,11 @@ _APART = ("callbacks", "task")
 @click.command("show", cls=Verb)
 @names_a_task
 def command(task: str, upstream: str | None) -> None:
-    """Show a task with its callbacks, deliveries and last events.
+    """Show a task: who is told of it or why not yet, and all that happened.
 
-    TASK is tracker's tsk_… or the upstream's id. A pipe gets one line per field (its name, its value), then lines that
-    begin with callback, delivery and event, with the columns of `tracker deliveries` and `tracker history`.
+    TASK is tracker's tsk_… or the upstream's id. A terminal gets one timeline of events, messages and attempts. A pipe
+    gets one line per field (its name, its value), then lines that begin with callback, delivery and event, with the
+    columns of `tracker deliveries` and `tracker history`, of the last ten events.
     """
     from tracker.cli.opening import open_tracker
 
@@ -29,13 +30,17 @@ def command(task: str, upstream: str | None) -> None:
     with open_tracker(invocation) as tracker:
         found = resolve(tracker, task, upstream)
         sent = tracker.task_deliveries(found["id"])
-        events = tracker.history(found["id"])[-_LAST_EVENTS:]
-    if invocation.json:
-        print_json({**found, "deliveries": sent, "events": events})
-    elif has_terminal():
-        _print_page(found, deliveries.with_last_attempt(sent), events)
+        events = tracker.history(found["id"])
+        is_drawn = has_terminal() and not invocation.json
+        upstreams = tracker.upstreams() if is_drawn and found["ended_at"] is None else []
+    if is_drawn:
+        from tracker.cli.portrait import print_portrait
+
+        print_portrait(found, sent, events, upstreams)
+    elif invocation.json:
+        print_json({**found, "deliveries": sent, "events": events[-_LAST_EVENTS:]})
     else:
-        _print_lines(found, deliveries.with_last_attempt(sent), events)
+        _print_lines(found, deliveries.with_last_attempt(sent), events[-_LAST_EVENTS:])
 
 
 def _print_lines(found: Document, sent: list[Document], events: list[Document]) -> None:
@@ -50,17 +55,3 @@ def _print_lines(found: Document, sent: list[Document], events: list[Document]) 
     for word, rows, told in parts:
         for row in rows:
             print_line(word, *(row.get(column.name) for column in told))
-
-
-def _print_page(found: Document, sent: list[Document], events: list[Document]) -> None:
-    from tracker.cli import terminal
-
-    terminal.print_fields({name: value for name, value in found.items() if name not in _APART})
-    parts = (
-        ("Callbacks", found["callbacks"], CALLBACKS),
-        ("Deliveries", sent, deliveries.COLUMNS),
-        ("Last events", events, history.COLUMNS),
-    )
-    for title, rows, told in parts:
-        terminal.print_title(title)
-        terminal.print_table(rows, told)

@@ -17,7 +17,11 @@ COLUMNS = columns(
     "last_error_at",
     "last_error",
     leaving=("last_error_at", "base_url", "last_error", "paused_until", "last_ok_at"),
+    falling=("base_url", "last_error", "paused_until"),
 )
+
+
+_NONE = "no upstreams yet: `export TRACKER_UPSTREAMS__DEFAULT__BASE_URL=https://…` names your gateway"
 
 
 @click.command("upstreams", cls=Verb, epilog=documented(COLUMNS))
@@ -32,4 +36,4 @@ def command() -> None:
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
         found = tracker.upstreams()
-    print_rows(found, COLUMNS, as_json=invocation.json)
+    print_rows(found, COLUMNS, as_json=invocation.json, empty=_NONE)

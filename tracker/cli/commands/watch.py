@@ -1,63 +1,94 @@
-"""`tracker watch`: follow a task."""
+"""`tracker watch`: follow tasks."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 
 import click
 
 from tracker.cli.invocation import Invocation
-from tracker.cli.naming import names_a_task
-from tracker.cli.output import columns, documented, has_terminal, print_json_line, print_line
+from tracker.cli.naming import Duration, names_an_upstream
+from tracker.cli.output import columns, documented, has_terminal, print_json_line, print_line, print_note
 from tracker.cli.protocol import Document, Tracker, resolve
 from tracker.cli.verbs import Verb
 
-COLUMNS = columns("seen_at", "id", "task_id", "status", "progress", "upstream_status", "fail_reason", "image_url")
-_EVERY_SECONDS = 0.5
+COLUMNS = columns(
+    "seen_at",
+    "id",
+    "task_id",
+    "status",
+    "progress",
+    "upstream_status",
+    "fail_reason",
+    "image_url",
+    "upstream",
+)
+TIMED_OUT = 124
+"""What timeout(1) ends with: the answer is neither yes nor no."""
+_EVERY = timedelta(milliseconds=500)
+_MOST_IN_A_PIPE = 500
 
 
 @click.command("watch", cls=Verb, epilog=documented(COLUMNS))
-@names_a_task
-def command(task: str, upstream: str | None) -> None:
-    """Follow a task until it ends.
+@click.argument("task", metavar="[TASK]...", nargs=-1)
+@names_an_upstream("The upstream, where several know the id; without TASK: only this one's.")
+@click.option("--timeout", metavar="DURATION", type=Duration(), help="End after this long, like 90s or 10m.")
+def command(task: tuple[str, ...], upstream: str | None, timeout: timedelta | None) -> None:
+    """Follow tasks until they end.
 
-    TASK is tracker's tsk_… or the upstream's id. A pipe gets one line for the task as it is and one for each change,
-    --json one JSON document on each line. The exit code is 0 when the task succeeded, 1 at any other end.
+    TASK is tracker's tsk_… or the upstream's id; without any, the newest live tasks are followed, until somebody
+    interrupts. A pipe gets one line for each task as it is and one for each change, --json one JSON document on each
+    line.
+
+    So a script can wait: the exit code is 0 when every TASK has succeeded, 1 when all have ended and one otherwise, and
+    124 when --timeout was over before. A daemon that restarts meanwhile is waited for.
     """
     from tracker.cli.opening import open_tracker
 
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
-        found = resolve(tracker, task, upstream)
-        changes = follow(tracker, found["id"], lambda: time.sleep(_EVERY_SECONDS))
-        if invocation.json:
-            last = _print(changes, print_json_line)
-        elif has_terminal():
-            from tracker.cli import terminal
-
-            last = terminal.print_live(changes)
-        else:
-            last = _print(changes, _print_change)
-    click.get_current_context().exit(0 if last["status"] == "succeeded" else 1)
+        last = _follow(tracker, task, upstream, timeout, as_json=invocation.json)
+    if task:
+        click.get_current_context().exit(_outcome(last))
 
 
-def follow(tracker: Tracker, id_: str, pause: Callable[[], None]) -> Iterator[Document]:
-    """The task as it is, and again each time it has changed, until it has ended; pauses between two looks."""
-    told = None
-    while True:
-        now = tracker.task(id_)
-        news = (now["status"], now["upstream_status"], now["progress"])
-        if news != told:
-            yield now
-        told = news
-        if now["ended_at"] is not None:
-            return
-        pause()
+def _follow(
+    tracker: Tracker, chosen: Sequence[str], upstream: str | None, timeout: timedelta | None, *, as_json: bool
+) -> Sequence[Document]:
+    """Show each look until the end; returns the tasks as they were last."""
+    from tracker.cli.watching import Chosen, Deadline, Live, Patient, Watched, follow
+
+    is_drawn = has_terminal() and not as_json
+    watched: Watched
+    if chosen:
+        watched = Chosen(tracker, [resolve(tracker, name, upstream) for name in chosen])
+    else:
+        watched = Live(tracker, upstream, _screen if is_drawn else _pipe)
+    looks = follow(Patient(watched), Deadline(timeout, _EVERY))
+    if is_drawn:
+        from tracker.cli.live import draw
+
+        return draw(looks)
+    return _print(looks, print_json_line if as_json else _print_change)
 
 
-def _print(changes: Iterator[Document], show: Callable[[Document], None]) -> Document:
-    last: Document = {}
-    for last in changes:
-        show(last)
+def _screen() -> int:
+    from tracker.cli.live import room
+
+    return room()
+
+
+def _pipe() -> int:
+    return _MOST_IN_A_PIPE
+
+
+def _print(looks: Iterator[list[Document]], show: Callable[[Document], None]) -> Sequence[Document]:
+    from tracker.cli.watching import News
+
+    news = News()
+    last: list[Document] = []
+    for last in looks:
+        for change in news.of(last):
+            show(change)
     return last
 
 
@@ -67,3 +98,11 @@ def _print_change(change: Document) -> None:
 
     row = {**change, "seen_at": rfc3339(utc_now())}
     print_line(*(row[column.name] for column in COLUMNS))
+
+
+def _outcome(last: Sequence[Document]) -> int:
+    left = sum(task["ended_at"] is None for task in last)
+    if left:
+        print_note(f"the time is up, and {left} of {len(last)} had not ended")
+        return TIMED_OUT
+    return 0 if all(task["status"] == "succeeded" for task in last) else 1

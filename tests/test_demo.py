@@ -68,12 +68,16 @@ def test_it_is_left_running_until_ctrl_c(run: CommandLine) -> None:
             if "TRACKER_URL=" in line:
                 break
         url = re.findall(r"TRACKER_URL=(\S+) TRACKER_TOKEN=\$\(cat (\S+)\)", seen[-1])[0][0]
+        links = [found for line in seen for found in re.findall(r"http://\S+/sign-in\?link=\S+", line)]
+        pages = [httpx.get(link, trust_env=False) for link in links]
         health = httpx.get(f"{url}/healthz", trust_env=False)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
 
     assert any(SUMMARY.fullmatch(line) for line in seen)
     assert health.status_code == 200
+    assert len(links) == 2
+    assert all(page.status_code == 200 and "tracker_session" in page.cookies for page in pages)
     assert process.returncode == 0
     assert left_behind(run) == []
 

@@ -13,8 +13,9 @@ from tracker.cli.remote import RemoteTracker
 from tracker.clock import utc_now
 from tracker.config.addresses import sqlite_url
 from tracker.simulate import Gateway, Receiver, serve_app
-from tracker.store import access
+from tracker.store import access, sessions
 from tracker.store.database import Database
+from tracker.store.sessions import SignIn
 from tracker.webhooks.signing import new_secret
 
 GATEWAY_TOKEN = "demo"  # noqa: S105 - the gateway is ours
@@ -34,6 +35,13 @@ class Stage:
     """The daemon's API, with the token that its first start wrote."""
     directory: Path
     """Database, token and log."""
+
+    def page_link(self) -> str:
+        """An address of the pages that signs in whoever opens it first."""
+        link, by = sessions.new_link(), SignIn(owner="admin", scope="admin", token_id=None)
+        with closing(Database(sqlite_url(self.directory / "tracker.db"))) as database:
+            database.write_now(partial(sessions.add_link, made=link, by=by, now=utc_now()))
+        return f"{self.daemon_url}/sign-in?link={link}"
 
 
 @asynccontextmanager

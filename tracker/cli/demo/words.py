@@ -8,7 +8,8 @@ from tracker.cli.protocol import Document
 def greeting(stage: Stage) -> str:
     """Where everything is."""
     return f"""\
-daemon    {stage.daemon_url} (API)
+page      {stage.page_link()} (signs you in, once, within five minutes)
+daemon    {stage.daemon_url}
 gateway   {stage.gateway_url} (simulated)
 receiver  {stage.receiver_url} (verifies every signature, refuses the first few messages)
 """
@@ -37,7 +38,9 @@ def document(outcome: Outcome) -> Document:
 def invitation(stage: Stage) -> str:
     """What to try while it runs."""
     return f"""
-All of it keeps running until Ctrl-C. To try in another terminal:
+All of it keeps running until Ctrl-C. The page: {stage.page_link()}
+
+To try in another terminal:
 
   export TRACKER_URL={stage.daemon_url} TRACKER_TOKEN=$(cat {stage.directory}/tracker.token)
   curl -H 'authorization: Bearer {GATEWAY_TOKEN}' -d '{{"prompt": "a pig"}}' {stage.gateway_url}/mj/submit/imagine

@@ -112,10 +112,12 @@ def test_a_translation_fills_in_what_the_text_does(language: Language) -> None:
 def test_a_template_says_nothing_that_no_catalogue_has(template: Path) -> None:
     spoken = Spoken()
     spoken.feed(re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", "", template.read_text(), flags=re.DOTALL))
+    # Addresses, names of headers, and attributes that a macro makes for a tag elsewhere.
+    silent = re.compile(r"https?://\S+|\bwebhook-\w+|\b[\w-]+=\"[^\"]*\"")
 
-    words = {word for text in spoken.texts for word in re.findall(r"[A-Za-z]{3,}", text)}
+    words = {word for text in spoken.texts for word in re.findall(r"[A-Za-z]{3,}", silent.sub("", text))}
 
-    assert words - {"tracker", "trk", "UTC", "https"} == set()
+    assert words - {"tracker", "trk", "UTC", "HTTP"} == set()
 
 
 def test_chinese_is_set_in_chinese_punctuation() -> None:

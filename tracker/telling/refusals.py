@@ -51,6 +51,7 @@ PROBLEMS = (
     Template("has half a character"),
     Template("has a NUL or half a character"),
     Template("has too many entries"),
+    Template("is nothing that can be done here"),
     Template("begins or ends with white space"),
     Template("names no condition"),
     Template("needs a callback_url"),
@@ -92,6 +93,10 @@ FIXES = (
     Template("send one like {example}"),
     Template("use some of: {words}"),
     Template("name one of: {words}"),
+    Template("use one of: {words}"),
+    Template("send one of: {words}"),
+    Template("write something like {example}"),
+    Template("put it in quotes: {example}"),
     Template("say where to POST the messages, or leave this out"),
     Template("keep the rest at your side, under a key that you put here"),
     Template("let one of them pass it on"),
@@ -111,4 +116,5 @@ FIXES = (
 """What to do about it."""
 
 FIELD = Template("{field}: {problem}; {fix}")
+ADVICE = Template("{problem}; {fix}")
 REFUSALS = (*REFUSED, *ABSENT, *UNTIMELY, *TOO_OFTEN, *PROBLEMS, *FIXES)

@@ -17,7 +17,7 @@ from babel.units import format_unit
 
 from tracker.errors import InputError, TrackerError
 from tracker.telling.kept import recognise
-from tracker.telling.refusals import FIELD
+from tracker.telling.refusals import ADVICE, FIELD
 from tracker.telling.sentences import NESTED, UNKNOWN_MOMENT, Part, Sentence, sentence
 from tracker.web.words import WORDS
 
@@ -74,6 +74,10 @@ class Language:
             return self.said(sentence(FIELD, field=error.field, problem=error.problem, fix=error.fix))
         text = str(error)
         return self.said(text) if recognise(text) else self.gettext(text)
+
+    def advice(self, error: InputError) -> str:
+        """The same beside the field itself, which needs no naming."""
+        return self.said(sentence(ADVICE, problem=error.problem, fix=error.fix))
 
     def _part(self, name: str, part: Part) -> str:
         if isinstance(part, datetime):

@@ -60,6 +60,8 @@ class Renderer:
             "duration": language.duration,
             "word": language.word,
             "said": language.said,
+            "problem": language.problem,
+            "advice": language.advice,
             "machine_time": _machine_time,
             "json": _json,
         }

@@ -48,6 +48,15 @@ WORDS = frozenset(
         N_("send"),
         N_("headers"),
         N_("body"),
+        # What broke it.
+        N_("timeout"),
+        N_("refused"),
+        N_("reset"),
+        N_("unreachable"),
+        N_("blocked"),
+        N_("protocol"),
+        N_("local"),
+        N_("internal"),
         # What a token allows.
         N_("read"),
         N_("write"),

@@ -42,7 +42,7 @@ async def act(visit: Visit, form: Form) -> Response:
         wanted = _wanted(url)
         trial = await try_callback(visit.ports, visit.desk, wanted, visit.caller)
     except InputError as error:
-        told = f"{visit.language.said(error.problem)}; {visit.language.said(error.fix)}"
+        told = visit.language.advice(error)
         return _page(visit, url=url, problem=told, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     except ThrottledError as error:
         text = visit.language.gettext("These are too many tests at once. Try again in %(seconds)s s.")

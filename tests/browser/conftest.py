@@ -29,7 +29,7 @@ def visiting(chromium: Chromium) -> Iterator[Visiting]:
     visiting = Visiting(chromium)
     yield visiting
     problems = chromium.run(visiting.close)
-    assert problems == []
+    assert not problems, "\n".join(problems)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -36,7 +36,7 @@ def look_through(visitor: Visitor, address: str, language: Language) -> None:
         else:
             visitor.look_at_width()
     foreign = [text for text in texts_of(visitor) if NOT_OF[language].search(text)]
-    assert foreign == []
+    assert not foreign, "\n".join(foreign)
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])

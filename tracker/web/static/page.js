@@ -15,10 +15,10 @@
   let isPaused = sessionStorage.getItem(PAUSED) === "yes";
 
   // Nobody's choice is taken away under their fingers.
-  const isBusy = () => document.hidden || document.querySelector("#live input:checked, #live details[open] input:focus, #live textarea:focus");
+  const isBusy = () => document.querySelector("#live input:checked, #live details[open] input:focus, #live textarea:focus");
   let isMissed = false;
   const refresh = () => {
-    if (isPaused) return;
+    if (isPaused || document.hidden) return;
     isMissed = Boolean(isBusy());
     if (!isMissed) document.body.dispatchEvent(new CustomEvent("changed"));
   };
@@ -34,13 +34,15 @@
     clearInterval(poll);
     poll = null;
   };
+  // Asks now and then while there is no stream. The browser opens it again by itself, unless the answer was no stream at all.
   const askNowAndThen = () => {
     show("away");
-    poll = poll || setInterval(refresh, POLL_SECONDS * 1000);
+    poll = poll || setInterval(() => {
+      if (stream.readyState === EventSource.CLOSED) listen();
+      refresh();
+    }, POLL_SECONDS * 1000);
   };
-  const open = () => {
-    close();
-    show("on");
+  const listen = () => {
     stream = new EventSource(address);
     stream.addEventListener("open", () => {
       clearInterval(poll);
@@ -48,8 +50,12 @@
       show("on");
     });
     stream.addEventListener("changed", refresh);
-    // The browser tries again by itself unless the answer was no stream at all.
     stream.addEventListener("error", askNowAndThen);
+  };
+  const open = () => {
+    close();
+    show("on");
+    listen();
   };
   if (isLive && button) {
     button.hidden = false;
@@ -65,9 +71,11 @@
       }
     });
     if (isPaused) show("off");
-    else open();
+    else if (!document.hidden) open();
+    // A browser keeps six connections to one host: pages that nobody looks at leave theirs to those that are.
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden && isMissed) refresh();
+      if (document.hidden) close();
+      else if (!isPaused) open();
     });
     addEventListener("pagehide", close);
     addEventListener("pageshow", (shown) => {
@@ -102,5 +110,6 @@
     if (changed.target.matches("[data-all]")) {
       each(changed.target.dataset.all, (box) => { box.checked = changed.target.checked; });
     }
+    if (isMissed) refresh();
   });
 })();

@@ -127,4 +127,4 @@ def test_what_is_installed_knows_how_it_writes_numbers(language: Language) -> No
     kept = set(re.findall(r"! -name (\w+)\.dat", (ROOT / "packaging" / "venv.sh").read_text()))
     locale = str(language.locale)
 
-    assert {"root", locale, locale.split("_")[0]} <= kept
+    assert {"root", locale, locale.partition("_")[0]} <= kept

@@ -18,6 +18,7 @@ LINE = DeliveryLine(
     upstream="default",
     message_type="task.succeeded",
     sequence=2,
+    owner="ann",
     url="https://x.example/hook",
     endpoint="https://x.example:443",
     status="pending",

@@ -40,6 +40,8 @@ class DeliveryLine:
     upstream: str
     message_type: str
     sequence: int
+    owner: str
+    """The callback's."""
     url: str
     endpoint: str
     status: str
@@ -71,6 +73,7 @@ LINE = select(
     task.c.upstream,
     delivery.c.message_type,
     delivery.c.sequence,
+    callback.c.owner,
     callback.c.url,
     endpoint.c.origin.label("endpoint"),
     delivery.c.status,

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from tracker.errors import ConflictError, NotFoundError
-from tracker.model import DeliveryStatus
+from tracker.model import DeliveryStatus, MessageType
 from tracker.store import pacing
 from tracker.store.deliveries import IS_OUT
 from tracker.store.endpoints import first_due
@@ -23,6 +23,8 @@ class Matching:
 
     endpoint_key: int | None = None
     status: DeliveryStatus = DeliveryStatus.DEAD
+    message_type: MessageType | None = None
+    task_key: int | None = None
     since: datetime | None = None
     """Made at or after."""
     until: datetime | None = None
@@ -91,6 +93,10 @@ def redeliver_matching(
     )
     if matching.endpoint_key is not None:
         query = query.where(delivery.c.endpoint_key == matching.endpoint_key)
+    if matching.message_type is not None:
+        query = query.where(delivery.c.message_type == str(matching.message_type))
+    if matching.task_key is not None:
+        query = query.where(delivery.c.task_key == matching.task_key)
     if matching.since is not None:
         query = query.where(delivery.c.created_at >= matching.since)
     if matching.until is not None:

@@ -10,7 +10,20 @@ from starlette.types import ASGIApp, Scope
 from tracker.desk import Desk, Ports
 from tracker.web import live, problems
 from tracker.web.layers import Careful, OurName
-from tracker.web.pages import registering, signing, task, tasks
+from tracker.web.pages import (
+    deliveries,
+    delivery,
+    endpoint,
+    endpoints,
+    registering,
+    secrets,
+    signing,
+    task,
+    tasks,
+    tokens,
+    trials,
+    upstreams,
+)
 from tracker.web.rendering import STATIC, Renderer
 from tracker.web.routes import action, open_action, open_page, page
 
@@ -44,6 +57,29 @@ def _routes() -> list[Route]:
         action("/tasks/{id}/callbacks", task.add_callback),
         page("/register", registering.show, needs="write"),
         action("/register", registering.register),
+        *_of_messages(),
+    ]
+
+
+def _of_messages() -> list[Route]:
+    return [
+        page("/deliveries", deliveries.show),
+        action("/deliveries/redeliver", deliveries.redeliver),
+        page("/deliveries/{id}", delivery.show),
+        action("/deliveries/{id}/redeliver", delivery.redeliver),
+        page("/endpoints", endpoints.show),
+        page("/endpoints/{id}", endpoint.show),
+        action("/endpoints/{id}/redeliver", endpoint.redeliver),
+        action("/endpoints/{id}/enable", endpoints.enable, needs="admin"),
+        action("/endpoints/{id}/disable", endpoints.disable, needs="admin"),
+        page("/upstreams", upstreams.show),
+        page("/test", trials.show, needs="write"),
+        action("/test", trials.act),
+        page("/tokens", tokens.show, needs="admin"),
+        action("/tokens", tokens.create, needs="admin"),
+        action("/tokens/{id}/revoke", tokens.revoke, needs="admin"),
+        page("/secrets", secrets.show, needs="write"),
+        action("/secrets", secrets.rotate),
     ]
 
 

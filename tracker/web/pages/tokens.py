@@ -31,8 +31,10 @@ async def create(visit: Visit, form: Form) -> Response:
     if problems:
         return await _page(visit, given=given, problems=problems, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     made = access.new_token()
-    await visit.write(partial(access.add_token, made=made, now=visit.now, **given))
-    _log.info("token_created", owner=given["owner"], scope=given["scope"], by=visit.caller.owner)
+    owner, scope, name = given["owner"], given["scope"], given["name"]
+    add = partial(access.add_token, made=made, owner=owner, scope=scope, name=name, now=visit.now)
+    await visit.write(add)
+    _log.info("token_created", owner=owner, scope=scope, by=visit.caller.owner)
     return await _page(visit, made=made, made_for=given)
 
 

@@ -17,7 +17,7 @@ def count_live(connection: Connection, owner: str, *, most: int) -> int:
 
     Looks at the owner's registrations since the oldest live task of anybody: one row of each, by their keys.
     """
-    oldest = _oldest_live(connection)
+    oldest = oldest_live(connection)
     if oldest is None:
         return 0
     # Not a join: from how common live tasks are in all, PostgreSQL would conclude that it soon has enough of them.
@@ -29,7 +29,7 @@ def count_live(connection: Connection, owner: str, *, most: int) -> int:
 
 def live_by_upstream(connection: Connection, owner: str) -> dict[str, int]:
     """How many live tasks an owner has registered at each upstream, counted the same way."""
-    oldest = _oldest_live(connection)
+    oldest = oldest_live(connection)
     if oldest is None:
         return {}
     mine = (registration.c.owner == owner, registration.c.task_key >= oldest, task.c.key >= oldest)
@@ -40,7 +40,7 @@ def live_by_upstream(connection: Connection, owner: str) -> dict[str, int]:
     }
 
 
-def _oldest_live(connection: Connection) -> int | None:
+def oldest_live(connection: Connection) -> int | None:
     """The key of the first task without an end; asked by status, each of which the index has in order."""
     firsts = []
     for status in LIVE:

@@ -13,7 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from tracker.api.bodies import LARGEST_BODY, MOST_DRAINED
-from tracker.api.fence import Fence
+from tracker.api.problems import APOLOGY
+from tracker.desk.fence import Fence
 from tracker.errors import UnavailableError
 from tracker.simulate import serve_app
 from tracker.store.database import Database, Work
@@ -295,7 +296,7 @@ class TestTrouble:
             return {"type": "http.disconnect"}
 
         with capture_logs() as logs, pytest.raises(ZeroDivisionError):
-            await Fence(breaks)({"type": "http", "method": "GET", "path": "/"}, receive, send)
+            await Fence(breaks, apology=APOLOGY)({"type": "http", "method": "GET", "path": "/"}, receive, send)
 
         assert sent == ["http.response.start"]
         assert [line["event"] for line in logs] == ["request_failed"]

@@ -245,3 +245,20 @@ class TestPreferences:
 
     async def test_what_is_no_language_is_refused(self, pages: Pages) -> None:
         assert (await pages.client.post("/preferences", data={"language": "xx"})).status_code == 422
+
+
+class TestFault:
+    async def test_a_fault_of_ours_is_logged_and_told_without_its_details(
+        self, pages: Pages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await pages.sign_in()
+
+        def broken(*_: object, **__: object) -> None:
+            raise AssertionError("a secret of ours")
+
+        monkeypatch.setattr(sessions, "find", broken)
+        answer = await pages.get("/tasks")
+
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        assert answer.headers["content-security-policy"]

@@ -7,11 +7,11 @@ from tracker import __version__
 from tracker.api import deliveries, endpoints, events, health, problems, registering, tasks, trials, upstreams
 from tracker.api.answer import Answer
 from tracker.api.auth import Reader
-from tracker.api.fence import Fence
 from tracker.api.openapi import DESCRIPTION, SCHEMAS, operation_id
 from tracker.api.ports import Ports
 from tracker.api.shortcut import Shortcut
 from tracker.desk import Desk
+from tracker.desk.fence import Fence
 
 
 class Api(FastAPI):
@@ -50,7 +50,7 @@ def create_app(ports: Ports, desk: Desk | None = None) -> FastAPI:
     app.state.desk = desk
     problems.install(app)
     app.state.shortcut = Shortcut(ports, desk, long_way=super(Api, app).__call__)
-    app.add_middleware(Fence)
+    app.add_middleware(Fence, apology=problems.APOLOGY)
     for calls in (registering, tasks, events, deliveries, endpoints, trials, upstreams, health):
         app.include_router(calls.router)
     app.add_api_route("/openapi.json", _tell_document, include_in_schema=False)

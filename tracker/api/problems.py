@@ -127,3 +127,7 @@ def _field_problem(error: InputError) -> FieldProblem:
 def _short(text: str) -> str:
     """What people sent comes back in problems: not all of it."""
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
+APOLOGY = problem(500, "something went wrong here; the log has the details")
+"""To whoever met a fault of ours."""

@@ -14,11 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tracker.api.answer import Answer
 from tracker.api.bodies import LARGEST_BODY
-from tracker.api.fence import Fence
 from tracker.api.ports import Ports
-from tracker.api.problems import tell
+from tracker.api.problems import APOLOGY, tell
 from tracker.api.registering import told_batch
 from tracker.desk import Desk
+from tracker.desk.fence import Fence
 from tracker.errors import InputError, TrackerError
 from tracker.intake import Caller, read_many, read_one
 from tracker.store.registrations import Wanted
@@ -41,7 +41,7 @@ class Shortcut:
 
     def __init__(self, ports: Ports, desk: Desk, *, long_way: ASGIApp) -> None:
         self._long_way = long_way
-        self._fenced = Fence(self._serve)
+        self._fenced = Fence(self._serve, apology=APOLOGY)
         self._ports = ports
         self._tokens = desk.tokens
         self._registrar = desk.registrar

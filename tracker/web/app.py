@@ -2,12 +2,13 @@
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from tracker.desk import Desk, Ports
+from tracker.desk.fence import Fence
 from tracker.web import live, problems
 from tracker.web.layers import Careful, OurName
 from tracker.web.pages import (
@@ -27,12 +28,18 @@ from tracker.web.pages import (
 from tracker.web.rendering import STATIC, Renderer
 from tracker.web.routes import action, open_action, open_page, page
 
+_APOLOGY = PlainTextResponse("Something went wrong here; the log has the details.\n", status_code=500)
+
 
 def create_pages(ports: Ports, desk: Desk) -> ASGIApp:
     """The pages as an ASGI app."""
     app = Starlette(
         routes=[*_routes(), Mount("/static", _Kept(directory=STATIC))],
-        middleware=[Middleware(Careful), Middleware(OurName, ports.settings.web.hosts)],
+        middleware=[
+            Middleware(Careful),
+            Middleware(Fence, apology=_APOLOGY),
+            Middleware(OurName, ports.settings.web.hosts),
+        ],
         exception_handlers=dict.fromkeys(problems.HANDLED, problems.tell),
     )
     app.state.ports = ports

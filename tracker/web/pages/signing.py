@@ -2,7 +2,7 @@
 
 from starlette.responses import RedirectResponse, Response
 
-from tracker.errors import RefusedError
+from tracker.errors import InputError
 from tracker.web import sessions
 from tracker.web.forms import Form, must_be_from_here
 from tracker.web.languages import LANGUAGES
@@ -67,7 +67,7 @@ async def prefer(visit: Visit, form: Form) -> Response:
         if wanted is None:
             continue
         if wanted not in values:
-            raise RefusedError(f"{name} is one of: {', '.join(values)}", http_status=422)
+            raise InputError(name, "is none that there is", f"send one of: {', '.join(values)}")
         answer.set_cookie(name, wanted, max_age=_A_YEAR, httponly=True, samesite="strict")
     return answer
 

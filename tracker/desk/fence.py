@@ -3,16 +3,15 @@
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tracker.api.problems import problem
-
 _log = structlog.get_logger()
 
 
 class Fence:
-    """Answers 500 for exceptions that nobody handled."""
+    """Answers with an apology for exceptions that nobody handled."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, apology: ASGIApp) -> None:
         self._app = app
+        self._apology = apology
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -32,4 +31,4 @@ class Fence:
             _log.exception("request_failed", method=scope["method"], path=scope["path"])
             if has_started:
                 raise
-            await problem(500, "something went wrong here; the log has the details")(scope, receive, send)
+            await self._apology(scope, receive, send)

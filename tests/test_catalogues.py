@@ -125,3 +125,26 @@ def test_chinese_is_set_in_chinese_punctuation() -> None:
     for message, forms in translated(CHINESE):
         for form in forms:
             assert not re.search(r"[\u4e00-\u9fff][,:;?!()]|[,;?!()][\u4e00-\u9fff]", form), message.id
+
+
+GLOSSARY = (catalogues.PROGRAM.parent / "docs" / "translating.md").read_text()
+THINGS, STATES = (table.splitlines()[2:] for table in re.findall(r"(?:^\|.*\n)+", GLOSSARY, re.MULTILINE))
+FOR_PROGRAMS = re.compile(r"%\(\w+\)s|\{+\w+\}+|`[^`]*`|\b\w+[._]\w+|\btracker [a-z ]+|endpoint, status, since, until")
+
+
+@pytest.mark.parametrize("row", THINGS)
+def test_one_thing_has_one_word_in_chinese(row: str) -> None:
+    english, chinese = (cell.strip() for cell in row.split("|")[1:3])
+    names = re.compile(rf"\b(?:{'|'.join(english.split(', '))})s?\b", re.IGNORECASE)
+
+    for message, forms in translated(CHINESE):
+        text = message.id if isinstance(message.id, str) else message.id[1]
+        if names.search(FOR_PROGRAMS.sub("", text)):
+            assert chinese in forms[0], text
+
+
+@pytest.mark.parametrize("row", STATES)
+def test_statuses_are_called_as_the_glossary_has_them(row: str) -> None:
+    english, chinese = (cell.strip().split(", ") for cell in row.split("|")[1:3])
+
+    assert [CHINESE.word(word) for word in english] == chinese

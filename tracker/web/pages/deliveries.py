@@ -92,9 +92,15 @@ async def _redeliver_matching(visit: Visit, typed: dict[str, str], back: str) ->
 
 def _sent(visit: Visit, count: int, refused: list[str]) -> str:
     ngettext = visit.language.ngettext
-    told = [ngettext("%(num)s message is sent again.", "%(num)s messages are sent again.", count) % {"num": count}]
+    told = [
+        ngettext("%(num)s message will be sent again.", "%(num)s messages will be sent again.", count) % {"num": count}
+    ]
     if refused:
-        text = ngettext("%(num)s is not: %(why)s", "%(num)s are not; the first one: %(why)s", len(refused))
+        text = ngettext(
+            "%(num)s message is not sent again: %(why)s",
+            "%(num)s messages are not sent again; the first one: %(why)s",
+            len(refused),
+        )
         told.append(text % {"num": len(refused), "why": visit.language.said(refused[0])})
     elif not count:
         return visit.language.gettext("No message that could be sent again matches.")

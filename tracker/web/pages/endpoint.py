@@ -55,7 +55,7 @@ async def redeliver(visit: Visit, form: Form) -> Response:
     back = f"/endpoints/{line.id}"
     if not count:
         return visit.back(back, visit.language.gettext("No message that could be sent again matches."), "problem")
-    text = visit.language.ngettext("%(num)s message is sent again.", "%(num)s messages are sent again.", count)
+    text = visit.language.ngettext("%(num)s message will be sent again.", "%(num)s messages will be sent again.", count)
     return visit.back(back, text % {"num": count})
 
 

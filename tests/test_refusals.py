@@ -1,9 +1,13 @@
 """What pages say to whoever asked for something that cannot be, in their language."""
 
+import ast
+from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
+import tracker
 from tracker.desk.allowance import Allowance
 from tracker.errors import ConflictError, InputError, RefusedError, ThrottledError, TrackerError
 from tracker.guard import Guard
@@ -90,3 +94,30 @@ def refusals() -> list[TrackerError]:
 def test_a_refusal_is_said_in_each_language(error: TrackerError) -> None:
     assert ENGLISH.problem(error) == str(error)
     assert CHINESE.problem(error) != str(error)
+
+
+TOLD_ON_PAGES = ["web", "desk", "intake", "guard.py", "origins.py", "store/redelivery.py", "store/receivers.py"]
+REFUSING = {"InputError", "UnfitError", "NotFoundError", "ConflictError", "RefusedError"}
+
+
+def written_in(source: str) -> Iterator[str]:
+    """What a source tells people of refusals; what is filled in is a 7."""
+    for call in ast.walk(ast.parse(source)):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in REFUSING:
+            # The first argument of an InputError names the field.
+            for told in call.args[1 if call.func.id == "InputError" else 0 :]:
+                if isinstance(told, ast.JoinedStr):
+                    pieces = (part.value if isinstance(part, ast.Constant) else "7" for part in told.values)
+                    yield "".join(str(piece) for piece in pieces)
+                elif isinstance(told, ast.Constant):
+                    yield str(told.value)
+
+
+def sources() -> list[Path]:
+    places = [Path(tracker.__file__).parent / name for name in TOLD_ON_PAGES]
+    return [path for place in places for path in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
+
+
+@pytest.mark.parametrize("text", sorted({text for path in sources() for text in written_in(path.read_text())}))
+def test_every_refusal_that_a_page_can_meet_is_said_in_chinese(text: str) -> None:
+    assert CHINESE.said(text) != text or CHINESE.gettext(text) != text

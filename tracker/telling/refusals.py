@@ -5,6 +5,7 @@ from tracker.telling.sentences import Template
 REFUSED = (
     Template("nobody is signed in"),
     Template("this token is unknown or revoked"),
+    Template("this is the secret of another owner; only an admin may make a new one"),
     Template("a token of the scope {scope} may not do this; use one with the scope {wanted_scope}"),
 )
 
@@ -12,6 +13,7 @@ ABSENT = (
     Template("there is no task {given}"),
     Template("there is no delivery {given}"),
     Template("there is no endpoint {given}"),
+    Template("there is no token {given}"),
 )
 
 UNTIMELY = (
@@ -52,6 +54,14 @@ PROBLEMS = (
     Template("has a NUL or half a character"),
     Template("has too many entries"),
     Template("is nothing that can be done here"),
+    Template("is none that there is"),
+    Template("is not a form"),
+    Template("is not a form in UTF-8"),
+    Template("is not from the feed"),
+    Template("has {count} new tasks, and {reason}"),
+    Template("an owner's live tasks are limited to {count} ({setting})"),
+    Template("several upstreams know this id"),
+    Template("the host is no international domain name"),
     Template("begins or ends with white space"),
     Template("names no condition"),
     Template("needs a callback_url"),
@@ -90,6 +100,13 @@ FIXES = (
     Template("send at least {count} character"),
     Template("send at most {count} characters"),
     Template("send at most {count} at a time"),
+    Template("send at most {count} kB"),
+    Template("send it as {example}"),
+    Template("send fields as a browser does"),
+    Template("send the cursor of the last event you have, or `now`"),
+    Template("correct it"),
+    Template("use its xn-- form"),
+    Template("write where to POST the messages"),
     Template("send one like {example}"),
     Template("use some of: {words}"),
     Template("name one of: {words}"),

@@ -10,9 +10,10 @@ READ = """
     || one.closest("[lang]").lang !== ours;
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let text; (text = walker.nextNode());) if (!isData(text.parentElement)) found.push(text.data);
-  for (const one of document.querySelectorAll("[title], [aria-label], [placeholder], [alt], [data-confirm]"))
-    if (!isData(one)) for (const name of ["title", "aria-label", "placeholder", "alt", "data-confirm"])
-      if (one.hasAttribute(name)) found.push(one.getAttribute(name));
+  const told = ["title", "aria-label", "placeholder", "alt", "data-confirm", "data-label", "data-copied", "data-on",
+    "data-off", "data-away"];
+  for (const one of document.querySelectorAll(told.map(name => `[${name}]`).join()))
+    if (!isData(one)) for (const name of told) if (one.hasAttribute(name)) found.push(one.getAttribute(name));
   return [document.title, ...found].map(text => text.trim().replace(/\\s+/g, " ")).filter(text => text);
 }
 """

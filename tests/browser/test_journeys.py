@@ -42,7 +42,7 @@ def test_a_task_is_registered_and_seen_delivered_and_sent_again(
     expect(page.locator("main")).to_contain_text("/journey")
     visitor.look()
 
-    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("button", name="Redeliver").click()
     expect(page.get_by_role("status")).to_be_visible()
     world.wait_for("a second attempt", lambda: world.deliveries(told["task"])[0]["attempt"] == 2)
     world.wait_until_told({"id": told["task"]})

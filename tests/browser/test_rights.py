@@ -14,8 +14,8 @@ NOT_FOR_READERS = {"/register", "/test", "/tokens", "/secrets"}
 def actions(visitor: Visitor) -> set[str]:
     """Where the forms of the page post to."""
     found: list[str] = visitor.page.evaluate(
-        """() => [...document.querySelectorAll("form[method=post] button, form[method=post]")].map(
-             one => one.formAction || one.action).map(one => new URL(one).pathname)"""
+        """() => [...document.querySelectorAll("form[method=post]")].map(one => new URL(one.action).pathname).concat(
+             [...document.querySelectorAll("[formaction]")].map(one => new URL(one.formAction).pathname))"""
     )
     return set(found) - FOR_EVERYBODY
 

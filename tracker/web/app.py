@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Scope
 from tracker.desk import Desk, Ports
 from tracker.web import live, problems
 from tracker.web.layers import Careful, OurName
-from tracker.web.pages import registering, signing, task, tasks
+from tracker.web.pages import overview, registering, signing, task, tasks
 from tracker.web.rendering import STATIC, Renderer
 from tracker.web.routes import action, open_action, open_page, page
 
@@ -35,6 +35,7 @@ def _routes() -> list[Route]:
         open_action("/preferences", signing.prefer),
         action("/sign-out", signing.sign_out, needs="read"),
         page("/live", live.stream),
+        page("/", overview.show),
         page("/tasks", tasks.show),
         action("/tasks/act", tasks.act),
         page("/tasks/{id}", task.show),

@@ -29,3 +29,13 @@ def test_bars_stand_before_each_other(clock: FakeClock) -> None:
 
 def test_no_bars_at_all_are_no_fault() -> None:
     assert (stacked([]).most, nested([]).bars) == (0, [])
+
+
+def test_boxes_of_a_kind_are_drawn_as_one(clock: FakeClock) -> None:
+    column = Column(at=clock(), parts=[Part(kind="ok", value=3), Part(kind="bad", value=1)], says="x")
+
+    chart = stacked([column, column])
+
+    assert list(chart.outlines) == ["ok", "bad"]
+    assert chart.outlines["ok"] == "M36 30h288v90h-288zM396 30h288v90h-288z"
+    assert chart.step == 360

@@ -1,10 +1,10 @@
 """Bars, as numbers that a template draws: how high each is, where it stands, what it says to whoever points at it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-WIDTH, HEIGHT = 600, 120
+WIDTH, HEIGHT = 720, 120
 """Of the room to draw in; how large that is on a page is for the page to say."""
 _GAP = 0.2
 """The part of a step that is left free between two bars."""
@@ -48,8 +48,7 @@ class Bar:
 
     boxes: Sequence[Box]
     x: float
-    width: float
-    """Of the room around it, which shows what it says."""
+    """Of the room around it, which shows what it says; that goes from top to bottom."""
     says: str
 
 
@@ -62,6 +61,20 @@ class Chart:
     """What the highest one stands for."""
     width: int = WIDTH
     height: int = HEIGHT
+
+    @property
+    def step(self) -> float:
+        """How wide the room of one bar is."""
+        return round(self.width / max(len(self.bars), 1), 1)
+
+    @property
+    def outlines(self) -> Mapping[str, str]:
+        """All boxes of each kind as one path, the kinds in the order in which they are drawn."""
+        found: dict[str, str] = {}
+        for box in (box for bar in self.bars for box in bar.boxes):
+            drawn = f"M{box.x:g} {box.y:g}h{box.width:g}v{box.height:g}h{-box.width:g}z"
+            found[box.kind] = found.get(box.kind, "") + drawn
+        return found
 
 
 def stacked(columns: Sequence[Column]) -> Chart:
@@ -85,7 +98,7 @@ def _chart(columns: Sequence[Column], most: float, *, are_stacked: bool) -> Char
     for place, column in enumerate(columns):
         x = place * step
         boxes = _boxes(column.parts, x + step * _GAP / 2, step * (1 - _GAP), most, are_stacked=are_stacked)
-        bars.append(Bar(boxes=boxes, x=round(x, 1), width=round(step, 1), says=column.says))
+        bars.append(Bar(boxes=boxes, x=round(x, 1), says=column.says))
     return Chart(bars=bars, most=most)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tracker.model import ENDS
+from tracker.model import ENDS, DeliveryStatus
 from tracker.store.overview import Chart, Course, Range
 from tracker.store.overview_recent import SETTLED
+from tracker.store.receivers import Count
 from tracker.store.schema import callback, delivery, registration, task
 from tracker.store.searching_walk import GIVEN, as_given, is_given
 
@@ -29,8 +30,15 @@ class Latest:
     """Tasks by status."""
     messages: Counter[str]
     """Messages by status."""
+    is_all: bool
+    """Whether all of the owner's tasks and messages were looked at."""
     endpoint_keys: frozenset[int]
     """Where these go."""
+
+    def at_least(self, status: DeliveryStatus, among_all: Count) -> Count:
+        """How many messages have a status: all of them where that is known, else as many as were met either way."""
+        here = self.messages[str(status)]
+        return Count(found=here if self.is_all else max(here, among_all.found), is_all=self.is_all or among_all.is_all)
 
 
 def latest(connection: Connection, range_: Range, *, owner: str, now: datetime) -> Latest:
@@ -46,8 +54,10 @@ def latest(connection: Connection, range_: Range, *, owner: str, now: datetime) 
     ends = {one.key: one for one in tasks}
     for message in messages:
         _add(chart, message, ends[message.task_key])
+    is_all = len(tasks) < MOST_TASKS and len(messages) < MOST_MESSAGES
     return Latest(
-        course=chart.course(back_to=tasks[-1].registered_at if len(tasks) == MOST_TASKS else None),
+        course=chart.course(back_to=tasks[-1].registered_at if tasks and not is_all else None),
+        is_all=is_all,
         statuses=Counter(one.status for one in tasks),
         messages=Counter(one.status for one in messages),
         endpoint_keys=frozenset(one.endpoint_key for one in messages),

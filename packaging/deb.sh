@@ -36,6 +36,7 @@ documents=$root/usr/share/doc/tracker
 
 PYTHON=$python "$here/venv.sh" "$root$program" "$program"
 "$here/place.sh" "$root" "$program" /usr
+env -u PYTHONPATH "$here/describe.sh" "$root" "$root$program/bin/python" /usr
 # Debian 12 keeps units here, and looks for them here.
 install -d "$root/lib/systemd"
 mv "$root/usr/lib/systemd/system" "$root/lib/systemd/system"

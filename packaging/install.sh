@@ -57,6 +57,7 @@ known=no
 [ ! -e "$destdir/usr/local/lib/systemd/system/tracker.service" ] || known=yes
 place_program
 "$here/place.sh" "$destdir" "$prefix" /usr/local
+env -u PYTHONPATH "$here/describe.sh" "$destdir" "$destdir$prefix/bin/python" /usr/local
 [ -z "$destdir" ] || exit 0
 
 systemd-sysusers /usr/local/lib/sysusers.d/tracker.conf

@@ -27,6 +27,9 @@ for unit in tracker.service tracker@.service tracker.socket tracker@.socket trac
     rm -f "$local/lib/systemd/system/$unit"
 done
 rm -f "$local/lib/sysusers.d/tracker.conf" "$local/lib/tmpfiles.d/tracker.conf"
+rm -f "$local/share/man/man1/tracker.1.gz" "$local"/share/man/man1/tracker-*.1.gz
+rm -f "$local/share/bash-completion/completions/tracker" "$local/share/zsh/site-functions/_tracker"
+rm -f "$local/share/fish/vendor_completions.d/tracker.fish"
 # The link only if it is ours.
 [ "$(readlink "$local/bin/tracker" || true)" != "$prefix/bin/tracker" ] || rm -f "$local/bin/tracker"
 

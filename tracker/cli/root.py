@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 
 import click
+from click.shell_completion import CompletionItem
 
 import tracker
 from tracker.cli.verbs import VerbGroup, shared_options
@@ -37,6 +38,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
         "db": "Migrate the database, tell how far it is, or copy it.",
         "config": "Show or check the configuration, or print a sample file.",
         "doctor": "Say what is wrong on this machine, and what to type.",
+        "completion": "Print the script that completes commands in a shell.",
     },
     "Trying it out": {
         "demo": "Run everything at once on this machine, and prove that it works.",
@@ -64,7 +66,7 @@ class _Root(VerbGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is meant; the one of almost this name is told where there is none."""
-        if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+        if args[0] not in self.list_commands(ctx) and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise click.exceptions.NoSuchCommand(args[0], possibilities=self.list_commands(ctx), ctx=ctx)
         return super().resolve_command(ctx, args)
 
@@ -73,6 +75,12 @@ class _Root(VerbGroup):
         for title, commands in _COMMANDS.items():
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin like this, without importing any; or options."""
+        told = {name: line for commands in _COMMANDS.values() for name, line in commands.items()}
+        found = [CompletionItem(name, help=line) for name, line in told.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; what a person can do something about becomes one line and an exit code."""
@@ -123,5 +131,5 @@ def cli() -> None:
     A terminal gets tables, a pipe gets tab-separated lines without a header, --json prints JSON.
 
     Exit codes: 0 done, 1 the answer is no, 2 bad usage, 3 not found, 69 the database or the daemon is out of reach,
-    78 bad configuration, 130 interrupted.
+    78 bad configuration, 124 not ended in time (`tracker watch --timeout`), 130 interrupted.
     """

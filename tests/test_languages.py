@@ -60,14 +60,14 @@ def test_the_switch_goes_before_the_browser_where_it_names_one_of_ours(cookie: s
 @pytest.mark.parametrize(
     ("seconds", "english", "chinese"),
     [
-        (0, "0 ms", "0毫秒"),
-        (0.35, "350 ms", "350毫秒"),
-        (1.424, "1.42 sec", "1.42秒"),
-        (12.3, "12 sec", "12秒"),
-        (59.9, "1 min", "1分钟"),
-        (125, "2 min 5 sec", "2分钟5秒"),
-        (3605, "1 hr", "1小时"),
-        (3 * 86400 + 4 * 3600 + 59, "3 days 4 hr", "3天4小时"),
+        (0, "0 ms", "0 毫秒"),
+        (0.35, "350 ms", "350 毫秒"),
+        (1.424, "1.42 sec", "1.42 秒"),
+        (12.3, "12 sec", "12 秒"),
+        (59.9, "1 min", "1 分钟"),
+        (125, "2 min 5 sec", "2 分钟 5 秒"),
+        (3605, "1 hr", "1 小时"),
+        (3 * 86400 + 4 * 3600 + 59, "3 days 4 hr", "3 天 4 小时"),
     ],
 )
 def test_a_span_is_told_in_its_two_largest_units(seconds: float, english: str, chinese: str) -> None:
@@ -79,10 +79,10 @@ def test_a_span_is_told_in_its_two_largest_units(seconds: float, english: str, c
 @pytest.mark.parametrize(
     ("seconds", "english", "chinese"),
     [
-        (-180, "3 minutes ago", "3分钟前"),
-        (-1, "1 second ago", "1秒钟前"),
-        (300, "in 5 minutes", "5分钟后"),
-        (-86400 * 8, "1 week ago", "1周前"),
+        (-180, "3 minutes ago", "3 分钟前"),
+        (-1, "1 second ago", "1 秒钟前"),
+        (300, "in 5 minutes", "5 分钟后"),
+        (-86400 * 8, "1 week ago", "1 周前"),
     ],
 )
 def test_a_moment_is_told_from_now_on(seconds: int, english: str, chinese: str) -> None:

@@ -1,6 +1,7 @@
 """The languages of the page: what it says, and how it writes numbers, moments and spans in each."""
 
 import gettext
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -104,7 +105,7 @@ class Language:
         parts = [
             format_unit(count, f"duration-{unit}", length="short", locale=self.locale) for count, unit in _counted(span)
         ]
-        return format_list(parts, style="unit-narrow", locale=self.locale)
+        return _apart(format_list(parts, style="unit-narrow", locale=self.locale))
 
     def relative(self, moment: datetime | None, now: datetime) -> str:
         """How long ago, or how soon: 3 minutes ago; nothing for None."""
@@ -112,11 +113,20 @@ class Language:
             return ""
         if abs(moment - now) < _NOW:
             return self.gettext("now")
-        return format_timedelta(moment - now, add_direction=True, threshold=1, locale=self.locale)
+        return _apart(format_timedelta(moment - now, add_direction=True, threshold=1, locale=self.locale))
 
     def exact(self, moment: datetime | None) -> str:
         """A moment in UTC to the second, the same in each language; nothing for None."""
         return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+
+
+_CHINESE = "[\u4e00-\u9fff]"
+_JOINTS = re.compile(f"(?<=[0-9])(?={_CHINESE})|(?<={_CHINESE})(?=[0-9])")
+
+
+def _apart(text: str) -> str:
+    """With a space between digits and Chinese characters, as in all of our sentences."""
+    return _JOINTS.sub(" ", text)
 
 
 def _counted(span: timedelta) -> Iterator[tuple[float, str]]:

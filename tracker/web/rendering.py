@@ -1,12 +1,14 @@
 """Templates into pages, in each language; nothing of a person's text is ever taken for markup."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 import tracker
 from tracker.moments import rfc3339
@@ -59,7 +61,7 @@ class Renderer:
             "percent": language.percent,
             "duration": language.duration,
             "word": language.word,
-            "said": language.said,
+            "said": lambda told: _with_commands(language.said(told)),
             "problem": language.problem,
             "advice": language.advice,
             "machine_time": _machine_time,
@@ -76,6 +78,15 @@ def _json(value: object) -> str:
 def _with_parts(environment: Environment, values: Mapping[str, object]) -> dict[str, object]:
     """The values, and what all pages are made of; a part of a page has it too, which is made without its beginning."""
     return {**values, "parts": environment.get_template("parts.html").make_module(dict(values))}
+
+
+_COMMAND = re.compile(r"tracker (?:redeliver|endpoints enable) \w+")
+
+
+def _with_commands(said: str) -> Markup:
+    """A sentence of the daemon; what is typed stands out in it."""
+    # Escaped before anything is marked.
+    return Markup(_COMMAND.sub(r"<code>\g<0></code>", str(escape(said))))  # noqa: S704
 
 
 _SERVED = {".css", ".js", ".svg"}

@@ -1,5 +1,6 @@
 """No text of the page is missing in any language, and none is left over."""
 
+import ast
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -60,6 +61,24 @@ def placeholders(text: str) -> set[str]:
 def test_texts_are_found_in_templates_code_and_sentences() -> None:
     """An extraction that finds nothing would find nothing missing."""
     assert {(None, "Sign in"), (None, "This token is unknown or revoked."), (None, "no answer")} <= names(TEXTS)
+
+
+def looked_up() -> set[str]:
+    """What code looks up in a catalogue, read in another way than the program that fills catalogues does."""
+    found = set()
+    for path in (catalogues.PROGRAM / "web").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant):
+                name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+                found |= {call.args[0].value} if name in {"_", "N_", "gettext", "ngettext"} else set()
+    return found
+
+
+def test_no_text_hides_where_the_program_does_not_find_it() -> None:
+    """It does not look between the braces of an f-string."""
+    known = {id_ if isinstance(id_, str) else id_[0] for _, id_ in names(TEXTS)}
+
+    assert looked_up() - known == set()
 
 
 @EACH

@@ -64,7 +64,9 @@ def _ends(language: Language, range_: Range, course: Course) -> Shown:
     good, total = course.ended[Status.SUCCEEDED], course.ended.total()
     text = language.ngettext("%(num)s task ended", "%(num)s tasks ended", total) % {"num": language.number(total)}
     if total:
-        text = f"{text} · {_('%(share)s succeeded') % {'share': language.percent(good / total)}}"
+        # Not in braces: what is looked up there is not found by what fills the catalogues.
+        share = _("%(share)s succeeded") % {"share": language.percent(good / total)}
+        text = f"{text} · {share}"
     shown = _counted(language, range_, course, kinds, counts)
     return replace(shown, name="ended", title=_("Tasks that ended"), says=text)
 

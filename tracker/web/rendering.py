@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -60,6 +60,7 @@ class Renderer:
             "number": language.number,
             "percent": language.percent,
             "duration": language.duration,
+            "milliseconds": lambda count: language.duration(timedelta(milliseconds=count)),
             "word": language.word,
             "said": lambda told: _with_commands(language.said(told)),
             "problem": language.problem,

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pytest
-from playwright.sync_api import Browser, Playwright, StorageState, sync_playwright
+from playwright.sync_api import Browser, Playwright, StorageState, expect, sync_playwright
 
 T = TypeVar("T")
+WITHIN_MS = 20_000
+"""What does not come about in this time will not; machines that test are slow at times."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Nobody but this machine is to be found, also by the browser itself.
 ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",)
@@ -39,6 +41,7 @@ class Chromium:
 
     def start(self, path: str) -> None:
         self._playwright = sync_playwright().start()
+        expect.set_options(timeout=WITHIN_MS)
         # Chromium's own fence does not work for root.
         is_root = os.geteuid() == 0
         self._browser = self._playwright.chromium.launch(

@@ -9,6 +9,7 @@ from browser.reading import is_dark, texts_of
 from browser.scene import PAGES, Scene
 from browser.visiting import Language, Visiting
 from browser.visitor import PHONE, WIDE, Visitor
+from tracker.web.app import _routes
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh-CN")
 NOT_OF = {
@@ -37,6 +38,13 @@ def look_through(visitor: Visitor, address: str, language: Language) -> None:
             visitor.look_at_width()
     foreign = [text for text in texts_of(visitor) if NOT_OF[language].search(text)]
     assert not foreign, "\n".join(foreign)
+
+
+def test_no_page_is_forgotten() -> None:
+    """Whoever adds a page adds it to PAGES."""
+    served = {route.path for route in _routes() if "GET" in (route.methods or ())}
+
+    assert served - {"/sign-in", "/live"} == {page.partition(" ")[0] for page in PAGES}
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])

@@ -29,8 +29,8 @@ def test_a_task_is_seen_to_end_without_loading_the_page_again(scene: Scene, visi
 
     scene.world.let_end(task)
 
-    expect(live).to_contain_text("succeeded", timeout=20_000)
-    expect(live).to_contain_text("delivered", timeout=20_000)
+    expect(live).to_contain_text("succeeded")
+    expect(live).to_contain_text("delivered")
     assert visitor.page.evaluate(IS_THE_SAME)
     visitor.look()
 
@@ -40,7 +40,7 @@ def test_a_new_task_comes_to_the_list_by_itself(scene: Scene, visiting: Visiting
 
     task = scene.world.register("a newcomer", path=None)
 
-    expect(visitor.page.locator("#live")).to_contain_text(task["task_id"], timeout=20_000)
+    expect(visitor.page.locator("#live")).to_contain_text(task["task_id"])
     assert visitor.page.evaluate(IS_THE_SAME)
 
 
@@ -94,7 +94,7 @@ def test_what_somebody_types_and_ticks_stays_over_a_refresh(scene: Scene, visiti
 
     task = scene.world.register("another newcomer", path=None)
 
-    expect(visitor.page.locator("#live")).to_contain_text(task["task_id"], timeout=20_000)
+    expect(visitor.page.locator("#live")).to_contain_text(task["task_id"])
     assert search.input_value() == "half a wo"
     assert visitor.page.evaluate("() => document.activeElement.name") == "q"
 

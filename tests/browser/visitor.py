@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
 
+from browser.chromium import WITHIN_MS
+
 AXE = (Path(__file__).parent / "vendored" / "axe.min.js").read_text()
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 TELL_VIOLATIONS = """
@@ -46,7 +48,7 @@ class Visitor:
     def __post_init__(self) -> None:
         self.context.add_init_script(TELL_VIOLATIONS)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(WITHIN_MS)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self._notice(f"script failed: {error}"))
         self.page.on("request", self._watch)

@@ -181,7 +181,7 @@ class TestSendingAgain:
 
         assert (answer.status_code, answer.headers["location"]) == (303, "/deliveries?status=dead")
         assert statuses(pages.api) == {first.id: "pending", second.id: "dead", third.id: "pending"}
-        assert "2 messages are sent again." in (await pages.get("/deliveries")).text
+        assert "2 messages will be sent again." in (await pages.get("/deliveries")).text
         assert pages.api.woken == ["courier"]
 
     async def test_one_that_cannot_go_does_not_keep_the_others(self, pages: Pages) -> None:
@@ -195,7 +195,10 @@ class TestSendingAgain:
 
         assert statuses(pages.api)[first.id] == "pending"
         told = (await pages.get("/deliveries")).text
-        assert "1 message is sent again. 2 are not; the first one: attempt 1 of it is under way" in told
+        assert (
+            "1 message will be sent again. 2 messages are not sent again; the first one: attempt 1 of it is under way"
+            in told
+        )
 
     async def test_nothing_ticked_is_said(self, pages: Pages) -> None:
         await pages.sign_in()

@@ -127,7 +127,7 @@ class TestOne:
 
         assert (answer.status_code, answer.headers["location"]) == (303, path)
         assert statuses(pages.api) == {old.id: "dead", new.id: "pending", elsewhere.id: "dead"}
-        assert "1 message is sent again." in (await pages.get(path)).text
+        assert "1 message will be sent again." in (await pages.get(path)).text
         await pages.act(f"{path}/redeliver")
         assert statuses(pages.api) == {old.id: "pending", new.id: "pending", elsewhere.id: "dead"}
 

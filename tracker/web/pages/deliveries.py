@@ -92,9 +92,10 @@ async def _redeliver_matching(visit: Visit, typed: dict[str, str], back: str) ->
 
 def _sent(visit: Visit, count: int, refused: list[str]) -> str:
     ngettext = visit.language.ngettext
-    told = [
-        ngettext("%(num)s message will be sent again.", "%(num)s messages will be sent again.", count) % {"num": count}
-    ]
+    told = []
+    if count:
+        text = ngettext("%(num)s message will be sent again.", "%(num)s messages will be sent again.", count)
+        told.append(text % {"num": count})
     if refused:
         text = ngettext(
             "%(num)s message is not sent again: %(why)s",
@@ -102,6 +103,4 @@ def _sent(visit: Visit, count: int, refused: list[str]) -> str:
             len(refused),
         )
         told.append(text % {"num": len(refused), "why": visit.language.said(refused[0])})
-    elif not count:
-        return visit.language.gettext("No message that could be sent again matches.")
-    return " ".join(told)
+    return " ".join(told) or visit.language.gettext("No message that could be sent again matches.")

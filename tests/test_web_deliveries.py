@@ -17,7 +17,7 @@ from conftest import FakeClock
 from web_harness import Pages, pages_of
 
 from tracker.model import Delivery, Outcome, Phase, Status
-from tracker.store import access, outcomes
+from tracker.store import access, endpoints, outcomes, receivers
 from tracker.store.database import Database
 from tracker.store.outcomes import Settlement
 from tracker.webhooks import sign
@@ -322,6 +322,22 @@ class TestOne:
             assert answer.status_code == 200, path
             assert NASTY not in answer.text
             assert html.escape(NASTY) in answer.text
+
+    async def test_what_can_be_typed_is_told_from_what_is_said_around_it(self, pages: Pages) -> None:
+        """Also where somebody's words stand in the same sentence."""
+        await pages.sign_in()
+        gone = await dead(pages.api, "1")
+        held = await sent(pages.api, "2", url="https://other.example/hook", status_code=500)
+        look = partial(receivers.get, given="https://other.example", owner=None)
+        line = pages.api.database.read_now(look)
+        close = partial(endpoints.disable, key=line.key, reason=f"disabled by {NASTY}", now=pages.api.clock())
+        pages.api.database.write_now(close)
+
+        assert f"<code>tracker redeliver {gone.id}</code>" in (await pages.get(f"/deliveries/{gone.id}")).text
+        text = (await pages.get(f"/deliveries/{held.id}")).text
+        assert f"<code>tracker endpoints enable {line.id}</code>" in text
+        assert f"disabled by {html.escape(NASTY)}" in text
+        assert NASTY not in text
 
     async def test_it_is_sent_again(self, pages: Pages) -> None:
         await pages.sign_in("ann", "write")

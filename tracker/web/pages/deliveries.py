@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from tracker.desk.queries import LARGEST_PAGE, cursor_below, read_cursor
 from tracker.desk.redelivering import redeliver_all, redeliver_some
+from tracker.errors import InputError, TrackerError
 from tracker.model import DeliveryStatus, MessageType
 from tracker.store import searching_messages
 from tracker.store.database import Connection
@@ -53,7 +54,7 @@ async def show(visit: Visit) -> Response:
         "deliveries.html",
         status=422 if wanted.problems else 200,
         wanted=wanted,
-        problems={name: visit.language.problem(error) for name, error in wanted.problems.items()},
+        problems={name: _advice(visit, error) for name, error in wanted.problems.items()},
         rows=rows,
         look=look,
         older=visit.link(cursor=cursor_below("d", look.before)) if look and goes_on and look.before else None,
@@ -61,6 +62,10 @@ async def show(visit: Visit) -> Response:
         statuses=list(DeliveryStatus),
         types=_TOLD_TYPES,
     )
+
+
+def _advice(visit: Visit, error: TrackerError) -> str:
+    return visit.language.advice(error) if isinstance(error, InputError) else visit.language.problem(error)
 
 
 async def redeliver(visit: Visit, form: Form) -> Response:

@@ -236,6 +236,9 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         access.current_secret: [lambda c: access.current_secret(c, "a", now=now, fresh="whsec_x")],
         access.rotate_secret: [lambda c: access.rotate_secret(c, "a", now=now, fresh="whsec_x")],
         access.signing_secrets: [lambda c: access.signing_secrets(c, ["a"], now=now)],
+        access.list_secrets: [
+            lambda c, owner=owner: access.list_secrets(c, owner=owner, now=now) for owner in (None, "a")
+        ],
         access.secrets_of: [lambda c: access.secrets_of(c, "a", now=now, fresh="whsec_x")],
         sessions.begin: [lambda c: sessions.begin(c, made="ses_x", by=_SIGN_IN, now=now)],
         sessions.add_link: [lambda c: sessions.add_link(c, made="lnk_x", by=_SIGN_IN, now=now)],
@@ -386,6 +389,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         redelivery.redeliver_matching: [
             lambda c: redelivery.redeliver_matching(c, redelivery.Matching(), owner=None, now=now),
             lambda c: redelivery.redeliver_matching(c, redelivery.Matching(endpoint_key=7), owner=years.OWNER, now=now),
+            lambda c: redelivery.redeliver_matching(c, redelivery.Matching(task_key=77), owner=None, now=now),
         ],
         registrations.register: [
             lambda c: register(c, "new 1", "new 2"),

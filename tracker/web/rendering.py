@@ -67,8 +67,17 @@ class Renderer:
             "advice": language.advice,
             "machine_time": _machine_time,
             "json": _json,
+            "commands": _with_commands,
         }
         return made
+
+
+def _with_commands(text: str) -> Markup:
+    """A sentence in which what can be typed is shown as that."""
+    return Markup(_COMMAND.sub(r"<code>\g<0></code>", str(escape(text))))  # noqa: S704 - escaped a moment ago
+
+
+_COMMAND = re.compile(r"tracker (?:redeliver msg|endpoints enable end)_\w+", re.ASCII)
 
 
 def _json(value: object) -> str:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from tracker.desk.queries import LARGEST_PAGE, cursor_below, read_cursor
 from tracker.desk.redelivering import redeliver_all, redeliver_some
+from tracker.errors import InputError, TrackerError
 from tracker.model import DeliveryStatus, MessageType
 from tracker.store import searching_messages
 from tracker.store.database import Connection
@@ -53,7 +54,7 @@ async def show(visit: Visit) -> Response:
         "deliveries.html",
         status=422 if wanted.problems else 200,
         wanted=wanted,
-        problems={name: visit.language.problem(error) for name, error in wanted.problems.items()},
+        problems={name: _advice(visit, error) for name, error in wanted.problems.items()},
         rows=rows,
         look=look,
         older=visit.link(cursor=cursor_below("d", look.before)) if look and goes_on and look.before else None,
@@ -61,6 +62,10 @@ async def show(visit: Visit) -> Response:
         statuses=list(DeliveryStatus),
         types=_TOLD_TYPES,
     )
+
+
+def _advice(visit: Visit, error: TrackerError) -> str:
+    return visit.language.advice(error) if isinstance(error, InputError) else visit.language.problem(error)
 
 
 async def redeliver(visit: Visit, form: Form) -> Response:
@@ -92,9 +97,10 @@ async def _redeliver_matching(visit: Visit, typed: dict[str, str], back: str) ->
 
 def _sent(visit: Visit, count: int, refused: list[str]) -> str:
     ngettext = visit.language.ngettext
-    told = [
-        ngettext("%(num)s message will be sent again.", "%(num)s messages will be sent again.", count) % {"num": count}
-    ]
+    told = []
+    if count:
+        text = ngettext("%(num)s message will be sent again.", "%(num)s messages will be sent again.", count)
+        told.append(text % {"num": count})
     if refused:
         text = ngettext(
             "%(num)s message is not sent again: %(why)s",
@@ -102,6 +108,4 @@ def _sent(visit: Visit, count: int, refused: list[str]) -> str:
             len(refused),
         )
         told.append(text % {"num": len(refused), "why": visit.language.said(refused[0])})
-    elif not count:
-        return visit.language.gettext("No message that could be sent again matches.")
-    return " ".join(told)
+    return " ".join(told) or visit.language.gettext("No message that could be sent again matches.")

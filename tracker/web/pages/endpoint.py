@@ -42,8 +42,7 @@ async def redeliver(visit: Visit, form: Form) -> Response:
         try:
             since = _INSTANT.validate_python(typed)
         except ValidationError as error:
-            problem = explain(error.errors(include_url=False)[0])
-            text = f"{visit.language.said(problem.problem)}; {visit.language.said(problem.fix)}"
+            text = visit.language.advice(explain(error.errors(include_url=False)[0]))
             return await _page(visit, since=typed, problem=text, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     id_, owner = visit.request.path_params["id"], visit.caller.only_owner
 

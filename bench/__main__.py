@@ -28,7 +28,7 @@ NAMES = (
 
 One that takes longer than a minute has a shorter `brief()` too, for the table of all: that ends within ten minutes.
 """
-ON_REQUEST = ("million", "soak", "history", "snapshot")
+ON_REQUEST = ("million", "soak", "history", "snapshot", "pages")
 """The same, for which nobody waits who did not ask for them."""
 
 

@@ -41,7 +41,7 @@ def run() -> Iterator[Row]:
 def _filled(open_: ExitStack, kind: str, count: int, now: datetime) -> tuple[Database, int]:
     started = time.perf_counter()
     url = open_.enter_context(empty_database(kind))
-    _fill(url, count, now)
+    fill(url, count, now)
     database = Database(url)
     open_.callback(database.close)
     _add_up(database, now)
@@ -49,7 +49,8 @@ def _filled(open_: ExitStack, kind: str, count: int, now: datetime) -> tuple[Dat
     return database, count
 
 
-def _fill(url: str, count: int, now: datetime) -> None:
+def fill(url: str, count: int, now: datetime) -> None:
+    """Fill a migrated, empty database with so many tasks of ninety days."""
     engine = create_engine(make_url(url).set(drivername=_DRIVERS[make_url(url).get_backend_name()]))
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":

@@ -56,6 +56,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/v1/endpoints/{id}/disable"): ADMIN(names="endpoint"),
     ("POST", "/v1/callbacks/test"): WRITE(body={"callback_url": HOOK}),
     ("GET", "/v1/upstreams"): READ(),
+    ("POST", "/v1/links"): READ(status=201),
     ("GET", "/openapi.json"): READ(),
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,

@@ -36,6 +36,7 @@ FIRST_ANSWERS = {
     ("post", "/v1/endpoints/{id}/enable"),
     ("post", "/v1/endpoints/{id}/disable"),
     ("get", "/v1/upstreams"),
+    ("post", "/v1/links"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -130,9 +131,8 @@ async def test_calls_that_are_limited_say_so(document: dict[str, Any]) -> None:
         if "429" in call["responses"]
     }
 
-    assert limited == {
-        ("post", path): {"Retry-After"} for path in ("/v1/tasks", "/v1/tasks/batch", "/v1/callbacks/test")
-    }
+    paths = ("/v1/tasks", "/v1/tasks/batch", "/v1/callbacks/test", "/v1/links")
+    assert limited == {("post", path): {"Retry-After"} for path in paths}
 
 
 async def test_real_answers_have_the_shape_that_is_told(api: Api, document: dict[str, Any]) -> None:

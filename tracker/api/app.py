@@ -4,7 +4,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from tracker import __version__
-from tracker.api import deliveries, endpoints, events, health, problems, registering, tasks, trials, upstreams
+from tracker.api import deliveries, endpoints, events, health, links, problems, registering, tasks, trials, upstreams
 from tracker.api.answer import Answer
 from tracker.api.auth import Reader
 from tracker.api.openapi import DESCRIPTION, SCHEMAS, operation_id
@@ -51,7 +51,7 @@ def create_app(ports: Ports, desk: Desk | None = None) -> FastAPI:
     problems.install(app)
     app.state.shortcut = Shortcut(ports, desk, long_way=super(Api, app).__call__)
     app.add_middleware(Fence, apology=problems.APOLOGY)
-    for calls in (registering, tasks, events, deliveries, endpoints, trials, upstreams, health):
+    for calls in (registering, tasks, events, deliveries, endpoints, trials, upstreams, links, health):
         app.include_router(calls.router)
     app.add_api_route("/openapi.json", _tell_document, include_in_schema=False)
     return app

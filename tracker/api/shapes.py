@@ -115,3 +115,10 @@ class Sound(TypedDict):
     """All is well."""
 
     status: Literal["ok"]
+
+
+class Link(TypedDict):
+    """An address of the pages that signs somebody in, once."""
+
+    path: Annotated[str, Field(description="Below the daemon's address.", examples=["/sign-in?link=lnk_…"])]
+    expires_at: str

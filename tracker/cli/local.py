@@ -6,11 +6,13 @@ from functools import cached_property, partial
 
 from tracker.cli.protocol import Again, Document, Entry, Selection, checked
 from tracker.config import Settings
+from tracker.errors import InputError
 from tracker.guard import Guard
 from tracker.intake import LARGEST_BATCH, Intake, parse
 from tracker.intake.callers import LOCAL
 from tracker.intake.intake import visible
 from tracker.model import DeliveryStatus, Status, Task
+from tracker.moments import rfc3339
 from tracker.store import endpoints, messages, receivers, tasks
 from tracker.store.database import Connection, Database, sqlite_file
 from tracker.store.redelivery import Matching, redeliver, redeliver_matching
@@ -172,6 +174,18 @@ class LocalTracker:
 
         return dict(tell_endpoint(self._database.write_now(work)))
 
+    def link(self, owner: str | None, scope: str | None) -> Document:
+        """An address where this configuration has a daemon listen: for the admin, or for an owner who may write."""
+        from tracker.store import sessions
+
+        by = sessions.SignIn(
+            owner=owner or LOCAL.owner, scope=scope or ("write" if owner else LOCAL.scope), token_id=None
+        )
+        made, now = sessions.new_link(), self._database.now()
+        self._database.write_now(partial(sessions.add_link, made=made, by=by, now=now))
+        address = page_address(*self._settings.listen_address)
+        return {"url": f"{address}/sign-in?link={made}", "expires_at": rfc3339(now + sessions.LINK_LASTS)}
+
     def upstreams(self) -> list[Document]:
         """How each upstream is doing, and those that tasks name but nobody configured."""
         told = partial(told_upstreams, configured=self._settings.upstreams, owner=LOCAL.only_owner)
@@ -209,3 +223,11 @@ def _newest_deliveries(connection: Connection, status: DeliveryStatus | None, li
             break
         before = lines[-1].key
     return found
+
+
+def page_address(host: str, port: int) -> str:
+    """Where a browser on this machine finds a daemon that listens like this."""
+    if port == 0:
+        raise InputError("listen", "leaves the port open", "say by --url where the daemon listens")
+    here = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    return f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"

@@ -110,6 +110,10 @@ class Tracker(Protocol):
         """Send an endpoint nothing; the answer is the endpoint as it is then."""
         ...
 
+    def link(self, owner: str | None, scope: str | None) -> Document:
+        """An address of the pages that signs in whoever opens it first: `url` and `expires_at`."""
+        ...
+
     def upstreams(self) -> list[Document]:
         """How each upstream is doing; those that only live tasks name as well."""
         ...

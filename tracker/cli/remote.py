@@ -24,15 +24,16 @@ _BATCH_PLACE = re.compile(r"\[(\d+)\]\.?")
 class RemoteTracker:
     """Speaks to the API as the owner of a token."""
 
-    def __init__(self, client: PlainClient) -> None:
+    def __init__(self, client: PlainClient, url: str) -> None:
         self._client = client
+        self._url = url
 
     @classmethod
     @contextmanager
     def open(cls, url: str, token: str) -> Iterator["RemoteTracker"]:
         """One for the daemon at this address, while the context lasts."""
         with PlainClient(url, token, user_agent=f"tracker/{tracker.__version__}") as client:
-            yield cls(client)
+            yield cls(client, url)
 
     def register(self, entries: Sequence[Entry]) -> list[Document]:
         """Check how all are written, then send them in batches; each batch is accepted or refused as a whole."""
@@ -130,6 +131,16 @@ class RemoteTracker:
         if not meant:
             raise NotFoundError(f"there is no endpoint {given!r}")
         return f"/v1/endpoints/{meant[0]}/{action}"
+
+    def link(self, owner: str | None, scope: str | None) -> Document:
+        """Have the daemon make an address that signs in with the token's owner and scope."""
+        for option, given in (("--owner", owner), ("--scope", scope)):
+            if given is not None:
+                raise InputError(option, "is the token's where the API is used", "leave it out")
+        told = self._call("POST", "/v1/links")
+        if not {"path", "expires_at"} <= told.keys():
+            raise _stranger()
+        return {"url": self._url.rstrip("/") + told["path"], "expires_at": told["expires_at"]}
 
     def upstreams(self) -> list[Document]:
         """How each upstream is doing."""

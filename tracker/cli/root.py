@@ -33,6 +33,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
     },
     "The daemon": {
         "serve": "Run the daemon.",
+        "open": "Print a link that signs you in to the pages.",
         "upstreams": "Show how the upstreams are doing.",
         "token": "Make, list and revoke tokens of the API.",
         "db": "Migrate the database, tell how far it is, or copy it.",

@@ -11,6 +11,7 @@ from tracker.desk.registrar import Registrar
 from tracker.desk.tokens import TokenBook
 
 MOST_TRIALS_A_MINUTE = 10
+MOST_LINKS_A_MINUTE = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class Desk:
     tokens: TokenBook
     trials: Allowance
     """How many tests of URLs an owner may make."""
+    links: Allowance
+    """How many links that sign in to the pages an owner may make."""
     registrar: Registrar
     news: News
 
@@ -30,6 +33,7 @@ class Desk:
         return cls(
             tokens=TokenBook(ports.database, ports.clock, ports.timer),
             trials=Allowance(MOST_TRIALS_A_MINUTE, "tests a minute", ports.timer),
+            links=Allowance(MOST_LINKS_A_MINUTE, "links a minute", ports.timer),
             registrar=Registrar(ports.database, ports.intake, limits, ports.watching),
             news=News(ports.database, ports.stopping),
         )

@@ -67,7 +67,6 @@ class Renderer:
             "advice": language.advice,
             "machine_time": _machine_time,
             "json": _json,
-            "commands": _with_commands,
         }
         return made
 
@@ -88,15 +87,6 @@ def _json(value: object) -> str:
 def _with_parts(environment: Environment, values: Mapping[str, object]) -> dict[str, object]:
     """The values, and what all pages are made of; a part of a page has it too, which is made without its beginning."""
     return {**values, "parts": environment.get_template("parts.html").make_module(dict(values))}
-
-
-_COMMAND = re.compile(r"tracker (?:redeliver|endpoints enable) \w+")
-
-
-def _with_commands(said: str) -> Markup:
-    """A sentence of the daemon; what is typed stands out in it."""
-    # Escaped before anything is marked.
-    return Markup(_COMMAND.sub(r"<code>\g<0></code>", str(escape(said))))  # noqa: S704
 
 
 _SERVED = {".css", ".js", ".svg"}

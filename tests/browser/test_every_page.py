@@ -14,8 +14,8 @@ from tracker.web.app import _routes
 LANGUAGES: tuple[Language, ...] = ("en", "zh-CN")
 NOT_OF = {
     "en": re.compile(r"[\u3400-\u9fff]"),
-    # Names of things may stay: two words are none, and three words are a sentence.
-    "zh-CN": re.compile(r"[A-Za-z']{2,}[,;:]? [A-Za-z']{2,}[,;:]? [A-Za-z']{2,}"),
+    # Names and commands may stay: three words in a row are a sentence.
+    "zh-CN": re.compile(r"(?<!\w)[A-Za-z']{2,}[,;:]? [A-Za-z']{2,}[,;:]? [A-Za-z']{2,}(?!\w)"),
 }
 
 

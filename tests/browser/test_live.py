@@ -110,7 +110,7 @@ def test_who_was_signed_out_elsewhere_is_led_to_sign_in(scene: Scene, visiting: 
     expect(visitor.page.locator("[data-live-switch]")).to_have_attribute("data-state", "on")
 
     visitor.context.clear_cookies()
-    visitor.page.evaluate("() => document.body.dispatchEvent(new CustomEvent('changed'))")
+    scene.world.register("news for somebody else", path=None)
 
     visitor.page.wait_for_url("**/sign-in**")
     assert visitor.page.locator("#token").count() == 1

@@ -236,6 +236,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         access.current_secret: [lambda c: access.current_secret(c, "a", now=now, fresh="whsec_x")],
         access.rotate_secret: [lambda c: access.rotate_secret(c, "a", now=now, fresh="whsec_x")],
         access.signing_secrets: [lambda c: access.signing_secrets(c, ["a"], now=now)],
+        access.list_secrets: [lambda c: access.list_secrets(c, owner="a", now=now)],
         access.secrets_of: [lambda c: access.secrets_of(c, "a", now=now, fresh="whsec_x")],
         sessions.begin: [lambda c: sessions.begin(c, made="ses_x", by=_SIGN_IN, now=now)],
         sessions.add_link: [lambda c: sessions.add_link(c, made="lnk_x", by=_SIGN_IN, now=now)],
@@ -365,8 +366,18 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         partitions.drop: [
             lambda c: partitions.drop(c, "event_2026_09", ended_before=now - 30 * DAY) if _is_postgres(c) else None,
         ],
-        receivers.page: [lambda c: receivers.page(c, owner=None), lambda c: receivers.page(c, owner=years.OWNER)],
-        receivers.get: [lambda c: receivers.get(c, "end_7", owner=years.OWNER)],
+        receivers.page: [
+            lambda c, owner=owner: receivers.page(c, owner=owner) for owner in (None, years.OWNER, years.RARE, "nobody")
+        ],
+        receivers.lately: [
+            lambda c, owner=owner: receivers.lately(c, owner=owner)
+            for owner in (None, years.OWNER, years.RARE, "nobody")
+        ],
+        receivers.get: [
+            lambda c: receivers.get(c, "end_7", owner=years.OWNER),
+            lambda c: receivers.get(c, "end_1", owner=years.RARE),
+        ],
+        receivers.of_owner: [lambda c: receivers.of_owner(c, years.OWNER)],
         receivers.waiting: [
             lambda c: receivers.waiting(c, 7, owner=None),
             lambda c: receivers.waiting(c, 7, owner=years.RARE),

@@ -348,6 +348,13 @@ def test_a_list_that_was_cut_short_says_how_to_see_more(run: CommandLine) -> Non
     assert len(run.lines("list", "--limit", "1")) == 1
 
 
+@pytest.mark.parametrize("words", [("list",), ("show", "good"), ("watch", "good")])
+def test_a_terminal_that_has_not_all_signs_gets_others(run: CommandLine, words: tuple[str, ...]) -> None:
+    run.settings["PYTHONIOENCODING"] = "ascii"
+
+    assert "? succeeded" in on_terminal(run, *words)
+
+
 def test_json_is_json_on_a_terminal_too(run: CommandLine) -> None:
     ours, theirs = os.openpty()
     process = run.start("show", "bad", "--json", stdout=theirs)

@@ -11,7 +11,7 @@ from rich.text import Text
 from tracker.cli.output import columns
 from tracker.cli.protocol import Document
 from tracker.cli.tables import hint, table
-from tracker.cli.terminal import marked, print_fields
+from tracker.cli.terminal import marked, print_fields, screen
 from tracker.model import Status
 
 _COLUMNS = columns(
@@ -33,12 +33,12 @@ _NOBODY = "no live tasks: `tracker add TASK_ID --callback URL` watches one"
 
 def room(console: Console | None = None) -> int:
     """How many tasks the screen holds."""
-    return max((console or Console()).height - _AROUND, _FEWEST)
+    return max((console or screen()).height - _AROUND, _FEWEST)
 
 
 def draw(looks: Iterable[Sequence[Document]], console: Console | None = None) -> Sequence[Document]:
     """Draw each look over the one before, and leave the last one whole; returns that."""
-    console = console or Console()
+    console = console or screen()
     last: Sequence[Document] = ()
     with Live(console=console, auto_refresh=False) as live:
         for last in looks:

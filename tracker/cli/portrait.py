@@ -18,6 +18,7 @@ from tracker.cli.terminal import (
     exact,
     marked,
     print_fields,
+    screen,
     sparkline,
     spoken,
 )
@@ -37,7 +38,7 @@ def print_portrait(
     console: Console | None = None,
 ) -> None:
     """Draw it; `sent` has every attempt, `events` is the whole history."""
-    console = console or Console()
+    console = console or screen()
     now = datetime.now(UTC)
     title = Text(text(task["task_id"]), style="bold").append("  ").append_text(marked(task["status"]))
     console.print(title.append("  ").append_text(bar(task["progress"], task["status"])), soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tracker.cli.output import Column
 from tracker.cli.protocol import Document
-from tracker.cli.terminal import LONG_BAR, SHORT_BAR, cell
+from tracker.cli.terminal import LONG_BAR, SHORT_BAR, cell, screen
 
 _GAP = 2
 _ROOM_FOR_BARS = 120
@@ -36,14 +36,14 @@ def print_table(
 
     What has to stay is never broken into pieces: lines are longer than a terminal that has no room for it.
     """
-    console = console or Console()
+    console = console or screen()
     for line in table(rows, told, console.width) if rows else [hint(empty)]:
         console.print(line, soft_wrap=True)
 
 
 def print_hint(said: str) -> None:
     """A line beside the answer."""
-    Console().print(hint(said))
+    screen().print(hint(said))
 
 
 def hint(said: str) -> Text:

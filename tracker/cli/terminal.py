@@ -1,6 +1,8 @@
 """What a person at a terminal sees of a value: a sign and a colour, a bar, a time as its distance from now."""
 
+import io
 import re
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -66,9 +68,16 @@ MARKS = {
 _MARKED = frozenset({"status", "state", "outcome", "last_outcome"})
 
 
+def screen() -> Console:
+    """The terminal that we print to; for a sign that its encoding has not it gets another, and no error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Console()
+
+
 def print_fields(document: Document, console: Console | None = None) -> None:
     """A thing on its own: a line for each of its fields that says something, however long."""
-    console = console or Console()
+    console = console or screen()
     now = datetime.now(UTC)
     told = [name for name, value in document.items() if value not in (None, "", [])]
     room = max(map(len, told), default=0) + _GAP
@@ -82,7 +91,7 @@ def print_fields(document: Document, console: Console | None = None) -> None:
 
 def print_title(title: str) -> None:
     """The heading of a part."""
-    Console().print(Text(f"\n{title}", style="bold underline"))
+    screen().print(Text(f"\n{title}", style="bold underline"))
 
 
 def cell(name: str, row: Document, now: datetime, bar_length: int = LONG_BAR) -> Text:

@@ -19,7 +19,7 @@ def test_every_page_is_timed() -> None:
 
 
 def test_a_page_that_takes_too_long_is_missed() -> None:
-    row = pages._row("slow", [0.02] * 18 + [0.3] * 2)  # noqa: SLF001
+    row = pages._row("slow", [pages.Look(wall=wall, cpu=0.01) for wall in [0.02] * 18 + [0.3] * 2])  # noqa: SLF001
 
     assert not row.holds
     assert row.ratio == pytest.approx(3.0, rel=0.1)

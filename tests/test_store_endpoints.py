@@ -1,6 +1,6 @@
 """Endpoints as the table remembers them: held, probed, let go, given up."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -10,6 +10,7 @@ from conftest import FakeClock
 from fakes import OWNER, HeldOpen, Thread, World, delivered, failed, moment_of, our_fault, statements, want, writes
 from lending import KINDS, lent_database, lent_worlds
 
+from tracker.errors import NotFoundError
 from tracker.model import Delivery, Outcome
 from tracker.store import endpoints, learning, receivers
 from tracker.store.database import Connection, Database
@@ -394,6 +395,31 @@ class TestListing:
         world.pending(want())
 
         assert world.database.read_now(partial(receivers.get, given=given, owner=None)).origin == ORIGIN
+
+    def test_an_owner_of_many_tasks_sees_at_once_where_the_newest_went(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The list for programs has the rest as well, and each is found by its name."""
+        monkeypatch.setattr(receivers, "_MOST_TASKS", 1)
+        world.pending(want("1", url="https://old.example/x"))
+        world.pending(want("2", url="https://new.example/x"))
+        world.register(want("3", url="https://others.example/x"), owner="bob")
+        world.adopt()
+        world.end("3")
+
+        def listed(what: Callable[..., list[receivers.EndpointLine]], owner: str) -> list[str]:
+            return [line.origin for line in world.database.read_now(partial(what, owner=owner))]
+
+        def found(host: str) -> str:
+            return world.database.read_now(partial(receivers.get, given=f"https://{host}.example", owner=OWNER)).id
+
+        assert listed(receivers.page, OWNER) == ["https://new.example:443", "https://old.example:443"]
+        assert listed(receivers.lately, OWNER) == ["https://new.example:443"]
+        assert listed(receivers.lately, "bob") == listed(receivers.page, "bob") == ["https://others.example:443"]
+        assert listed(receivers.page, "nobody") == []
+        assert found("old") != found("new")
+        with pytest.raises(NotFoundError):
+            found("others")
 
 
 class TestSeveralDaemons:

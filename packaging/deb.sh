@@ -3,7 +3,8 @@
 #
 #   packaging/deb.sh FOLDER        prints the package's path
 #
-# REVISION numbers packages of the same version (1). Where lintian is installed it has to be content.
+# REVISION numbers packages of the same version (1). Where lintian is installed it has to be content. With DRAFT=1 the
+# package is neither judged nor packed tightly, which takes most of the time: the same files, for a look at them.
 set -eu
 
 folder=$1
@@ -64,8 +65,12 @@ for script in postinst prerm postrm; do install -m 0755 "$here/debian/$script" "
 chmod 0644 "$root/DEBIAN/md5sums" "$root/DEBIAN/control"
 
 mkdir -p "$folder"
-dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
-if command -v lintian >/dev/null; then
+if [ "${DRAFT:-0}" = 1 ]; then tightly="-Zgzip -z1"; else tightly=-Zxz; fi
+# shellcheck disable=SC2086 - two words are meant
+dpkg-deb --root-owner-group $tightly --build "$root" "$package" >/dev/null
+if [ "${DRAFT:-0}" = 1 ]; then
+    :
+elif command -v lintian >/dev/null; then
     lintian --allow-root --tag-display-limit 0 --fail-on error "$package" >&2
 else
     echo "tracker: lintian was not asked, it is not installed: apt install lintian" >&2

@@ -30,11 +30,12 @@ def downgrade():
 NEXT_REVISION = "9999"
 
 
-def build(source: Path, folder: Path) -> Path:
-    """Make the package as people make it; returns its path."""
+def build(source: Path, folder: Path, *, as_draft: bool) -> Path:
+    """Make the package as people make it, or what is the same when it is unpacked; returns its path."""
     print("making the package …", flush=True)
     script = [source / "packaging" / "deb.sh", folder]
-    made = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "TMPDIR": str(folder), "DRAFT": "1" if as_draft else "0"}
+    made = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return Path(made.stdout.split()[-1])
 
 
@@ -42,7 +43,7 @@ def fetch_wheels(source: Path, folder: Path) -> Path:
     """What an installation by hand fetches from an index, in a folder; what is there already is kept."""
     print("fetching the wheels of the lock …", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "PYTHON": "/usr/bin/python3"}
+    environment = {**os.environ, "PYTHON": "/usr/bin/python3", "TMPDIR": str(folder)}
     subprocess.run([source / "packaging" / "venv.sh", "--fetch", folder], check=True, env=environment)
     return folder
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import anyio
 import httpx
+import nursery
 from click.testing import Result
 from command_line import CommandLine
 
 READY_WITHIN = 30.0
+SERVE = (sys.executable, "-m", "tracker", "serve")
 
 
 def free_port() -> int:
@@ -50,8 +52,9 @@ class DaemonProcess:
     database_url: str
     settings: dict[str, str]
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-    program: tuple[str, ...] = (sys.executable, "-m", "tracker", "serve")
+    process: subprocess.Popen[bytes] | nursery.Born | None = None
+    program: tuple[str, ...] = ()
+    """What is run instead of what the nursery has; SERVE is the same as people run it."""
     passed: tuple[int, ...] = ()
     """Descriptors that it inherits."""
 
@@ -80,6 +83,9 @@ class DaemonProcess:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
+            if not self.program:
+                self.process = nursery.serve(self.folder, self.environment, log)
+                return
             self.process = subprocess.Popen(
                 self.program,
                 cwd=self.folder,

@@ -13,7 +13,7 @@ from secrets import token_hex
 from threading import Condition, Thread
 from typing import Self
 
-from daemons import DaemonProcess
+from daemons import SERVE, DaemonProcess
 
 UPSTREAM = "TRACKER_UPSTREAMS__DEFAULT__BASE_URL"
 NOBODY = "http://127.0.0.1:9"
@@ -138,7 +138,7 @@ def activated(*listening: socket.socket, names: str) -> Iterator[Callable[[Daemo
 
     def prepare(daemon: DaemonProcess) -> None:
         launcher = (sys.executable, "-c", _LAUNCHER, str(len(copies)), *map(str, copies))
-        daemon.program = (*launcher, *daemon.program)
+        daemon.program = (*launcher, *(daemon.program or SERVE))
         daemon.passed = tuple(copies)
         daemon.settings |= {"LISTEN_FDS": str(len(copies)), "LISTEN_FDNAMES": names}
 

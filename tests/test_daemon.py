@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
-from daemons import DaemonProcess, runs, sending_processes_of
+from daemons import SERVE, DaemonProcess, runs, sending_processes_of
 from databases import started_postgres
 from sqlalchemy import text, update
 from standardwebhooks import Webhook
@@ -111,10 +111,11 @@ def plain() -> Iterator[PlainServer]:
 
 
 @contextmanager
-def running(folder: Path, database_url: str, plain: PlainServer, **more: str) -> Iterator[DaemonProcess]:
-    daemon = DaemonProcess(
-        folder, database_url, {**SETTINGS, "TRACKER_UPSTREAMS__DEFAULT__BASE_URL": plain.url, **more}
-    )
+def running(
+    folder: Path, database_url: str, plain: PlainServer, *, program: tuple[str, ...] = (), **more: str
+) -> Iterator[DaemonProcess]:
+    settings = {**SETTINGS, "TRACKER_UPSTREAMS__DEFAULT__BASE_URL": plain.url, **more}
+    daemon = DaemonProcess(folder, database_url, settings, program=program)
     daemon.start()
     try:
         yield daemon
@@ -141,7 +142,7 @@ async def eventually(daemon: DaemonProcess, path: str, key: str, value: object) 
 async def test_the_documented_sample_reaches_both_callbacks_and_every_history(
     database_url: str, tmp_path: Path, plain: PlainServer
 ) -> None:
-    with running(tmp_path, database_url, plain) as daemon:
+    with running(tmp_path, database_url, plain, program=SERVE) as daemon:
         await daemon.wait_until_ready()
         secret = daemon.tell("secret").stdout.strip()
 

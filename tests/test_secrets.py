@@ -5,6 +5,7 @@ from pathlib import Path
 import anyio.to_thread
 import httpx
 import pytest
+from daemons import SERVE
 from test_daemon import SAMPLE_ID, PlainServer, plain, running
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +20,7 @@ def command_line(pid: int) -> str:
 async def test_no_secret_is_logged_answered_counted_or_listed(tmp_path: Path, plain: PlainServer) -> None:
     plain.answers["POST", "/broken"] = (500, b"no")
     more = {"TRACKER_LOG__LEVEL": "debug", "TRACKER_LIMITS__REGISTRATIONS_PER_MINUTE_PER_OWNER": "2"}
-    with running(tmp_path, f"sqlite:///{tmp_path}/tracker.db", plain, **more) as daemon:
+    with running(tmp_path, f"sqlite:///{tmp_path}/tracker.db", plain, program=SERVE, **more) as daemon:
         await daemon.wait_until_ready()
         shop = daemon.tell("token", "create", "--owner", "shop", "--scope", "write").stdout.strip()
         answers: list[httpx.Response] = []

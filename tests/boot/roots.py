@@ -14,7 +14,7 @@ MIRROR = "http://deb.debian.org/debian"
 BOOTS = "systemd,systemd-sysv,dbus"
 BY_HAND = ("make", "python3-venv")
 DOWNLOAD = ("apt-get", "install", "--yes", "--download-only", "--option=Acquire::Retries=3")
-MADE_WITHIN = 400.0
+MADE_WITHIN = 900.0
 MADE = "etc/made-for-boots"
 EXIT_CANNOT_BOOT = 2
 CLEAN = {

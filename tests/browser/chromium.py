@@ -16,12 +16,8 @@ WITHIN_MS = 20_000
 """What does not come about in this time will not; machines that test are slow at times."""
 # The first has no window and nothing that belongs to one: the same engine, at a third of the processor's time.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    # Nobody but this machine is to be found, also by the browser itself.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-    # Pictures are half as large without coloured edges around letters.
-    "--disable-lcd-text",
-)
+# Nobody but this machine is to be found, also by the browser itself.
+ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from browser.chromium import running_chromium
+from browser.small_pictures import smaller
 from browser.terminal_picture import picture, typed
 from browser.visiting import Visiting, sign_in
 
@@ -121,10 +122,10 @@ def take_pages(visiting: Visiting, demo: Demo, addresses: dict[str, str]) -> Non
         visitor.go(address)
         for scheme in ("light", "dark"):
             visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            path = IMAGES / f"{name}-{scheme}.png"
-            visitor.page.screenshot(path=path, animations="disabled")
-            if path.stat().st_size > MOST_BYTES:
-                raise RuntimeError(f"{path} has {path.stat().st_size} bytes")
+            taken = smaller(visitor.context.new_page(), visitor.page.screenshot(animations="disabled"))
+            if len(taken) > MOST_BYTES:
+                raise RuntimeError(f"{name} in {scheme} has {len(taken)} bytes")
+            (IMAGES / f"{name}-{scheme}.png").write_bytes(taken)
 
 
 def take_terminal(demo: Demo, id_: str) -> None:

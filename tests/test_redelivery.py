@@ -10,7 +10,7 @@ from fakes import OWNER, World, delivered, failed, snap, want
 from lending import KINDS, lent_database
 
 from tracker.errors import ConflictError, NotFoundError
-from tracker.model import DeliveryStatus, Status
+from tracker.model import DeliveryStatus, MessageType, Status
 from tracker.store import endpoints, redelivery
 from tracker.store.database import Database
 from tracker.store.redelivery import Matching
@@ -176,3 +176,15 @@ def test_for_an_endpoint_at_rest_they_are_held(world: World) -> None:
     assert world.due() == []
     world.write(partial(endpoints.enable, key=key, now=world.clock()))
     assert len(world.due()) == 1
+
+
+def test_of_all_that_match_each_condition_counts(world: World) -> None:
+    world.pending(want("1"), want("2"))
+    for one in world.claim():
+        world.settle(one, failed())
+    key = world.column("SELECT task_key FROM delivery ORDER BY key")[0]
+
+    assert all_again(world, message_type=MessageType.LOST) == 0
+    assert all_again(world, task_key=key, message_type=MessageType.SUCCEEDED) == 1
+
+    assert statuses(world) == ["pending", "dead"]

@@ -305,3 +305,14 @@ class TestRights:
         shown = await pages.api.client.get(f"/v1/tasks/{task['id']}")
         assert shown.json()["status"] == "queued"
         assert len(shown.json()["callbacks"]) == 1
+
+
+async def test_an_answer_to_a_form_keeps_itself_fresh_as_the_page_that_has_the_form(pages: Pages) -> None:
+    pages.api.use()
+    task = await pages.api.register("1")
+    await pages.sign_in()
+
+    answer = await pages.act(f"/tasks/{task['id']}/callbacks", {"callback_url": "ftp://x.example"})
+
+    assert f'hx-get="/tasks/{task["id"]}"' in answer.text
+    assert f'name="next" value="/tasks/{task["id"]}"' in answer.text

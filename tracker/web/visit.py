@@ -56,9 +56,11 @@ class Visit:
 
     @property
     def here(self) -> str:
-        """The address of this page, for links that come back to it."""
-        query = self.request.url.query
-        return f"{self.request.url.path}?{query}" if query else self.request.url.path
+        """The address of this page, for links that come back to it; of an answer to a form, the page that has the form."""
+        path, query = self.request.url.path, self.request.url.query
+        if self.request.method == "POST":
+            return path.rpartition("/")[0] or path
+        return f"{path}?{query}" if query else path
 
     @property
     def theme(self) -> str:

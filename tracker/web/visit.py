@@ -56,7 +56,7 @@ class Visit:
 
     @property
     def here(self) -> str:
-        """The address of this page, for links that come back to it; of an answer to a form, the page that has the form."""
+        """The address of this page, for links back to it; of an answer to a form, that of the page with the form."""
         path, query = self.request.url.path, self.request.url.query
         if self.request.method == "POST":
             return path.rpartition("/")[0] or path

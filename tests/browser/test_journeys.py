@@ -19,7 +19,7 @@ def test_a_task_is_registered_and_seen_delivered_and_sent_again(
     world = scene.world
     visitor = visiting.open(world.origin, script=script)
     page = visitor.page
-    task_id = world.gateway.submit("a journey")
+    task_id = world.gateway.submit("a journey", ending=Ending.SUCCESS)
     sign_in(visitor, world.tokens["write"])
 
     page.get_by_role("link", name="Register a task").first.click()

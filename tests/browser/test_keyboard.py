@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 from browser.scene import Scene
 from browser.visiting import Visiting
 from browser.visitor import Visitor
+from tracker.simulate import Ending
 
 FOCUSED = "() => { const one = document.activeElement; return `${one.tagName} ${one.id} ${one.textContent.trim()}`; }"
 # Where the ring is: around the element itself or its surroundings, and not of the colour of the ground.
@@ -63,7 +64,7 @@ def test_whoever_tabs_sees_where_they_are(scene: Scene, visiting: Visiting) -> N
 
 def test_a_task_is_registered_with_keys_alone(scene: Scene, visiting: Visiting) -> None:
     visitor = visiting.enter(scene.world, "write")
-    task_id = scene.world.gateway.submit("typed by hand")
+    task_id = scene.world.gateway.submit("typed by hand", ending=Ending.SUCCESS)
     visitor.go("/register")
 
     while not visitor.page.evaluate("() => document.activeElement.name === 'task_id'"):

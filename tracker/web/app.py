@@ -2,6 +2,7 @@
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -35,7 +36,7 @@ _APOLOGY = PlainTextResponse("Something went wrong here; the log has the details
 def create_pages(ports: Ports, desk: Desk) -> ASGIApp:
     """The pages as an ASGI app."""
     app = Starlette(
-        routes=[*_routes(), Mount("/static", _Kept(directory=STATIC))],
+        routes=[*_routes(), Mount("/static", GZipMiddleware(_Kept(directory=STATIC)))],
         middleware=[
             Middleware(Careful),
             Middleware(Fence, apology=_APOLOGY),
@@ -93,7 +94,10 @@ def _of_messages() -> list[Route]:
 
 
 class _Kept(StaticFiles):
-    """Files whose addresses name their content: a browser asks for each once."""
+    """Files whose addresses name their content: a browser asks for each once.
+
+    They travel compressed, and pages do not: how well one is compressed would tell something of what is secret in it.
+    """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         answer = await super().get_response(path, scope)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 from api_harness import HOOK, SETTINGS
 from conftest import FakeClock
+from sqlalchemy import text
 
 from tracker.config import LimitSettings
 from tracker.desk.limits import Limits
@@ -137,6 +138,35 @@ async def test_a_group_has_a_largest_size(registrar: Registrar, counting: Counti
 
     assert all(answer.is_new for answer in answers)
     assert counting.writes == 2
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_batch_does_not_wait_for_the_one_before_it(registrar: Registrar, counting: Counting) -> None:
+    """There are two writers where the database lets two write."""
+    go_on = counting.hold()
+    first = asyncio.ensure_future(registrar.register_all([want("1"), want("2")], ANN))
+    await asyncio.sleep(0)
+
+    second = await registrar.register_all([want("3"), want("4")], ANN)
+
+    assert [answer.is_new for answer in second] == [True, True]
+    assert not first.done()
+    go_on.set()
+    assert [answer.is_new for answer in await first] == [True, True]
+
+
+async def test_batches_that_meet_are_each_all_or_none(registrar: Registrar, counting: Counting) -> None:
+    """One of them failing takes nothing from the others."""
+    go_on = counting.hold()
+    batches = (["1", "2"], ["3", "poison"], ["4", "5"])
+    asked = [asyncio.ensure_future(registrar.register_all(list(map(want, names)), ANN)) for names in batches]
+    await asyncio.sleep(0)
+    go_on.set()
+
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert isinstance(answers[1], ZeroDivisionError)
+    assert counting.read_now(lambda c: list(c.scalars(text("SELECT task_id FROM task ORDER BY 1")))) == list("1245")
 
 
 async def test_a_bad_registration_fails_alone(registrar: Registrar, counting: Counting) -> None:

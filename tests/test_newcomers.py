@@ -20,7 +20,8 @@ from tracker.model import Task
 from tracker.poller.newcomers import Newcomers
 from tracker.store import registrations
 from tracker.store.database import Database, Work
-from tracker.store.registrations import Registered, Wanted
+from tracker.store.registrations import Newcomer, Registered, Wanted
+from tracker.telling import tell_newcomer, tell_task
 from tracker.webhooks.composer import Composer
 
 T = TypeVar("T")
@@ -73,6 +74,16 @@ class TestWriting:
 
         assert not entry.is_watched
         assert world.column("SELECT watcher FROM task") == [None]
+
+    @pytest.mark.parametrize(
+        "wanted", [want(), want(url=None), want(events=("failed",), format="upstream", metadata=1)]
+    )
+    def test_what_is_told_of_it_is_what_is_told_of_its_task(self, world: World, wanted: Wanted) -> None:
+        """There is a shorter way to say it, since nearly all of it is known."""
+        (entry,) = self.register(world, wanted)
+
+        assert isinstance(entry, Newcomer)
+        assert tell_newcomer(entry) == tell_task(entry.task, entry.callbacks)
 
     def test_what_is_told_is_what_is_kept(self, world: World) -> None:
         wanted = want(events=("progress", "ended"), format="upstream", metadata={"order": [17, "ü"]})

@@ -140,6 +140,16 @@ class TestLiving:
         assert bury(world) == []
         assert world.column("SELECT watcher FROM task") == [ME]
 
+    def test_a_heartbeat_tells_who_is_there_where_others_can_be(self, world: World) -> None:
+        """In the same transaction: a daemon that has nothing to do asks nothing else as often."""
+        world.join("dmn_other")
+        world.join()
+        among: list[daemons.Member] = []
+
+        world.write(partial(watching.beat, me=ME, now=world.clock(), among=among))
+
+        assert [member.id for member in among] == ([] if world.database.is_sqlite else sorted([ME, "dmn_other"]))
+
     def test_the_tasks_of_a_silent_daemon_are_free_and_it_learns_of_it(self, world: World) -> None:
         world.watched(want("1"), want("2"))
         world.age(10)

@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 DRAIN = timedelta(seconds=5)
 """How long what is in hand may take to finish once we are told to stop; the rest is given back."""
-_LOOK_EVERY = timedelta(seconds=0.75)
+_LOOK_EVERY = timedelta(seconds=0.85)
 """What another process wrote is found within a second; what this one writes wakes whom it concerns at once."""
 _WAKE_EVERY = timedelta(seconds=15)
 """Who has nothing to do shows that it could."""

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, timedelta
+from typing import Any
 
 import structlog
+from apscheduler.executors.base import BaseExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from tracker.errors import UnavailableError
@@ -75,21 +77,37 @@ class Seldom:
             self._rested_at = self._timer() + self.REST * (self._timer() - started)
 
 
+class _AtOnce(BaseExecutor):  # type: ignore[misc] # APScheduler has no types
+    """Calls what is due where it stands: a task and a report for setting an event would cost ten times as much."""
+
+    def submit_job(self, job: Any, _run_times: object) -> None:  # noqa: ANN401 - APScheduler has no types
+        """Call it, once for all that it missed."""
+        job.func()
+
+    def _do_submit_job(self, *_: object) -> None:
+        raise AssertionError("nothing is left to be done")
+
+
+class _Scheduler(AsyncIOScheduler):  # type: ignore[misc] # APScheduler has no types
+    """One whose timer does not take a second turn of the event loop: nobody calls it from another thread."""
+
+    def wakeup(self) -> None:
+        """See to what is due."""
+        self._stop_timer()
+        self._start_timer(self._process_jobs())
+
+
 class Ticks:
-    """Wakes loops at intervals."""
+    """Wakes loops at intervals, in the running event loop."""
 
     def __init__(self) -> None:
         # One late tick is worth as much as three: never skip it for being late, never queue a second one.
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        self._scheduler = AsyncIOScheduler(job_defaults=defaults, timezone=UTC)
+        self._scheduler = _Scheduler(job_defaults=defaults, timezone=UTC, executors={"default": _AtOnce()})
 
     def every(self, interval: timedelta, wake: Callable[[], None]) -> None:
         """Call `wake`, which only sets an event, at this interval."""
-
-        async def tick() -> None:  # a coroutine: APScheduler runs plain functions on threads
-            wake()
-
-        self._scheduler.add_job(tick, "interval", seconds=interval.total_seconds())
+        self._scheduler.add_job(wake, "interval", seconds=interval.total_seconds())
 
     def start(self) -> None:
         """Start ticking, in the running event loop."""

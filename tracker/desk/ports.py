@@ -10,9 +10,9 @@ from tracker.clock import Clock
 from tracker.config import Settings
 from tracker.intake import Intake
 from tracker.metrics import Metrics
-from tracker.model import Task
 from tracker.pulse import Pulse
 from tracker.store.database import Database
+from tracker.store.registrations import Newcomer
 from tracker.telling import TaskAnswer
 from tracker.webhooks.trials import Attempting
 
@@ -25,7 +25,7 @@ class Watching(Protocol):
         """Tells the watcher that new tasks are written with; None where they wait for adoption. On any thread."""
         ...
 
-    def take(self, me: str, tasks: Sequence[Task]) -> None:
+    def take(self, me: str, tasks: Sequence[Newcomer]) -> None:
         """Called after the commit of tasks that were written with this watcher; it is woken afterwards."""
         ...
 
@@ -42,7 +42,7 @@ class NoWatching:
         """Nobody."""
         return lambda: None
 
-    def take(self, me: str, tasks: Sequence[Task]) -> None:
+    def take(self, me: str, tasks: Sequence[Newcomer]) -> None:
         """Never called."""
 
     def doubt(self) -> None:

@@ -11,9 +11,10 @@ from tracker.desk.limits import Limits
 from tracker.desk.ports import NoWatching, Watching
 from tracker.errors import InputError, UnavailableError
 from tracker.intake import Caller, Intake
-from tracker.store.database import Connection, Database
-from tracker.store.registrations import Registered, Wanted
-from tracker.telling import TaskAnswer, tell_task
+from tracker.store.database import Connection, Database, Work
+from tracker.store.registrations import Newcomer, Registered, Wanted
+from tracker.store.writer import Each
+from tracker.telling import TaskAnswer, tell_newcomer, tell_task
 
 LARGEST_GROUP = 256
 _COMPANY = 4
@@ -29,7 +30,8 @@ class Written(NamedTuple):
     adds_live: bool
 
 
-_Work = Callable[[Connection, str | None], Sequence[Registered | InputError]]
+_Answers = Sequence[Registered | InputError]
+_Work = Callable[[Connection, str | None], _Answers]
 """Given a watcher for what is new."""
 
 
@@ -50,6 +52,8 @@ class Registrar:
         self._under_way: set[asyncio.Future[list[Written | InputError]]] = set()
         self._open: _Group | None = None
         self._last_size = 0
+        self._batches = 0
+        """That the first writer has."""
         # The writer's thread closes the groups that the event loop fills.
         self._lock = threading.Lock()
 
@@ -91,10 +95,10 @@ class Registrar:
         return (await self._write_all([wanted], caller))[0]
 
     async def _write_all(self, wanted: Sequence[Wanted], caller: Caller) -> list[Written]:
-        def work(connection: Connection, watcher: str | None) -> Sequence[Registered | InputError]:
+        def work(connection: Connection, watcher: str | None) -> _Answers:
             return self._intake.register(wanted, caller, watcher=watcher)(connection)
 
-        answers = await self._shielded(self._write(work))
+        answers = await self._shielded(self._write(work, size=len(wanted)))
         return [answer for answer in answers if not isinstance(answer, InputError)]
 
     async def _shielded(self, writing: Coroutine[Any, Any, list[Written | InputError]]) -> list[Written | InputError]:
@@ -104,11 +108,11 @@ class Registrar:
         under_way.add_done_callback(self._under_way.discard)
         return await asyncio.shield(under_way)
 
-    async def _write(self, work: _Work) -> list[Written | InputError]:
+    async def _write(self, work: _Work, *, size: int) -> list[Written | InputError]:
         """Do the work in a transaction, with whoever watches new tasks from the beginning, and tell them of these."""
         tried: list[str | None] = []
 
-        def write(connection: Connection) -> Sequence[Registered | InputError]:
+        def write(connection: Connection) -> _Answers:
             watcher = self._watching.taker()
             tried.clear()
             answers = work(connection, watcher)
@@ -116,16 +120,34 @@ class Registrar:
             return answers
 
         try:
-            answers = await self._database.write(write)
+            answers = await self._submit(write, size)
         except UnavailableError:
             if tried and tried[-1] is not None:
                 # It broke when everything was said: at the commit, perhaps after it.
                 self._watching.doubt()
             raise
-        new = [entry.task for entry in answers if isinstance(entry, Registered) and entry.is_watched]
+        new = [entry for entry in answers if isinstance(entry, Newcomer) and entry.is_watched]
         if new and tried[-1] is not None:
             self._watching.take(tried[-1], new)
         return [entry if isinstance(entry, InputError) else _told(entry) for entry in answers]
+
+    async def _submit(self, write: Work[_Answers], size: int) -> _Answers:
+        """Where one that is large is being written, the next one is written beside it, if the database can do that."""
+        if size == 1:
+            return await self._database.write(write)
+
+        def alone(connection: Connection, _: Sequence[None]) -> Sequence[_Answers]:
+            return [write(connection)]
+
+        # A kind of its own: so none waits for those that were sent with it, whose answers are made meanwhile.
+        work = Each(alone, None, size)
+        if self._batches:
+            return await self._database.write_beside(work)
+        self._batches += 1
+        try:
+            return await self._database.write(work)
+        finally:
+            self._batches -= 1
 
     def _join(self, wanted: Wanted, caller: Caller) -> tuple[_Group, int]:
         with self._lock:
@@ -143,11 +165,9 @@ class Registrar:
         if self.is_busy:
             # Most of what a small group costs is there before its first row: others are worth a short wait.
             await asyncio.sleep(_COMPANY_SECONDS)
-        return await self._write(partial(self._register_group, group))
+        return await self._write(partial(self._register_group, group), size=1)
 
-    def _register_group(
-        self, group: _Group, connection: Connection, watcher: str | None
-    ) -> Sequence[Registered | InputError]:
+    def _register_group(self, group: _Group, connection: Connection, watcher: str | None) -> _Answers:
         with self._lock:
             # Nobody joins from here on.
             self._last_size = len(group.asked)
@@ -157,4 +177,6 @@ class Registrar:
 
 
 def _told(entry: Registered) -> Written:
+    if isinstance(entry, Newcomer):
+        return Written(entry.created, tell_newcomer(entry), entry.adds_live)
     return Written(entry.created, tell_task(entry.task, entry.callbacks), entry.adds_live)

@@ -73,13 +73,13 @@ class Intake:
 
     def _upstream(self, name: str | None, field: str) -> str:
         self._settings.must_have_upstreams()
-        configured = ", ".join(self._settings.upstreams)
         chosen = name or self._settings.upstream_default
+        if chosen is not None and chosen in self._settings.upstreams:
+            return chosen
+        configured = ", ".join(self._settings.upstreams)
         if chosen is None:
             raise InputError(field, "is needed, since there is no default upstream", f"name one of: {configured}")
-        if chosen not in self._settings.upstreams:
-            raise InputError(field, f"{chosen!r} is not configured", f"name one of: {configured}")
-        return chosen
+        raise InputError(field, f"{chosen!r} is not configured", f"name one of: {configured}")
 
     def register(
         self, wanted: Sequence[Wanted], caller: Caller, *, watcher: str | None = None

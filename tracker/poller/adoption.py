@@ -109,7 +109,7 @@ class Adoption:
         if self._resumed_up_to is not None:
             return await self._read_mine(self._resumed_up_to)
         self._marks.begin()
-        work = await self._database.read(self._look)
+        work = await self._database.look(self._look)
         if work.has_due:
             self._wake_courier()
         if work.has_gone:
@@ -207,8 +207,7 @@ class Adoption:
             await asyncio.sleep(0)
 
     async def _hear(self) -> int:
-        names = list(self._lanes)
-        noted = await self._doubtful(partial(watching.noted, me=self.me, upstreams=names, limit=_AT_ONCE))
+        noted = await self._doubtful(partial(watching.noted, me=self.me, upstreams=list(self._lanes), limit=_AT_ONCE))
         for task in noted:
             self._lanes[task.upstream].hear(task)
         for name in {task.upstream for task in noted}:
@@ -220,8 +219,7 @@ class Adoption:
         for name, lane in self._lanes.items():
             over = self._shares.surplus(name, self.me, len(lane.schedule), members)
             idle = (watched for watched in lane.schedule if not (watched.is_out or watched.has_ended))
-            given = list(islice(idle, min(over, _GIVEN_AT_ONCE)))
-            if not given:
+            if not (given := list(islice(idle, min(over, _GIVEN_AT_ONCE)))):
                 continue
             for watched in given:
                 lane.schedule.remove(watched.key)
@@ -244,15 +242,17 @@ class Adoption:
 
     async def beat(self) -> None:
         """Show that we live, start anew where we were taken for dead, see whether we have more than our share."""
+        members: list[Member] = []
+        show = partial(daemons.beat, me=self.me, now=self._clock(), watching=self._watching(), among=members)
         if not self.newcomers.is_sure:
             log.warning("adoption_in_doubt", daemon=self.me)
             await self.leave()
             await self._start_anew()
-        elif not await self._say(partial(daemons.beat, me=self.me, now=self._clock(), watching=self._watching())):
+        elif not await self._say(show):
             log.warning("daemon_was_replaced", daemon=self.me)
             await self._start_anew()
         if not self._database.is_sqlite:
-            members = await self._database.read(daemons.company)
+            members = members or await self._database.read(daemons.company)
             self.has_company = any(member.id != self.me and not member.is_gone for member in members)
             for name, lane in self._lanes.items():
                 self._shares.surplus(name, self.me, len(lane.schedule), members)

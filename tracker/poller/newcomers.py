@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from tracker.model import Task
+from tracker.store.registrations import Newcomer
 from tracker.store.watching import Adopted
 
 
@@ -17,9 +18,9 @@ class Newcomers:
         """Whether what is watched in memory is what the database says."""
         self.strays: list[int] = []
         """Keys of tasks that are ours, and that we cannot watch."""
-        self._given: deque[tuple[str, Sequence[Task]]] = deque()
+        self._given: deque[tuple[str, Sequence[Task | Newcomer]]] = deque()
 
-    def take(self, me: str, tasks: Sequence[Task]) -> None:
+    def take(self, me: str, tasks: Sequence[Task | Newcomer]) -> None:
         """Hand over tasks that are committed, and are watched by the daemon that had this name then."""
         self._given.append((me, tasks))
 
@@ -38,7 +39,7 @@ class Newcomers:
             yield me, [_adopted(task) for task in tasks if task.upstream in upstreams]
 
 
-def _adopted(task: Task) -> Adopted:
+def _adopted(task: Task | Newcomer) -> Adopted:
     return Adopted(
         key=task.key,
         upstream=task.upstream,

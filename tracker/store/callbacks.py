@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -25,9 +24,11 @@ Place = tuple[int, str, str]
 """Task key, owner and URL: what a callback is known by."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """One registration, checked; fields that were not given are None and change nothing on a repeat."""
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """One registration, checked; fields that were not given are None and change nothing on a repeat.
+
+    No dataclass: they come by the thousand, and one is made in a fifth of the time so.
+    """
 
     upstream: str
     task_id: str
@@ -37,8 +38,7 @@ class Wanted:
     metadata: object = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A registration, and who asks for it."""
 
     want: Wanted

@@ -8,12 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     DateTime,
+    Text,
     and_,
     bindparam,
     delete,
@@ -85,14 +87,34 @@ def join(
 
 
 def beat(
-    connection: Connection, *, me: str, now: datetime, watching: Mapping[str, int] | None = None
+    connection: Connection,
+    *,
+    me: str,
+    now: datetime,
+    watching: Mapping[str, int] | None = None,
+    among: list[Member] | None = None,
 ) -> datetime | None:
-    """Show that a daemon lives; returns the moment, None when it has been declared dead and must start anew."""
-    values: dict[str, Any] = {"heartbeat_at": present(connection, now)}
-    if watching is not None:
-        values["watching"] = _written(watching)
-    shown = update(daemon).where(daemon.c.id == me, _THERE).values(values)
-    return connection.execute(shown.returning(daemon.c.heartbeat_at)).scalar_one_or_none()
+    """Show that a daemon lives; returns the moment, None when it has been declared dead and must start anew.
+
+    Who is in the table then is put into `among`, since to ask for it apart would cost as much again; not on SQLite,
+    and not where it must start anew.
+    """
+    told = {"me": me, "now": now, **({} if watching is None else {"watching": _written(watching)})}
+    dialect = connection.dialect.name
+    said: datetime | None = connection.execute(_showing(dialect, watching is not None), told).scalar_one_or_none()
+    if said is not None and among is not None and dialect != "sqlite":
+        among[:] = company(connection)
+    return said
+
+
+@cache
+def _showing(dialect: str, tells_watching: bool) -> Any:  # noqa: ANN401, FBT001 - a statement, built once
+    moment = bindparam("now", type_=UtcDateTime()) if dialect == "sqlite" else _PRESENT
+    values: dict[str, Any] = {"heartbeat_at": moment}
+    if tells_watching:
+        values["watching"] = bindparam("watching", type_=Text())
+    shown = update(daemon).where(daemon.c.id == bindparam("me"), _THERE).values(values)
+    return shown.returning(daemon.c.heartbeat_at)
 
 
 def count(connection: Connection, *, who: str, watching: Mapping[str, int]) -> None:
@@ -102,8 +124,11 @@ def count(connection: Connection, *, who: str, watching: Mapping[str, int]) -> N
 
 def is_alive(connection: Connection, me: str) -> bool:
     """Whether a daemon has not been declared dead; if so it stays alive until this transaction ends."""
-    query = select(daemon.c.id).where(daemon.c.id == me, _THERE)
-    return connection.scalar(query.with_for_update(read=True, key_share=True)) is not None
+    return connection.scalar(_ALIVE, {"me": me}) is not None
+
+
+# Asked with every set of changes: to build it anew takes longer than to ask it.
+_ALIVE = select(daemon.c.id).where(daemon.c.id == bindparam("me"), _THERE).with_for_update(read=True, key_share=True)
 
 
 def is_silent(dialect: str, silent_for: timedelta) -> ColumnElement[bool]:
@@ -185,9 +210,12 @@ def strike(connection: Connection, name: str) -> None:
     connection.execute(delete(daemon).where(daemon.c.id == name))
 
 
+_COMPANY = select(daemon.c.id, daemon.c.watching, daemon.c.is_gone).order_by(daemon.c.id)
+
+
 def company(connection: Connection) -> list[Member]:
     """Everybody in the table, by id."""
-    rows = connection.execute(select(daemon.c.id, daemon.c.watching, daemon.c.is_gone).order_by(daemon.c.id))
+    rows = connection.execute(_COMPANY)
     return [Member(id=row.id, watching=json.loads(row.watching), is_gone=row.is_gone) for row in rows]
 
 

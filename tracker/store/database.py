@@ -46,12 +46,13 @@ class Database:
         self._fence = Fence()
         self._writing = open_engine(url, pool_size=1, preamble=self._fence)
         self._apart = None if self.is_sqlite else open_engine(url, pool_size=1)
-        self._reading = open_engine(url, pool_size=_READERS + _ASKERS, read_only=True)
+        self._reading = open_engine(url, pool_size=1 + _READERS + _ASKERS, read_only=True)
         # Each question by itself, without the two messages around it that make a transaction: it is asked all the time.
         self._looking = (
             self._reading if self.is_sqlite else self._reading.execution_options(isolation_level="AUTOCOMMIT")
         )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tracker-read")
+        self._looker = ThreadPoolExecutor(1, thread_name_prefix="tracker-look")
         self._askers = ThreadPoolExecutor(_ASKERS, thread_name_prefix="tracker-ask")
         self._recluse = ThreadPoolExecutor(1, thread_name_prefix="tracker-apart")
         self._stopwatch = stopwatch
@@ -64,6 +65,10 @@ class Database:
     async def read(self, work: Work[T]) -> T:
         """Run a query on a reader's thread; raises UnavailableError when the database is out of reach."""
         return await _on(self._readers, partial(self.read_now, work))
+
+    async def look(self, work: Work[T]) -> T:
+        """The same for what is asked all the time: on one thread, since of several that wait each is woken."""
+        return await _on(self._looker, partial(self.read_now, work))
 
     async def ask(self, work: Work[T]) -> T:
         """Run a query that somebody outside asked for: on other threads than our own, and not for long.
@@ -155,7 +160,7 @@ class Database:
         """Finish the writes in hand and let go of every connection."""
         self._writer.stop()
         self._beside.stop()
-        for threads in (self._readers, self._askers, self._recluse):
+        for threads in (self._readers, self._looker, self._askers, self._recluse):
             threads.shutdown(wait=False, cancel_futures=True)
         for engine in (self._writing, self._second, self._apart, self._reading):
             if engine is not None:

@@ -55,6 +55,7 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False, preamble: 
             poolclass=QueuePool,
             pool_size=pool_size,
             max_overflow=0,
+            pool_use_lifo=True,
             hide_parameters=True,
             connect_args={"check_same_thread": False},
         )
@@ -64,6 +65,8 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False, preamble: 
         psycopg_url(url),
         pool_size=pool_size,
         max_overflow=0,
+        # The one that was used last has read and prepared what is asked most.
+        pool_use_lifo=True,
         hide_parameters=True,
         pool_timeout=10,
         # Whoever reads may simply ask again where a connection broke; each ping costs as much as a question.

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Text, bindparam, exists, or_, select, text
+from sqlalchemy import BigInteger, Compiled, Connection, Dialect, Text, bindparam, exists, or_, select, text
 
 from tracker.store.daemons import is_silent
+from tracker.store.given import moments
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import daemon, delivery, endpoint, task
 from tracker.store.watching import UNWATCHED, is_noted
@@ -35,13 +36,28 @@ def find(connection: Connection, *, me: str, above: Mapping[str, int], now: date
     asked: dict[str, Any] = {"me": me, "silent_since": now - silent_for, "now": now}
     for place, (name, key) in enumerate(above.items()):
         asked |= {f"name_of_{place}": name, f"mark_of_{place}": key}
-    row = connection.execute(_question(connection.dialect.name, len(above), silent_for), asked).one()
+    row = _ask(connection, _compiled(connection.dialect, len(above), silent_for), asked)
     free = [name for name, is_free in zip(above, row[4:], strict=True) if is_free]
     return Work(free=free, has_notes=bool(row[0]), has_gone=bool(row[1]), has_due=bool(row[2] or row[3]))
 
 
-@cache
-def _question(dialect: str, upstreams: int, silent_for: timedelta) -> Any:  # noqa: ANN401 - a statement, built once
+def _ask(connection: Connection, question: Compiled, asked: Mapping[str, Any]) -> Sequence[Any]:
+    """The answer, in one row. The driver is asked: all that is around it costs twice as much as the question."""
+    written = moments(connection)
+    told = {name: written(value) if isinstance(value, datetime) else value for name, value in asked.items()}
+    values = question.construct_params(told) or {}
+    names: Sequence[str] | None = getattr(question, "positiontup", None)
+    parameters = values if names is None else tuple(values[name] for name in names)
+    return connection.exec_driver_sql(question.string, parameters).one()
+
+
+@lru_cache(maxsize=16)
+def _compiled(dialect: Dialect, upstreams: int, silent_for: timedelta) -> Compiled:
+    compiled: Compiled = _question(dialect.name, upstreams, silent_for).compile(dialect=dialect)
+    return compiled
+
+
+def _question(dialect: str, upstreams: int, silent_for: timedelta) -> Any:  # noqa: ANN401 - a statement
     gone = exists().where(or_(text("daemon.is_gone"), is_silent(dialect, silent_for))).select_from(daemon)
     # Each by itself: a list that may have any length is written into the statement anew, each time that it is asked.
     names = [bindparam(f"name_of_{place}", type_=Text()) for place in range(upstreams)]

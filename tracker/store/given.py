@@ -76,7 +76,7 @@ def _as_it_is(moment: datetime) -> object:
     return moment
 
 
-def plain_rows(values: Iterable[Mapping[str, object] | Sequence[object]]) -> str:
+def plain_rows(values: Iterable[Mapping[str, object] | Sequence[object] | msgspec.Struct]) -> str:
     """The same where every moment is written by `moments`, or the database is Postgres: in one pass."""
     told = list(values)
     try:
@@ -86,7 +86,9 @@ def plain_rows(values: Iterable[Mapping[str, object] | Sequence[object]]) -> str
         return json.dumps(told, default=_written)
 
 
-def _written(value: object) -> str:
+def _written(value: object) -> object:
+    if isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value)
     return value.isoformat() if isinstance(value, datetime) else _refuse(value)
 
 

@@ -2,25 +2,24 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 
 from sqlalchemy import Connection
 
 from tracker.errors import InputError
-from tracker.model import Callback, Task
 from tracker.store.callbacks import (
     DEFAULT_EVENTS,
     MOST_CALLBACKS,
     Asked,
     Wanted,
-    given_fields,
-    standard,
 )
-from tracker.store.newcomers import Newcomer, draft, insert_new
+from tracker.store.newcomers import Newcomer, insert_new
 from tracker.store.outbox import Compose
-from tracker.store.repeats import Registered, register_any
+from tracker.store.repeats import Repeated, register_any
 
-__all__ = ["DEFAULT_EVENTS", "MOST_CALLBACKS", "Asked", "Registered", "Wanted", "register", "register_each"]
+__all__ = ["DEFAULT_EVENTS", "MOST_CALLBACKS", "Asked", "Newcomer", "Registered", "Wanted", "register", "register_each"]
+
+Registered = Newcomer | Repeated
+"""What became of one registration."""
 
 
 def register(
@@ -65,9 +64,10 @@ def register_each(
     by_name = dict(zip(names, asked, strict=True))
     if len(by_name) < len(asked):
         # Some are about the same task: what the later ones say is told to the earlier ones too.
-        return register_any(connection, asked, names, default_format=default_format, now=now, compose=compose)
-    drawn = draft(by_name, default_format=default_format, now=now)
-    made = insert_new(connection, drawn, watcher=watcher, now=now)
+        return [*register_any(connection, asked, names, default_format=default_format, now=now, compose=compose)]
+    made = insert_new(connection, by_name, watcher=watcher, default_format=default_format, now=now)
+    if len(made) == len(names):
+        return [made[name] for name in names]
     others = [name for name in names if name not in made]
     rest = register_any(
         connection,
@@ -79,16 +79,4 @@ def register_each(
         tried=True,
     )
     told = dict(zip(others, rest, strict=True))
-    new = partial(_first, default_format=default_format, now=now)
-    return [new(one, made[name]) if name in made else told[name] for name, one in by_name.items()]
-
-
-def _first(one: Asked, made: Newcomer, *, default_format: str, now: datetime) -> Registered:
-    """The answer to whoever registers a task for the first time."""
-    want = one.want
-    told = Task(key=made.key, id=made.id, upstream=want.upstream, task_id=want.task_id, registered_at=now, sequence=1)
-    callbacks = []
-    if made.callback_key is not None and want.url is not None:
-        fields = {**standard(default_format), **given_fields(want)}
-        callbacks = [Callback(key=made.callback_key, task_key=made.key, owner=one.owner, url=want.url, **fields)]
-    return Registered(task=told, callbacks=callbacks, created=True, adds_live=True, is_watched=made.watcher is not None)
+    return [made.get(name) or told[name] for name in names]

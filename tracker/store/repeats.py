@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache, partial
 from itertools import compress
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Text, bindparam, insert, literal_column, select, text, tuple_
 
@@ -35,7 +35,7 @@ Pair = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class Repeated:
     """What became of one registration."""
 
     task: Task
@@ -45,8 +45,8 @@ class Registered:
     """False when the owner (an admin: anybody) had registered the task before."""
     adds_live: bool
     """Whether the owner has one live task more by it."""
-    is_watched: bool = False
-    """Whether the task is new, and was given to the watcher from the beginning."""
+    is_watched: ClassVar[bool] = False
+    """It was there before: who watches it is known to them."""
 
 
 def register_any(
@@ -58,7 +58,7 @@ def register_any(
     now: datetime,
     compose: Compose,
     tried: bool = False,
-) -> list[Registered | InputError]:
+) -> list[Repeated | InputError]:
     """Write registrations, whatever there is of them; `tried` where all tasks were found to be there already."""
     if not asked:
         return []
@@ -90,9 +90,9 @@ class _News:
     new: set[Pair]
     callbacks: Mapping[int, Sequence[Callback]]
 
-    def answer(self, one: Asked, found: Task) -> Registered:
+    def answer(self, one: Asked, found: Task) -> Repeated:
         is_first = (found.key, one.owner) in self.new
-        answer = Registered(
+        answer = Repeated(
             task=found,
             callbacks=[told for told in self.callbacks.get(found.key, ()) if one.sees_all or told.owner == one.owner],
             created=found.key in self.fresh if one.sees_all else is_first,

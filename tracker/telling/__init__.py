@@ -12,7 +12,15 @@ from tracker.telling.shapes import (
     TrialAnswer,
     UpstreamAnswer,
 )
-from tracker.telling.translation import tell_endpoint, tell_event, tell_line, tell_task, tell_token, tell_trial
+from tracker.telling.translation import (
+    tell_endpoint,
+    tell_event,
+    tell_line,
+    tell_newcomer,
+    tell_task,
+    tell_token,
+    tell_trial,
+)
 
 __all__ = [
     "DeliveryAnswer",
@@ -27,6 +35,7 @@ __all__ = [
     "tell_endpoint",
     "tell_event",
     "tell_line",
+    "tell_newcomer",
     "tell_task",
     "tell_token",
     "tell_trial",

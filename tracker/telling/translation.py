@@ -8,8 +8,10 @@ from tracker.config import UpstreamSettings
 from tracker.model import Callback, DeliveryStatus, EndpointState, MessageType, Status, Task, Trial
 from tracker.moments import rfc3339
 from tracker.store.access import TokenLine
+from tracker.store.callbacks import DEFAULT_EVENTS
 from tracker.store.feed import FeedLine
 from tracker.store.messages import AttemptLine, DeliveryLine
+from tracker.store.newcomers import Newcomer
 from tracker.store.receivers import EndpointLine
 from tracker.store.tasks import HistoryLine
 from tracker.store.upstreams import Health
@@ -50,6 +52,36 @@ def tell_task(task: Task, callbacks: Sequence[Callback]) -> TaskAnswer:
         "image_url": task.image_url,
         "fail_reason": task.fail_reason,
         "callbacks": [tell_callback(callback) for callback in callbacks],
+    }
+
+
+def tell_newcomer(new: Newcomer) -> TaskAnswer:
+    """A task that was registered just now: the same as `tell_task` would, without making a task of it first."""
+    want = new.want
+    hook: CallbackAnswer = {
+        "url": want.url or "",
+        "events": list(want.events or DEFAULT_EVENTS),
+        "format": cast("Literal['standard', 'upstream']", want.format or new.default_format),
+        "metadata": want.metadata,
+        "gone_at": None,
+    }
+    return {
+        "id": new.id,
+        "task_id": want.task_id,
+        "upstream": want.upstream,
+        "status": Status.QUEUED,
+        "upstream_status": None,
+        "action": None,
+        "progress": None,
+        "sequence": 1,
+        "registered_at": rfc3339(new.registered_at),
+        "submitted_at": None,
+        "started_at": None,
+        "finished_at": None,
+        "ended_at": None,
+        "image_url": None,
+        "fail_reason": None,
+        "callbacks": [] if want.url is None else [hook],
     }
 
 

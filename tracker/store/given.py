@@ -44,6 +44,16 @@ def given(dialect: str, name: str, **columns: TypeEngine[Any]) -> FromClause:
     return func.json_to_recordset(cast(text, JSON)).table_valued(*typed).render_derived(name=name, with_types=True)
 
 
+def listed(name: str, **columns: TypeEngine[Any]) -> FromClause:
+    """The same on SQLite for rows that are lists, in the order of the columns: what has no names is read sooner."""
+    each = func.json_each(bindparam(name, type_=Text())).table_valued("value", name=f"each_{name}")
+    fields = [
+        type_coerce(func.json_extract(each.c.value, f"$[{place}]"), type_).label(field)
+        for place, (field, type_) in enumerate(columns.items())
+    ]
+    return select(*fields).subquery(name)
+
+
 def _plain(type_: TypeEngine[Any]) -> TypeEngine[Any]:
     return DateTime(timezone=True) if isinstance(type_, UtcDateTime) else type_
 
@@ -76,7 +86,7 @@ def _as_it_is(moment: datetime) -> object:
     return moment
 
 
-def plain_rows(values: Iterable[Mapping[str, object] | Sequence[object]]) -> str:
+def plain_rows(values: Iterable[Mapping[str, object] | Sequence[object] | msgspec.Struct]) -> str:
     """The same where every moment is written by `moments`, or the database is Postgres: in one pass."""
     told = list(values)
     try:

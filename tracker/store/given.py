@@ -22,6 +22,7 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal_column,
     select,
     type_coerce,
 )
@@ -36,7 +37,7 @@ def given(dialect: str, name: str, **columns: TypeEngine[Any]) -> FromClause:
     if dialect == "sqlite":
         each = func.json_each(text).table_valued("value", name=f"each_{name}")
         fields = [
-            type_coerce(func.json_extract(each.c.value, f"$.{field}"), type_).label(field)
+            type_coerce(func.json_extract(each.c.value, literal_column(f"'$.{field}'")), type_).label(field)
             for field, type_ in columns.items()
         ]
         return select(*fields).subquery(name)
@@ -48,7 +49,7 @@ def listed(name: str, **columns: TypeEngine[Any]) -> FromClause:
     """The same on SQLite for rows that are lists, in the order of the columns: what has no names is read sooner."""
     each = func.json_each(bindparam(name, type_=Text())).table_valued("value", name=f"each_{name}")
     fields = [
-        type_coerce(func.json_extract(each.c.value, f"$[{place}]"), type_).label(field)
+        type_coerce(func.json_extract(each.c.value, literal_column(f"'$[{place}]'")), type_).label(field)
         for place, (field, type_) in enumerate(columns.items())
     ]
     return select(*fields).subquery(name)

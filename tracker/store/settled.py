@@ -118,7 +118,8 @@ def _settle(new: FromClause) -> Any:  # noqa: ANN401 - a statement
 
 def _close(new: FromClause) -> Any:  # noqa: ANN401 - a statement
     open_ = update(attempt).where(attempt.c.delivery_key == new.c.key, attempt.c.attempt == new.c.number)
-    open_ = open_.where(attempt.c.outcome.in_(("sending", "interrupted")))
+    # Literals: a list of parameters would be written into the statement anew each time.
+    open_ = open_.where(text("attempt.outcome IN ('sending', 'interrupted')"))
     return open_.values(outcome=new.c.outcome, next_attempt_at=new.c.due, **{name: new.c[name] for name in _ANSWER})
 
 

@@ -25,7 +25,7 @@ from tracker.store.database import Connection, Work
 
 log = structlog.get_logger()
 
-_LOOK_AHEAD = 8
+_LOOK_AHEAD = 4
 """How many times as many as there are slots to look at: what is at the head may be at endpoints without room."""
 _CLAIMS_IN_A_ROW = 3
 """That others may be faster with all of it before we wait for the next wake."""

@@ -66,6 +66,7 @@ class _Whole:
         self.headers: Mapping[str, str] = dict(response.headers)
         self._response = response
         self._is_read = False
+        self.is_there = False
 
     async def read(self) -> bytes:
         if self._is_read:

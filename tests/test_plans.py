@@ -4,7 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from databases import PostgresDatabases
 from fakes import delivered, failed, miss, snap, want
+from msgspec import structs
 from plans import costs
 from sqlalchemy import Connection, Engine, select, text
 
@@ -70,6 +71,7 @@ from tracker.store import (
     searching_messages,
     searching_walk,
     sessions,
+    settled,
     tasks,
     upstreams,
     watching,
@@ -440,6 +442,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
             lambda c: tasks.get(c, f"tsk_{77:032}", owner=years.OWNER),
         ],
         tasks.find: [lambda c: tasks.find(c, "t77", upstream=None, owner=years.OWNER)],
+        settled.write: [lambda c: settle(c, seeded, delivered())],
         tasks.page: [
             lambda c: tasks.page(c, tasks.Filter(), owner=None),
             lambda c: tasks.page(c, tasks.Filter(before=9000), owner=None),
@@ -517,7 +520,7 @@ def _is_postgres(connection: Connection) -> bool:
 
 
 def _as_progress(claimed: Delivery) -> Delivery:
-    return replace(claimed, message_type=MessageType.PROGRESS)
+    return structs.replace(claimed, message_type=MessageType.PROGRESS)
 
 
 def name_of(function: Callable[..., object]) -> str:

@@ -76,7 +76,7 @@ async def test_many_are_written_in_one_transaction(world: World) -> None:
         assert await courier(world, FakeSender()).run_once() == 9
 
     assert world.column("SELECT status FROM delivery") == ["delivered"] * 9
-    assert len([one for one in sent if one.startswith("UPDATE task SET sequence")]) == 1
+    assert len([one for one in sent if "UPDATE task SET sequence" in one]) == 1
 
 
 async def test_one_that_cannot_be_written_takes_no_other_with_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

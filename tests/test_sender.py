@@ -5,10 +5,11 @@ import gzip
 import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
@@ -113,7 +114,7 @@ async def test_an_attempt_is_signed_and_sent_byte_for_byte() -> None:
     )
     with pytest.raises(WebhookVerificationError):
         Webhook(new_secret()).verify(body, headers)
-    assert replace(outcome, duration=timedelta(0)) == Outcome(
+    assert structs.replace(outcome, duration=timedelta(0)) == Outcome(
         delivered=True, duration=timedelta(0), status_code=200, response="thanks"
     )
     assert timedelta(0) < outcome.duration < TIMEOUT

@@ -1,7 +1,7 @@
 """The outbox: claims never overlap, outcomes count once, nothing is forgotten."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -137,6 +137,17 @@ class TestClaiming:
 
     def test_nothing_is_claimed_of_nothing(self, world: World) -> None:
         assert world.claim(4711) == []
+
+    def test_each_gets_its_own_body_whatever_somebody_wrote_into_one(self, world: World) -> None:
+        world.pending(want("1"), want("2"), want("3"))
+        odd = "{\x1e\u00e9\x1e}"
+        world.sql("UPDATE delivery SET body = :odd, created_at = '2026-11-22 07:00:00+00:00' WHERE key = 2", odd=odd)
+        bodies = world.column("SELECT body FROM delivery ORDER BY key")
+
+        claimed = world.claim()
+
+        assert [one.body for one in claimed] == bodies
+        assert claimed[1].created_at == datetime(2026, 11, 22, 7, tzinfo=UTC)
 
 
 class TestSettling:

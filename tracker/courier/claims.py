@@ -1,8 +1,9 @@
 """Seeing what is due, and making it ours: messages, and probes of endpoints that are paused."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from tracker.courier.backlog import Chosen, Waiting
 from tracker.model import Delivery
@@ -10,8 +11,7 @@ from tracker.store import access, deliveries, due, endpoints
 from tracker.store.database import Connection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A delivery that is ours for one attempt, and the secrets that sign for its owner just now."""
 
     delivery: Delivery

@@ -1,8 +1,9 @@
 """Writing down what came of an attempt, and what it says about the endpoint, in one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import msgspec
 
 from tracker.config import CallbackSettings
 from tracker.courier.claims import Claimed
@@ -20,8 +21,7 @@ _AFTER_OUR_OWN_FAULT = timedelta(seconds=10)
 _JITTER = 0.2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was written."""
 
     status: DeliveryStatus | None
@@ -30,8 +30,7 @@ class Settled:
     """What became of the endpoint, where that is news."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
+class Closing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An attempt that is over, and what it came to."""
 
     entry: Claimed
@@ -81,7 +80,7 @@ def _settlement(closing: Closing) -> Settlement:
     costs_nothing = entry.is_probe and not outcome.gone
     return Settlement(
         delivery=entry.delivery,
-        outcome=replace(outcome, spent=False) if costs_nothing else outcome,
+        outcome=msgspec.structs.replace(outcome, spent=False) if costs_nothing else outcome,
         next_attempt_at=closing.next_attempt_at,
         now=closing.now,
     )

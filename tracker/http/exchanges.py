@@ -52,7 +52,8 @@ async def exchange(  # noqa: PLR0913 - a request has as many parts, and each nam
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + deadline.total_seconds()
     folded = {name.lower(): value for name, value in headers.items()}
-    request = Request(method=method, url=url, headers={**folded, "accept-encoding": "identity"}, content=content)
+    folded["accept-encoding"] = "identity"
+    request = Request(method=method, url=url, headers=folded, content=content)
     while True:
         done = _Exchange(max_bytes, ends_at, body_grace)
         try:
@@ -85,7 +86,7 @@ class _Exchange:
         response = self._response = await client.open(request)
         try:
             self.mark.phase = Phase.BODY
-            if self._body_grace is not None:
+            if self._body_grace is not None and not response.is_there:
                 graced = asyncio.get_running_loop().time() + self._body_grace.total_seconds()
                 if graced < self._ends_at:
                     limit.move(graced)

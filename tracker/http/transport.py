@@ -54,6 +54,11 @@ class Response(Protocol):
     headers: Mapping[str, str]
     """By name in lower case; of equal names the values are joined by commas."""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether all of its body has arrived, so that reading it waits for nobody."""
+        ...
+
     async def read(self) -> bytes:
         """More of the body; empty at its end."""
         ...
@@ -160,6 +165,10 @@ class _Pooled:
         self._payload = payload
         self.status = message.code
         self.headers: Mapping[str, str] = _joined(message.raw_headers)
+
+    @property
+    def is_there(self) -> bool:
+        return self._payload.is_eof()
 
     def read(self) -> Coroutine[Any, Any, bytes]:
         return self._payload.readany()

@@ -22,6 +22,7 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal_column,
     select,
     type_coerce,
 )
@@ -36,12 +37,22 @@ def given(dialect: str, name: str, **columns: TypeEngine[Any]) -> FromClause:
     if dialect == "sqlite":
         each = func.json_each(text).table_valued("value", name=f"each_{name}")
         fields = [
-            type_coerce(func.json_extract(each.c.value, f"$.{field}"), type_).label(field)
+            type_coerce(func.json_extract(each.c.value, literal_column(f"'$.{field}'")), type_).label(field)
             for field, type_ in columns.items()
         ]
         return select(*fields).subquery(name)
     typed = [column(field, _plain(type_)) for field, type_ in columns.items()]
     return func.json_to_recordset(cast(text, JSON)).table_valued(*typed).render_derived(name=name, with_types=True)
+
+
+def listed(name: str, **columns: TypeEngine[Any]) -> FromClause:
+    """The same on SQLite for rows that are lists, in the order of the columns: what has no names is read sooner."""
+    each = func.json_each(bindparam(name, type_=Text())).table_valued("value", name=f"each_{name}")
+    fields = [
+        type_coerce(func.json_extract(each.c.value, literal_column(f"'$[{place}]'")), type_).label(field)
+        for place, (field, type_) in enumerate(columns.items())
+    ]
+    return select(*fields).subquery(name)
 
 
 def _plain(type_: TypeEngine[Any]) -> TypeEngine[Any]:

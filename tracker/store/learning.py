@@ -1,11 +1,11 @@
 """What the outcomes of attempts say about their endpoints, written with them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Text, bindparam, exists, or_, select, text, update
 
 from tracker import endpoints as rules
@@ -36,8 +36,7 @@ def _not_fine(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
+class Lesson(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One outcome, written just now, and the dice that was thrown for it."""
 
     delivery: Delivery

@@ -1,27 +1,22 @@
 """Writing down what came of attempts, many in one go: the deliveries, their attempts, the lines in the histories."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, FromClause, Integer, Text, insert, select, text, update
+import msgspec
+from sqlalchemy import ARRAY, BigInteger, Connection, any_, func, insert, select, update
 
 from tracker.model import Delivery, DeliveryStatus, EventKind, Outcome
-from tracker.store import pacing
-from tracker.store.deliveries import IS_OUT, PENDING
-from tracker.store.given import given, rows
-from tracker.store.moments import UtcDateTime
-from tracker.store.schema import attempt, callback, delivery, event, task
-from tracker.store.told import as_told, told
-
-_IS_PENDING = text("delivery.status || '' = 'pending'")
-"""Said so that no index serves: the row is found by its key, and SQLite would walk all that are pending instead."""
+from tracker.store import pacing, settled
+from tracker.store.deliveries import PENDING
+from tracker.store.given import given, moments, rows
+from tracker.store.schema import callback, delivery, event, task
+from tracker.store.settled import Line
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What came of one attempt, to be written."""
 
     delivery: Delivery
@@ -42,11 +37,6 @@ class Settlement:
             return DeliveryStatus.SUPERSEDED
         return DeliveryStatus.DEAD if self.next_attempt_at is None else DeliveryStatus.PENDING
 
-    @property
-    def due(self) -> datetime | None:
-        """When it is tried again, if it is."""
-        return self.next_attempt_at if self.status is DeliveryStatus.PENDING else None
-
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[DeliveryStatus | None]:
     """Write them all; returns where each delivery stands now.
@@ -55,17 +45,20 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[De
     """
     # The tasks first, then their messages, as everybody who needs both: in another order two daemons lock each
     # other out.
-    sequences = _lock_tasks(connection, settlements)
+    if connection.dialect.name != "sqlite":
+        _lock_tasks(connection, settlements)
     settlements = _compared(connection, settlements)
     once = {_attempt_of(settlement): settlement for settlement in reversed(settlements)}
-    ours = _settle_deliveries(connection, once.values())
-    _close_attempts(connection, once, ours)
-    _note_all(connection, [settlement for name, settlement in once.items() if name in ours], sequences)
+    ours = _write(connection, list(once.values()))
     for settlement in once.values():
         if settlement.outcome.gone:
             _end_callback(connection, settlement)
-    first = [_attempt_of(one) in ours and once[_attempt_of(one)] is one for one in settlements]
-    return [one.status if is_ours else None for one, is_ours in zip(settlements, first, strict=True)]
+    statuses: list[DeliveryStatus | None] = []
+    for settlement in settlements:
+        name = _attempt_of(settlement)
+        is_first = name in ours and once[name] is settlement
+        statuses.append(settlement.status if is_first else None)
+    return statuses
 
 
 def _compared(connection: Connection, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
@@ -74,13 +67,15 @@ def _compared(connection: Connection, settlements: Sequence[Settlement]) -> Sequ
     Asked under the locks, so that nothing newer comes between.
     """
     failed = [settlement.delivery for settlement in settlements if not settlement.outcome.delivered]
+    if not failed:
+        return settlements
     outdated = pacing.outdated(connection, failed)
     # Where one of these says so, the others of its callback have no other attempt either.
     gone = {settlement.delivery.callback_key for settlement in settlements if settlement.outcome.gone}
     if not outdated and not gone:
         return settlements
     return [
-        replace(
+        msgspec.structs.replace(
             one,
             is_outdated=one.delivery.key in outdated,
             next_attempt_at=None if one.delivery.callback_key in gone else one.next_attempt_at,
@@ -93,130 +88,55 @@ def _attempt_of(settlement: Settlement) -> tuple[int, int]:
     return settlement.delivery.key, settlement.delivery.attempt
 
 
-def _lock_tasks(connection: Connection, settlements: Sequence[Settlement]) -> dict[int, int]:
-    """The sequence that each task has come to."""
+def _lock_tasks(connection: Connection, settlements: Sequence[Settlement]) -> None:
     keys = {settlement.delivery.task_key for settlement in settlements}
-    given_keys = rows(connection, [{"key": key} for key in keys])
-    found = told(connection, _tasks_to_lock(connection.dialect.name), {"given": given_keys})
-    return {row[0]: row[1] for row in found}
+    connection.execute(_locking(), {"given": rows(connection, [{"key": key} for key in keys])})
 
 
 @cache
-def _tasks_to_lock(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    wanted = given(dialect, "given", key=BigInteger())
-    query = select(task.c.key, task.c.sequence).where(task.c.key.in_(select(wanted.c.key)))
-    return as_told(dialect, query.order_by(task.c.key).with_for_update(of=task))
+def _locking() -> Any:  # noqa: ANN401 - a statement, built once
+    wanted = given("postgresql", "given", key=BigInteger())
+    # An array is expected to be short, whatever is known of the table by then: each task is found by its key.
+    keys = func.array(select(wanted.c.key).scalar_subquery(), type_=ARRAY(BigInteger()))
+    locked = select(task.c.key).where(task.c.key == any_(keys)).order_by(task.c.key)
+    # As one row: nobody wants to know which they are.
+    return select(func.count()).select_from(locked.with_for_update(of=task, key_share=True).subquery("locked"))
 
 
-def _settle_deliveries(connection: Connection, settlements: Iterable[Settlement]) -> set[tuple[int, int]]:
-    """Write where deliveries stand; returns the attempts (delivery, number) that were still under way."""
-    values = [
-        {
-            "key": settlement.delivery.key,
-            "number": settlement.delivery.attempt,
-            "status": str(settlement.status),
-            "failed": int(not settlement.outcome.delivered and settlement.outcome.spent),
-            "due": settlement.due,
-            "settled": None if settlement.status is DeliveryStatus.PENDING else settlement.now,
-        }
-        for settlement in settlements
-    ]
-    written = connection.execute(_settling(connection.dialect.name), {"given": rows(connection, values)})
-    return {(row.key, row.attempt) for row in written}
+def _write(connection: Connection, settlements: Sequence[Settlement]) -> set[tuple[int, int]]:
+    """The deliveries, their attempts, and the lines in the histories.
+
+    Returns the attempts (delivery, number) that were still under way. Those that were outrun are closed too, since what
+    the receiver did is known by now, and change nothing else.
+    """
+    written = moments(connection)
+    lines = [_line(settlement, written) for settlement in settlements]
+    return settled.write(connection, lines)
 
 
-@cache
-def _settling(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    new = given(
-        dialect,
-        "given",
-        key=BigInteger(),
-        number=Integer(),
-        status=Text(),
-        failed=Integer(),
-        due=UtcDateTime(),
-        settled=UtcDateTime(),
+def _line(settlement: Settlement, written: Callable[[datetime], object]) -> Line:
+    claimed, outcome, status, now = settlement.delivery, settlement.outcome, settlement.status, written(settlement.now)
+    is_pending = status is DeliveryStatus.PENDING
+    due = settlement.next_attempt_at if is_pending else None
+    return Line(
+        key=claimed.key,
+        number=claimed.attempt,
+        task_key=claimed.task_key,
+        status=status.value,
+        failed=int(not outcome.delivered and outcome.spent),
+        due=None if due is None else written(due),
+        settled=None if is_pending else now,
+        outcome="delivered" if outcome.delivered else "failed",
+        status_code=outcome.status_code,
+        duration_ms=round(outcome.duration.total_seconds() * 1000),
+        phase=outcome.phase and outcome.phase.value,
+        error=outcome.error,
+        detail=outcome.detail,
+        response=outcome.response,
+        event=_EVENT_OF[status].value,
+        now=now,
+        note=_describe(claimed, outcome),
     )
-    statement = update(delivery).where(delivery.c.key == new.c.key, delivery.c.attempt == new.c.number)
-    return (
-        statement.where(_IS_PENDING, IS_OUT)
-        .values(
-            status=new.c.status,
-            failures=delivery.c.failures + new.c.failed,
-            next_attempt_at=new.c.due,
-            settled_at=new.c.settled,
-        )
-        .returning(delivery.c.key, delivery.c.attempt)
-    )
-
-
-def _close_attempts(
-    connection: Connection, settlements: Mapping[tuple[int, int], Settlement], ours: Collection[tuple[int, int]]
-) -> None:
-    """Once: also for attempts that were outrun, since what the receiver did is known by now."""
-    values = [
-        {
-            "key": settlement.delivery.key,
-            "number": settlement.delivery.attempt,
-            "outcome": "delivered" if settlement.outcome.delivered else "failed",
-            "status_code": settlement.outcome.status_code,
-            "duration_ms": round(settlement.outcome.duration.total_seconds() * 1000),
-            "phase": settlement.outcome.phase and str(settlement.outcome.phase),
-            "error": settlement.outcome.error,
-            "detail": settlement.outcome.detail,
-            "response": settlement.outcome.response,
-            "next_attempt_at": settlement.due if name in ours else None,
-        }
-        for name, settlement in settlements.items()
-    ]
-    connection.execute(_closing(connection.dialect.name), {"given": rows(connection, values)})
-
-
-@cache
-def _closing(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    fields = ("outcome", "status_code", "duration_ms", "phase", "error", "detail", "response", "next_attempt_at")
-    new: FromClause = given(
-        dialect, "given", key=BigInteger(), number=Integer(), **{name: attempt.c[name].type for name in fields}
-    )
-    statement = update(attempt).where(attempt.c.delivery_key == new.c.key, attempt.c.attempt == new.c.number)
-    unknown = attempt.c.outcome.in_(("sending", "interrupted"))
-    return statement.where(unknown).values({name: new.c[name] for name in fields})
-
-
-def _note_all(connection: Connection, settlements: Sequence[Settlement], sequences: dict[int, int]) -> None:
-    """The lines in the tasks' histories."""
-    if not settlements:
-        return
-    lines = []
-    for settlement in settlements:
-        key = settlement.delivery.task_key
-        sequences[key] += 1
-        lines.append(
-            {
-                "task_key": key,
-                "sequence": sequences[key],
-                "event": str(_EVENT_OF[settlement.status]),
-                "observed_at": settlement.now,
-                "note": _describe(settlement.delivery, settlement.outcome),
-            }
-        )
-    touched = {settlement.delivery.task_key for settlement in settlements}
-    grown = [{"key": key, "sequence": sequences[key]} for key in touched]
-    connection.execute(_growing(connection.dialect.name), {"given": rows(connection, grown)})
-    connection.execute(_noting(connection.dialect.name), {"given": rows(connection, lines)})
-
-
-@cache
-def _growing(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    new = given(dialect, "given", key=BigInteger(), sequence=Integer())
-    return update(task).where(task.c.key == new.c.key).values(sequence=new.c.sequence)
-
-
-@cache
-def _noting(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    fields = ("task_key", "sequence", "event", "observed_at", "note")
-    new = given(dialect, "given", **{name: event.c[name].type for name in fields})
-    return insert(event).from_select(list(fields), select(*(new.c[name] for name in fields)))
 
 
 def _end_callback(connection: Connection, settlement: Settlement) -> None:

@@ -8,14 +8,27 @@ comes of it is written under the lock of its task, where it shows that there is 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from tracker import pacing
 from tracker.model import Delivery, DeliveryStatus, MessageType, Outgoing, Status
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import attempt, delivery, task
 
-_TYPES = tuple(sorted(str(kind) for kind in pacing.PROGRESS_TYPES))
+# As literals: a list of parameters would be written into each statement anew.
+_TYPES = tuple(literal_column(f"'{kind}'", Text()) for kind in sorted(pacing.PROGRESS_TYPES))
 # Says the same as `status = 'pending'`, but with a status the databases may go through all that waits for anybody.
 _PENDING = delivery.c.settled_at.is_(None)
 _NOW = bindparam("now", type_=UtcDateTime())

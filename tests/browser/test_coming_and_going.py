@@ -1,6 +1,7 @@
 """Signing in and out, and what a browser remembers: with script and without."""
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -51,6 +52,23 @@ def test_a_token_that_is_none_is_refused_in_words(scene: Scene, visiting: Visiti
     expect(visitor.page.get_by_role("alert")).to_have_text("This token is unknown or revoked.")
     assert visitor.page.get_by_label("A token of the API").input_value() == ""
     visitor.look()
+
+
+@BOTH
+def test_a_link_from_the_command_line_signs_in_once(*, script: bool, scene: Scene, visiting: Visiting) -> None:
+    world = scene.world
+    link = urlsplit(world.daemon.tell("open").stdout.strip())
+    visitor = visiting.open(world.origin, script=script)
+    somebody_else = visiting.open(world.origin, script=script)
+    somebody_else.forgive("status of 403")
+
+    visitor.page.goto(f"{world.origin}{link.path}?{link.query}")
+
+    expect(visitor.page).to_have_url(f"{world.origin}/")
+    expect(visitor.page.get_by_role("button", name="Sign out")).to_be_visible()
+    answer = somebody_else.go(f"{link.path}?{link.query}")
+    assert answer.status == 403
+    expect(somebody_else.page.get_by_role("alert")).to_contain_text("This link was used already")
 
 
 @BOTH

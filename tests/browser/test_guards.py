@@ -6,7 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+from _pytest.outcomes import Failed, Skipped
 
+from browser.chromium import running_chromium
 from browser.visiting import Visiting
 
 POLICY = "default-src 'none'; script-src 'self'; img-src 'self' http://other.example"
@@ -87,3 +89,15 @@ def test_what_is_too_wide_is_noticed_without_script_too(visiting: Visiting) -> N
 
         assert any("wider than the window" in problem for problem in visitor.unforgiven())
     visitor.forgive(".")
+
+
+@pytest.mark.parametrize(("wanted", "outcome"), [("1", Failed), ("0", Skipped)])
+def test_without_a_browser_nothing_passes(
+    wanted: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the page must not go untested its tests fail, elsewhere they are skipped; both say what is missing."""
+    monkeypatch.setenv("TRACKER_TEST_BROWSER", wanted)
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(outcome, match="apt-get install chromium"), running_chromium():
+        pass

@@ -156,6 +156,8 @@ def test_an_id_is_copied(scene: Scene, visiting: Visiting) -> None:
 def test_the_first_page_is_light(scene: Scene, visiting: Visiting) -> None:
     """Less than 100 kB with all that belongs to it."""
     visitor = visiting.enter(scene.world)
+    compressed: dict[str, bool] = {}
+    visitor.page.on("response", lambda told: compressed.update({told.url: "content-encoding" in told.headers}))
     visitor.go("/")
 
     sizes = visitor.page.evaluate(
@@ -165,3 +167,4 @@ def test_the_first_page_is_light(scene: Scene, visiting: Visiting) -> None:
 
     assert {name for name, _ in sizes} >= {"/", "/static/page.css", "/static/page.js", "/static/htmx.min.js"}
     assert sum(size for _, size in sizes) < 100_000, sizes
+    assert not compressed[f"{scene.world.origin}/"], "its length would tell of what is secret in it"

@@ -14,7 +14,8 @@ _A_YEAR = 365 * 24 * 3600
 async def show(visit: Visit) -> Response:
     """The form to sign in with; a link that was made on the command line does without it."""
     query = visit.request.query_params
-    if link := query.get("link"):
+    # Who only looks whether something is there uses nothing up.
+    if (link := query.get("link")) and visit.request.method == "GET":
         return await _follow(visit, link)
     if visit.signed_in is not None:
         return RedirectResponse(_local(query.get("next")), status_code=303)
@@ -22,7 +23,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def _follow(visit: Visit, link: str) -> Response:
-    session = await sessions.follow_link(visit.ports, link)
+    session = await sessions.follow_link(visit.ports, link, before=sessions.presented_by(visit.request))
     if session is None:
         problem = visit.language.gettext(
             "This link was used already, or is too old. Make a new one, or sign in with a token."
@@ -38,7 +39,8 @@ async def sign_in(visit: Visit, form: Form) -> Response:
     """Begin a session with a token."""
     must_be_from_here(visit.request)
     wanted = _local(form.text("next"))
-    session = await sessions.sign_in(visit.ports, visit.desk, form.text("token") or "")
+    before = sessions.presented_by(visit.request)
+    session = await sessions.sign_in(visit.ports, visit.desk, form.text("token") or "", before=before)
     if session is None:
         problem = visit.language.gettext("This token is unknown or revoked.")
         return visit.render("sign_in.html", status=403, next=wanted, problem=problem)

@@ -1,0 +1,174 @@
+"""What pages answer where something is odd: a part that is not there, a form that went wrong, a cookie of others."""
+
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+from api_harness import HOOK, ON_ONE_DATABASE, serving
+from conftest import FakeClock
+from web_harness import Pages, pages_of
+
+from tracker.errors import UnavailableError
+from tracker.store import sessions
+from tracker.store.database import Database
+
+pytestmark = pytest.mark.anyio
+PART = {"hx-request": "true"}
+
+
+@pytest.fixture
+async def pages(database: Database, clock: FakeClock) -> AsyncIterator[Pages]:
+    async with serving(database, clock) as api, pages_of(api) as pages:
+        yield pages
+
+
+@ON_ONE_DATABASE
+class TestPart:
+    async def test_of_what_is_gone_is_told_as_that(self, pages: Pages) -> None:
+        await pages.sign_in()
+
+        assert (await pages.get("/tasks/tsk_gone", **PART)).status_code == 404
+
+    async def test_while_the_database_is_away_is_told_as_that(
+        self, pages: Pages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await pages.sign_in()
+
+        def away(*_: object, **__: object) -> None:
+            raise UnavailableError("the database is out of reach: at a place that is nobody's business")
+
+        monkeypatch.setattr(sessions, "find", away)
+
+        for headers in ({}, PART):
+            answer = await pages.get("/tasks", **headers)
+            assert answer.status_code == 503
+            assert "nobody's business" not in answer.text
+
+    @pytest.mark.parametrize("path", ["/register", "/sign-in?next=/"])
+    async def test_of_a_page_that_has_none_is_the_page(self, pages: Pages, path: str) -> None:
+        if path == "/register":
+            await pages.sign_in()
+
+        answer = await pages.get(path, **PART)
+
+        assert answer.status_code == 200
+        assert "<form" in answer.text
+
+
+@ON_ONE_DATABASE
+class TestFormThatWentWrong:
+    async def test_the_page_around_it_goes_on_where_the_page_is(self, pages: Pages) -> None:
+        pages.api.use()
+        task = await pages.api.register("1", callback_url=HOOK)
+        pages.api.see("1")
+        pages.api.attempt(delivered=False)
+        (endpoint,) = (await pages.api.client.get("/v1/endpoints")).json()["endpoints"]
+        await pages.sign_in()
+        page = f"/tasks/{task['id']}"
+
+        answer = await pages.act(f"{page}/callbacks", {"callback_url": "ftp://receiver.example"})
+        other = await pages.act(f"/endpoints/{endpoint['id']}/redeliver", {"since": "some day"})
+        nothing = await pages.act("/tasks/act", {"do": "burn"})
+
+        assert (answer.status_code, other.status_code, nothing.status_code) == (422, 422, 422)
+        assert f'hx-get="{page}"' in answer.text
+        assert f'name="next" value="{page}"' in answer.text
+        assert f'name="next" value="/endpoints/{endpoint["id"]}"' in other.text
+        assert 'name="next" value="/tasks"' in nothing.text
+
+    async def test_a_page_and_a_form_of_one_address_stay_there(self, pages: Pages) -> None:
+        await pages.sign_in()
+
+        answer = await pages.act("/register", {"task_id": ""})
+
+        assert 'name="next" value="/register"' in answer.text
+
+    async def test_what_is_wrong_is_told_where_the_form_has_no_field_for_it(
+        self, database: Database, clock: FakeClock
+    ) -> None:
+        async with serving(database, clock) as before, pages_of(before) as pages:
+            pages.api.use()
+            task = await before.register("1", upstream="spare")
+        only_one = {"default": {"base_url": "https://a.example"}}
+        async with serving(database, clock, upstreams=only_one) as api, pages_of(api) as pages:
+            await pages.sign_in()
+            answer = await pages.act(f"/tasks/{task['id']}/callbacks", {"callback_url": HOOK})
+
+        assert answer.status_code == 422
+        assert "is not configured" in answer.text
+
+    @pytest.mark.parametrize("origin", ["http://[", "http://[localhost", "http://a]"])
+    async def test_an_origin_that_is_none_is_another_one(self, pages: Pages, origin: str) -> None:
+        answer = await pages.client.post("/sign-in", data={"token": pages.api.token()}, headers={"origin": origin})
+
+        assert answer.status_code == 403
+
+
+@ON_ONE_DATABASE
+class TestNotice:
+    async def test_a_long_one_fits_into_what_browsers_keep(self, pages: Pages) -> None:
+        await pages.sign_in()
+
+        for character in "a中😀":
+            answer = await pages.act("/deliveries/redeliver", {"endpoint": character * 1_500, "all": "1"})
+            assert answer.status_code == 303
+            assert len(answer.headers["set-cookie"].partition(";")[0]) < 4_000
+            assert character * 100 in (await pages.get("/deliveries")).text
+
+    @pytest.mark.parametrize("told", [b"1", b"null", b"done", b"done:", b"done:\xff", b'["done", "\\ud800"]', b"x:<b>"])
+    async def test_one_that_others_made_breaks_no_page(self, pages: Pages, told: bytes) -> None:
+        value = urlsafe_b64encode(told).decode()
+
+        answer = await pages.get("/sign-in", cookie=f"tracker_notice={value}")
+
+        assert answer.status_code == 200
+        assert "<b>" not in answer.text
+
+
+class TestAddress:
+    async def test_one_that_no_page_gave_out_is_of_no_page(self, pages: Pages) -> None:
+        await pages.sign_in()
+
+        for path in ("/tasks/tsk_%00", "/deliveries/%00", "/endpoints/end_%00x", "/tasks/%ff%0a"):
+            assert (await pages.get(path)).status_code == 404, path
+
+    async def test_a_text_that_no_database_can_store_is_refused(self, pages: Pages) -> None:
+        await pages.sign_in()
+
+        answer = await pages.act("/tasks/act", {"do": "refresh", "id": "tsk_\x00"})
+
+        assert answer.status_code == 422
+
+    async def test_the_command_to_copy_sends_no_token_around_the_proxys_tls(self, pages: Pages) -> None:
+        pages.api.use()
+        task = await pages.api.register("1")
+        await pages.sign_in()
+
+        answer = await pages.get(f"/tasks/{task['id']}", **{"x-forwarded-proto": "https"})
+
+        assert f"curl -s https://localhost/v1/tasks/{task['id']}" in answer.text
+
+
+@ON_ONE_DATABASE
+class TestSessionBefore:
+    async def test_who_signs_in_again_leaves_no_session_behind(self, pages: Pages) -> None:
+        await pages.sign_in()
+        first = pages.client.cookies["tracker_session"]
+
+        await pages.sign_in("bob")
+
+        assert pages.api.database.read_now(partial(sessions.find, presented=first, now=pages.api.clock())) is None
+
+    async def test_who_comes_by_a_link_leaves_none_either(self, pages: Pages) -> None:
+        await pages.sign_in()
+        first = pages.client.cookies["tracker_session"]
+        link = sessions.new_link()
+        by = sessions.SignIn(owner="ann", scope="admin", token_id=None)
+        pages.api.database.write_now(partial(sessions.add_link, made=link, by=by, now=pages.api.clock()))
+
+        assert (await pages.client.head(f"/sign-in?link={link}")).status_code == 303, "a look uses nothing up"
+        assert (await pages.get(f"/sign-in?link={link}")).status_code == 200
+
+        assert pages.client.cookies["tracker_session"] != first
+        assert pages.api.database.read_now(partial(sessions.find, presented=first, now=pages.api.clock())) is None

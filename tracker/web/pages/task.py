@@ -111,9 +111,7 @@ async def drop(visit: Visit, _form: Form) -> Response:
 async def redeliver(visit: Visit, _form: Form) -> Response:
     """Send all its messages again that were delivered or given up."""
     id_ = visit.request.path_params["id"]
-    await visit.ask(lambda connection: visible(connection, id_, visit.caller))
-    count = await visit.write(redeliver_all_of(visit, id_))
-    visit.ports.wake_courier()
+    count = await redeliver_all_of(visit, id_)
     text = visit.language.ngettext("%(num)s message will be sent again.", "%(num)s messages will be sent again.", count)
     return visit.back(_address(id_), text % {"num": count}, "done" if count else "problem")
 

@@ -1,17 +1,22 @@
 """What pages answer where something is odd: a part that is not there, a form that went wrong, a cookie of others."""
 
+import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
+import httpx
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, serving
 from conftest import FakeClock
 from web_harness import Pages, pages_of
 
+from tracker.desk import Desk, listening
 from tracker.errors import UnavailableError
 from tracker.store import sessions
 from tracker.store.database import Database
+from tracker.web import create_pages
 
 pytestmark = pytest.mark.anyio
 PART = {"hx-request": "true"}
@@ -172,3 +177,59 @@ class TestSessionBefore:
 
         assert pages.client.cookies["tracker_session"] != first
         assert pages.api.database.read_now(partial(sessions.find, presented=first, now=pages.api.clock())) is None
+
+
+@ON_ONE_DATABASE
+class TestStream:
+    async def test_who_takes_nothing_of_it_holds_no_place(self, pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+        await pages.sign_in()
+        monkeypatch.setattr(listening, "TAKEN_WITHIN_SECONDS", 0.05)
+        ports = pages.api.app.state.ports
+        desk = Desk.of(ports)
+        cookie = f"tracker_session={pages.client.cookies['tracker_session']}"
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/live",
+            "query_string": b"",
+            "headers": [(b"host", b"localhost"), (b"cookie", cookie.encode())],
+            "server": ("localhost", 80),
+            "scheme": "http",
+        }
+        held: list[int] = []
+
+        async def receive() -> Any:  # noqa: ANN401 - ASGI's own
+            return await asyncio.Event().wait()
+
+        async def take_nothing(message: Any) -> None:  # noqa: ANN401 - ASGI's own
+            if message["type"] == "http.response.body":
+                held.append(desk.news.streams)
+                await asyncio.Event().wait()
+
+        async with asyncio.timeout(5):
+            await create_pages(ports, desk)(scope, receive, take_nothing)
+
+        assert held == [1]
+        assert desk.news.streams == 0
+
+    async def test_a_mere_look_at_it_ends(self, pages: Pages) -> None:
+        await pages.sign_in()
+
+        async with asyncio.timeout(5):
+            answer = await pages.client.head("/live")
+
+        assert answer.headers["content-type"].startswith("text/event-stream")
+
+    async def test_beyond_so_many_a_page_is_told_to_ask_now_and_then(self, pages: Pages) -> None:
+        await pages.sign_in()
+        ports = pages.api.app.state.ports
+        desk = Desk.of(ports)
+        desk.news.streams = listening.MOST_STREAMS
+        session = {"tracker_session": pages.client.cookies["tracker_session"]}
+        transport = httpx.ASGITransport(create_pages(ports, desk))
+
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", cookies=session) as client:
+            answer = await client.get("/live")
+
+        assert answer.status_code == 503
+        assert desk.news.streams == listening.MOST_STREAMS

@@ -168,15 +168,48 @@ class TestSessionBefore:
     async def test_who_comes_by_a_link_leaves_none_either(self, pages: Pages) -> None:
         await pages.sign_in()
         first = pages.client.cookies["tracker_session"]
-        link = sessions.new_link()
-        by = sessions.SignIn(owner="ann", scope="admin", token_id=None)
-        pages.api.database.write_now(partial(sessions.add_link, made=link, by=by, now=pages.api.clock()))
+        link = _made_link(pages)
 
         assert (await pages.client.head(f"/sign-in?link={link}")).status_code == 303, "a look uses nothing up"
         assert (await pages.get(f"/sign-in?link={link}")).status_code == 200
 
         assert pages.client.cookies["tracker_session"] != first
         assert pages.api.database.read_now(partial(sessions.find, presented=first, now=pages.api.clock())) is None
+
+
+@ON_ONE_DATABASE
+class TestLinkFromElsewhere:
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    async def test_nobody_is_signed_in_as_another_by_a_page_elsewhere(self, pages: Pages, site: str) -> None:
+        link = _made_link(pages)
+
+        answer = await pages.get(f"/sign-in?link={link}&next=/tasks", **{"sec-fetch-site": site})
+
+        assert answer.status_code == 200
+        assert "set-cookie" not in answer.headers
+        assert f'name="link" value="{link}"' in answer.text
+
+    async def test_who_says_that_it_is_theirs_is_signed_in_by_it(self, pages: Pages) -> None:
+        link = _made_link(pages)
+
+        answer = await pages.client.post("/sign-in", data={"link": link, "next": "/tasks"})
+
+        assert (answer.status_code, answer.headers["location"]) == (303, "/tasks")
+        assert (await pages.get("/tasks")).status_code == 200
+        again = await pages.client.post("/sign-in", data={"link": link})
+        assert (again.status_code, "was used already" in again.text) == (403, True)
+
+    async def test_who_comes_from_a_terminal_is_asked_nothing(self, pages: Pages) -> None:
+        answer = await pages.get(f"/sign-in?link={_made_link(pages)}", **{"sec-fetch-site": "none"})
+
+        assert "tracker_session" in answer.headers["set-cookie"]
+
+
+def _made_link(pages: Pages) -> str:
+    link = sessions.new_link()
+    by = sessions.SignIn(owner="ann", scope="admin", token_id=None)
+    pages.api.database.write_now(partial(sessions.add_link, made=link, by=by, now=pages.api.clock()))
+    return link
 
 
 @ON_ONE_DATABASE

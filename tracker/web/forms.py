@@ -75,11 +75,16 @@ def must_be_ours(request: Request, form: Form, session: str) -> None:
 
 def must_be_from_here(request: Request) -> None:
     """Raise RefusedError where the browser says that the form is from another origin."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+    if is_from_elsewhere(request):
         raise RefusedError(_FOREIGN)
     origin = request.headers.get("origin")
     if origin is not None and _host_of(origin) != request.headers.get("host", "").lower():
         raise RefusedError(_FOREIGN)
+
+
+def is_from_elsewhere(request: Request) -> bool:
+    """Whether the browser says that a page of another origin had it ask."""
+    return request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
 
 
 def _host_of(origin: str) -> str | None:

@@ -13,6 +13,7 @@ from conftest import FakeClock
 from streams import WITHIN, Stream, listening
 
 from tracker.api import streams
+from tracker.desk.listening import KEEP_ALIVE_SECONDS, MOST_STREAMS
 from tracker.desk.news import LOOK_EVERY_SECONDS
 from tracker.desk.tokens import REMEMBERED_SECONDS
 from tracker.model import Status
@@ -234,7 +235,7 @@ class TestStreams:
     async def test_silence_is_broken_by_a_comment(self, api: Api, listen: Listen) -> None:
         async with listen() as stream:
             opening = await stream.next()
-            api.clock.advance(streams.KEEP_ALIVE_SECONDS)
+            api.clock.advance(KEEP_ALIVE_SECONDS)
             alive = await stream.next()
 
         assert opening is not None
@@ -280,7 +281,7 @@ class TestStreams:
     @ON_ONE_DATABASE
     async def test_so_many_streams_and_no_more(self, listen: Listen) -> None:
         async with AsyncExitStack() as open_ones:
-            for _ in range(streams.MOST_STREAMS):
+            for _ in range(MOST_STREAMS):
                 await open_ones.enter_async_context(listen())
             async with listen() as refused:
                 assert await refused.next() is None

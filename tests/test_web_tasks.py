@@ -144,6 +144,22 @@ class TestTicked:
 
         assert len(pages.api.claim()) == 1
 
+    @pytest.mark.parametrize("deed", ["refresh", "redeliver", "drop"])
+    async def test_each_is_written_by_itself_so_that_nobody_is_locked_out(self, pages: Pages, deed: str) -> None:
+        pages.api.use()
+        tasks = [await pages.api.register(str(number), callback_url=HOOK) for number in range(3)]
+        if deed == "redeliver":
+            for number in range(3):
+                pages.api.see(str(number))
+                pages.api.attempt(delivered=True)
+        await pages.sign_in()
+        commits: list[bool] = []
+        pages.api.database.listen(lambda: commits.append(True))
+
+        await pages.act("/tasks/act", {"do": deed, "id": [task["id"] for task in tasks]})
+
+        assert len(commits) == 3
+
     async def test_nothing_ticked_and_nothing_known_do_nothing(self, pages: Pages) -> None:
         await pages.sign_in()
 

@@ -36,8 +36,10 @@ def new_link() -> str:
     return f"lnk_{secrets.token_urlsafe(32)}"
 
 
-def begin(connection: Connection, *, made: str, by: SignIn, now: datetime) -> None:
-    """Begin a session for whoever shows what was `made`; those that are over are forgotten."""
+def begin(connection: Connection, *, made: str, by: SignIn, now: datetime, before: str | None = None) -> None:
+    """Begin a session for whoever shows what was `made`, and end the one that was shown before."""
+    if before is not None:
+        end(connection, before)
     _add(connection, made, by, now=now, until=now + LASTS, is_link=False)
 
 
@@ -54,14 +56,16 @@ def find(connection: Connection, presented: str, *, now: datetime) -> SignIn | N
     return SignIn(owner=row.owner, scope=row.scope, token_id=row.token_id) if row else None
 
 
-def use_link(connection: Connection, presented: str, *, made: str, now: datetime) -> SignIn | None:
+def use_link(
+    connection: Connection, presented: str, *, made: str, now: datetime, before: str | None = None
+) -> SignIn | None:
     """Begin a session by a link, which is used up by it; None for one that was used, is too old or never was."""
     is_this = (session.c.hash == _hash(presented), session.c.expires_at > now, session.c.is_link.is_(True))
     row = connection.execute(delete(session).where(*is_this).returning(*_SIGN_IN)).one_or_none()
     if row is None or not _token_stands(connection, row.token_id):
         return None
     by = SignIn(owner=row.owner, scope=row.scope, token_id=row.token_id)
-    begin(connection, made=made, by=by, now=now)
+    begin(connection, made=made, by=by, now=now, before=before)
     return by
 
 
@@ -82,6 +86,7 @@ def _token_stands(connection: Connection, id_: str | None) -> bool:
 
 
 def _add(connection: Connection, made: str, by: SignIn, *, now: datetime, until: datetime, is_link: bool) -> None:
+    """Those that are over are forgotten by the way."""
     connection.execute(delete(session).where(session.c.expires_at <= now))
     row = {
         "id": new_id("ses", now),

@@ -53,6 +53,8 @@ async def read_form(request: Request) -> Form:
     except ValueError:
         raise InputError("body", "is not a form in UTF-8", "send fields as a browser does") from None
     fields: dict[str, list[str]] = {}
+    if b"\x00" in body or b"%00" in body:
+        raise InputError("body", "has a NUL or half a character", "send text that a database can store")
     for name, value in pairs:
         # Lines of a form end as those of a letter; JSON and people end them otherwise.
         fields.setdefault(name, []).append(value.replace("\r\n", "\n"))
@@ -73,8 +75,20 @@ def must_be_ours(request: Request, form: Form, session: str) -> None:
 
 def must_be_from_here(request: Request) -> None:
     """Raise RefusedError where the browser says that the form is from another origin."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+    if is_from_elsewhere(request):
         raise RefusedError(_FOREIGN)
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+    if origin is not None and _host_of(origin) != request.headers.get("host", "").lower():
         raise RefusedError(_FOREIGN)
+
+
+def is_from_elsewhere(request: Request) -> bool:
+    """Whether the browser says that a page of another origin had it ask."""
+    return request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None

@@ -5,16 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 
+from tracker.desk.listening import KEEP_ALIVE_SECONDS, Listening
 from tracker.errors import UnavailableError
 from tracker.store import feed
 from tracker.store.feed import Position
 from tracker.web.sessions import caller_of, presented_by
 from tracker.web.visit import Visit
 
-MOST_STREAMS = 100
-KEEP_ALIVE_SECONDS = 15.0
 _PACE_SECONDS = 0.5
 """So often at most a page is told: it reads itself anew each time."""
 _HEADERS = {"X-Accel-Buffering": "no"}
@@ -24,37 +23,34 @@ _STILL_HERE = ": still here\n\n"
 
 async def stream(visit: Visit) -> Response:
     """Says whenever something changed that its reader may see, until they leave or sign out, or the daemon stops."""
-    if visit.desk.news.streams >= MOST_STREAMS:
-        # The page asks now and then instead.
-        return PlainTextResponse("too many pages are open", status_code=503, headers={"Retry-After": "30"})
+    if visit.request.method == "HEAD":
+        return Response(media_type=Listening.media_type)
     position = await visit.desk.news.end()
-    return StreamingResponse(_told(visit, position), media_type="text/event-stream", headers=_HEADERS)
+    # The page asks now and then instead.
+    full = PlainTextResponse("too many pages are open", status_code=503, headers={"Retry-After": "30"})
+    return Listening(_told(visit, position), visit.desk.news, full=full, headers=_HEADERS)
 
 
 async def _told(visit: Visit, position: Position) -> AsyncIterator[str]:
     news, timer = visit.desk.news, visit.ports.timer
-    news.streams += 1
-    try:
-        # Who comes back after a break may have missed something.
-        yield _CHANGED
-        told_at = timer()
-        while not visit.ports.stopping.is_set():
-            bell = news.bell
-            has_changed = False
-            with suppress(UnavailableError):
-                if not await _is_welcome(visit):
-                    return
-                has_changed, position = await _look(visit, position)
-            if has_changed:
-                yield _CHANGED
-                told_at = timer()
-                await _rest(visit)
-            elif timer() - told_at >= KEEP_ALIVE_SECONDS:
-                yield _STILL_HERE
-                told_at = timer()
-            await news.wait(bell)
-    finally:
-        news.streams -= 1
+    # Who comes back after a break may have missed something.
+    yield _CHANGED
+    told_at = timer()
+    while not visit.ports.stopping.is_set():
+        bell = news.bell
+        has_changed = False
+        with suppress(UnavailableError):
+            if not await _is_welcome(visit):
+                return
+            has_changed, position = await _look(visit, position)
+        if has_changed:
+            yield _CHANGED
+            told_at = timer()
+            await _rest(visit)
+        elif timer() - told_at >= KEEP_ALIVE_SECONDS:
+            yield _STILL_HERE
+            told_at = timer()
+        await news.wait(bell)
 
 
 async def _look(visit: Visit, position: Position) -> tuple[bool, Position]:

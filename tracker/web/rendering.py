@@ -30,9 +30,11 @@ class Renderer:
         return environment.get_template(template).render(_with_parts(environment, values))
 
     def live(self, language: Language, template: str, values: Mapping[str, object]) -> str:
-        """Only the block `live` of a page: what the script puts in the place of what is there."""
+        """Only the block `live` of a page: what the script puts in the place of what is there; all where none lives."""
         environment = self._environments[language.code]
         found = environment.get_template(template)
+        if "live" not in found.blocks:
+            return self.page(language, template, values)
         return "".join(found.blocks["live"](found.new_context(_with_parts(environment, values))))
 
     def _environment(self, language: Language) -> Environment:

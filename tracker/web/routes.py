@@ -5,6 +5,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import quote
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -26,6 +27,7 @@ def page(path: str, show: Show, *, needs: str = "read") -> Route:
         if visit.signed_in is None:
             return _to_sign_in(visit)
         visit.caller.must_be(needs)
+        _must_name_something(request)
         return await show(visit)
 
     return Route(path, serve, methods=["GET"])
@@ -41,9 +43,16 @@ def action(path: str, act: Act, *, needs: str = "write") -> Route:
         form = await read_form(request)
         must_be_ours(request, form, presented_by(request) or "")
         visit.caller.must_be(needs)
+        _must_name_something(request)
         return await act(visit, form)
 
     return Route(path, serve, methods=["POST"])
+
+
+def _must_name_something(request: Request) -> None:
+    """Nothing is called by what no database can even be asked for."""
+    if not all(str(value).isprintable() for value in request.path_params.values()):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
 def open_page(path: str, show: Show) -> Route:

@@ -26,24 +26,27 @@ async def caller_of(ports: Ports, presented: str) -> Caller | None:
     return Caller(owner=found.owner, scope=found.scope) if found else None
 
 
-async def sign_in(ports: Ports, desk: Desk, token: str) -> str | None:
-    """Begin a session with a token of the API; what the browser is to show, or None where the token is no good."""
+async def sign_in(ports: Ports, desk: Desk, token: str, *, before: str | None) -> str | None:
+    """Begin a session with a token of the API; what the browser is to show, or None where the token is no good.
+
+    The one that it showed `before` is over then.
+    """
     if await desk.tokens.caller(token) is None:
         return None
     line = await ports.database.ask(partial(access.check_token, presented=token))
     if line is None:
         return None
     made, by = sessions.new_session(), SignIn(owner=line.owner, scope=line.scope, token_id=line.id)
-    await ports.database.write(partial(sessions.begin, made=made, by=by, now=ports.clock()))
+    await ports.database.write(partial(sessions.begin, made=made, by=by, now=ports.clock(), before=before))
     return made
 
 
-async def follow_link(ports: Ports, link: str) -> str | None:
-    """Begin a session by a link, which is used up by it; None for one that is no good any more."""
+async def follow_link(ports: Ports, link: str, *, before: str | None) -> str | None:
+    """The same by a link, which is used up by it; None for one that is no good any more."""
     if len(link) > _LONGEST or not link.isascii():
         return None
     made = sessions.new_session()
-    work = partial(sessions.use_link, presented=link, made=made, now=ports.clock())
+    work = partial(sessions.use_link, presented=link, made=made, now=ports.clock(), before=before)
     return made if await ports.database.write(work) else None
 
 

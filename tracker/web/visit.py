@@ -1,6 +1,5 @@
 """One visit to a page: who came, in which language they read, and what a page does for them."""
 
-import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from tracker.desk import Desk, Ports
 from tracker.errors import RefusedError
@@ -23,7 +23,8 @@ _Result = TypeVar("_Result")
 THEMES = ("auto", "light", "dark")
 _NOTICE = "tracker_notice"
 _NOTICE_SECONDS = 60
-_LONGEST_NOTICE = 1_500
+_LARGEST_NOTICE = 2_800
+"""Bytes: as it is written into the cookie it is a third larger, and browsers forget one of more than 4 kB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,15 @@ class Visit:
         return self.signed_in
 
     @property
+    def path(self) -> str:
+        """The path of this page; of what answers a form, that of the page on which the form stands."""
+        return _page_around(self.request) if self.request.method == "POST" else self.request.url.path
+
+    @property
     def here(self) -> str:
-        """The address of this page, for links back to it; of an answer to a form, that of the page with the form."""
-        path, query = self.request.url.path, self.request.url.query
-        if self.request.method == "POST":
-            return path.rpartition("/")[0] or path
-        return f"{path}?{query}" if query else path
+        """The address of this page, for links that come back to it."""
+        query = self.request.url.query
+        return f"{self.path}?{query}" if query else self.path
 
     @property
     def theme(self) -> str:
@@ -86,7 +90,7 @@ class Visit:
         kept = [(k, v) for k, v in self.request.query_params.multi_items() if k not in changes and k != "cursor"]
         added = [(name, value) for name, value in changes.items() if value is not None]
         query = urlencode(kept + added)
-        return f"{self.request.url.path}?{query}" if query else self.request.url.path
+        return f"{self.path}?{query}" if query else self.path
 
     def render(self, template: str, *, status: int = 200, images: bool = False, **values: object) -> Response:
         """A page, or the part of it that lives; with pictures, it may load them from elsewhere."""
@@ -106,7 +110,7 @@ class Visit:
     def back(self, path: str, text: str, kind: Kind = "done") -> Response:
         """Go on to a page that says what was done."""
         answer = RedirectResponse(path, status_code=303)
-        told = json.dumps([kind, text[:_LONGEST_NOTICE]], ensure_ascii=True).encode()
+        told = f"{kind}:{text}".encode(errors="replace")[:_LARGEST_NOTICE]
         value = urlsafe_b64encode(told).decode()
         answer.set_cookie(_NOTICE, value, max_age=_NOTICE_SECONDS, httponly=True, samesite="strict")
         return answer
@@ -122,7 +126,20 @@ class Visit:
         if not shown:
             return None
         try:
-            kind, text = json.loads(urlsafe_b64decode(shown))
+            # It may have been cut within a character.
+            kind, _, text = urlsafe_b64decode(shown).decode(errors="ignore").partition(":")
         except ValueError:
             return None
-        return Notice(kind="problem" if kind == "problem" else "done", text=str(text))
+        return Notice(kind="problem" if kind == "problem" else "done", text=text) if text else None
+
+
+def _page_around(request: Request) -> str:
+    """A form is posted to the address of its page, or to one below it."""
+    path = request.url.path
+    pages = [one for one in request.app.routes if isinstance(one, Route) and "GET" in (one.methods or ())]
+    if any(page.path == path for page in pages):
+        return path
+    while path := path.rpartition("/")[0]:
+        if any(page.path_regex.match(path) for page in pages):
+            return path
+    return "/"

@@ -1,6 +1,7 @@
 """Registering a task by hand."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,10 @@ class Filled:
     def is_wrong(self, name: str) -> bool:
         """Whether the problem is this field's."""
         return isinstance(self.problem, InputError) and self.problem.field.partition(".")[0].partition("[")[0] == name
+
+    def is_wrong_elsewhere(self, names: Collection[str]) -> bool:
+        """Whether something is wrong, but with none of these fields."""
+        return self.problem is not None and not any(map(self.is_wrong, names))
 
 
 def document_of(form: Form) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from shlex import quote
 
 from starlette.responses import Response
 
-from tracker.errors import InputError
+from tracker.errors import InputError, ThrottledError
 from tracker.intake import parse
 from tracker.intake.intake import visible
 from tracker.model import EVENT_WORDS
@@ -27,6 +27,7 @@ from tracker.web.forms import Form
 from tracker.web.pages.pictures import are_shown, can_be_asked_for
 from tracker.web.pages.registering import Filled, document_of
 from tracker.web.pages.tasks import prompt_of, redeliver_all_of
+from tracker.web.sessions import is_over_tls
 from tracker.web.timeline import HEIGHT, WIDTH, progress_points, timeline
 from tracker.web.visit import Visit
 
@@ -50,7 +51,7 @@ async def _shown(visit: Visit, filled: Filled) -> Response:
     points = progress_points(read.events, datetime.fromisoformat(ended) if ended else visit.now)
     return visit.render(
         "task.html",
-        status=422 if filled.problem else 200,
+        status=filled.problem.http_status if filled.problem else 200,
         images=are_shown(visit),
         can_ask_for_images=can_be_asked_for(visit),
         task=read.task,
@@ -83,7 +84,8 @@ def _read(connection: Connection, visit: Visit, id_: str) -> _Read:
 
 def _curl(visit: Visit, id_: str) -> str:
     """The same read through the API; the token is for the reader to fill in."""
-    url = visit.request.url.replace(path=f"/v1/tasks/{id_}", query="")
+    scheme = "https" if is_over_tls(visit.request) else "http"
+    url = visit.request.url.replace(scheme=scheme, path=f"/v1/tasks/{id_}", query="")
     return f'curl -s {quote(str(url))} -H "Authorization: Bearer $TRACKER_TOKEN"'
 
 
@@ -109,9 +111,7 @@ async def drop(visit: Visit, _form: Form) -> Response:
 async def redeliver(visit: Visit, _form: Form) -> Response:
     """Send all its messages again that were delivered or given up."""
     id_ = visit.request.path_params["id"]
-    await visit.ask(lambda connection: visible(connection, id_, visit.caller))
-    count = await visit.write(redeliver_all_of(visit, id_))
-    visit.ports.wake_courier()
+    count = await redeliver_all_of(visit, id_)
     text = visit.language.ngettext("%(num)s message will be sent again.", "%(num)s messages will be sent again.", count)
     return visit.back(_address(id_), text % {"num": count}, "done" if count else "problem")
 
@@ -125,9 +125,9 @@ async def add_callback(visit: Visit, form: Form) -> Response:
         if "callback_url" not in document:
             raise InputError("callback_url", "is empty", "write where to POST the messages")  # noqa: TRY301 - as the others
         wanted = visit.ports.intake.check(parse({**document, "task_id": task.task_id, "upstream": task.upstream}))
-    except InputError as error:
+        written = await visit.desk.registrar.register(wanted, visit.caller)
+    except (InputError, ThrottledError) as error:
         return await _shown(visit, Filled(fields=form, problem=error))
-    written = await visit.desk.registrar.register(wanted, visit.caller)
     visit.ports.wake_for([written.task])
     return visit.back(_address(id_), visit.language.gettext("This URL will be told."))
 

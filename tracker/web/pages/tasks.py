@@ -1,6 +1,6 @@
 """All tasks: looking for some, and doing something with those that were ticked."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,12 +9,13 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from tracker.desk.queries import TaskQuery, cursor_below
-from tracker.errors import ConflictError, InputError, NotFoundError
+from tracker.desk.redelivering import redeliver_some
+from tracker.errors import InputError, NotFoundError
 from tracker.intake import explain
-from tracker.model import Status, Task
+from tracker.intake.intake import visible
+from tracker.model import DeliveryStatus, Status, Task
 from tracker.store import messages, searching, tasks
-from tracker.store.database import Connection, Work
-from tracker.store.redelivery import redeliver
+from tracker.store.database import Connection
 from tracker.store.searching import Look
 from tracker.telling import TaskAnswer, told_tasks
 from tracker.web.forms import Form
@@ -94,7 +95,8 @@ async def act(visit: Visit, form: Form) -> Response:
         raise InputError("do", "is nothing that can be done here", f"send one of: {', '.join(_DEEDS)}")
     if not ids:
         return visit.back(back, visit.language.gettext("No task was ticked."), "problem")
-    count = await visit.write(_each(visit, ids, deed))
+    # Each by itself: rows of several in one transaction would be locked in the order in which they were ticked.
+    count = sum([await _unless_gone(deed(visit, id_)) for id_ in ids])
     visit.ports.wake()
     visit.ports.wake_courier()
     ngettext = visit.language.ngettext
@@ -106,55 +108,34 @@ async def act(visit: Visit, form: Form) -> Response:
     return visit.back(back, told[form.text("do") or ""] % {"num": count})
 
 
-def _each(visit: Visit, ids: list[str], deed: "_Deed") -> Work[int]:
-    works = [deed(visit, id_) for id_ in ids]
-
-    def work(connection: Connection) -> int:
-        return sum(_unless_gone(connection, one) for one in works)
-
-    return work
-
-
-def _unless_gone(connection: Connection, work: Work[int]) -> int:
+async def _unless_gone(done: Awaitable[int]) -> int:
     try:
-        return work(connection)
+        return await done
     except NotFoundError:
         return 0
 
 
-def _refresh(visit: Visit, id_: str) -> Work[int]:
-    look = visit.ports.intake.refresh(id_, visit.caller)
-    return lambda connection: int(look(connection) is not None)
+async def _refresh(visit: Visit, id_: str) -> int:
+    await visit.write(visit.ports.intake.refresh(id_, visit.caller))
+    return 1
 
 
-def _drop(visit: Visit, id_: str) -> Work[int]:
-    drop = visit.ports.intake.drop(id_, visit.caller)
-
-    def work(connection: Connection) -> int:
-        dropped = drop(connection)
-        return int(dropped.stopped or dropped.withdrawn)
-
-    return work
+async def _drop(visit: Visit, id_: str) -> int:
+    dropped = await visit.write(visit.ports.intake.drop(id_, visit.caller))
+    return int(dropped.stopped or dropped.withdrawn)
 
 
-def redeliver_all_of(visit: Visit, id_: str) -> Work[int]:
-    """Work that sends every message about a task again that was delivered or given up; tells how many."""
-    owner, now = visit.caller.only_owner, visit.ports.clock()
+async def redeliver_all_of(visit: Visit, id_: str) -> int:
+    """Send every message about a task again that was delivered or given up; tells how many. Raises NotFoundError."""
 
-    def work(connection: Connection) -> int:
-        task = tasks.get(connection, id_, owner=owner)
-        lines = messages.of_task(connection, task.key, owner=owner) if task else []
-        return sum(_again(connection, line.id) for line in lines if line.status in {"delivered", "dead"})
+    def work(connection: Connection) -> list[str]:
+        task = visible(connection, id_, visit.caller)
+        lines = messages.of_task(connection, task.key, owner=visit.caller.only_owner)
+        return [line.id for line in lines if line.status in {DeliveryStatus.DELIVERED, DeliveryStatus.DEAD}]
 
-    def _again(connection: Connection, delivery: str) -> int:
-        try:
-            redeliver(connection, delivery, owner=owner, now=now)
-        except ConflictError:
-            return 0
-        return 1
-
-    return work
+    again = await redeliver_some(visit.ports, await visit.ask(work), visit.caller)
+    return again.sent
 
 
-_Deed = Callable[[Visit, str], Work[int]]
+_Deed = Callable[[Visit, str], Awaitable[int]]
 _DEEDS: Mapping[str, _Deed] = {"refresh": _refresh, "drop": _drop, "redeliver": redeliver_all_of}

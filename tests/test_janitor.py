@@ -149,8 +149,8 @@ async def test_the_file_shrinks_by_what_was_forgotten(tmp_path: Path, sqlite_tem
     path = tmp_path / "tracker.db"
     shutil.copy(sqlite_template, path)
     world = World(Database(f"sqlite:///{path}"), clock)
-    key = world.watched(*(want(str(number), url=None) for number in range(50)))
-    for number in range(50):
+    key = world.watched(*(want(str(number), url=None) for number in range(100)))
+    for number in range(100):
         world.record({key + number: snap(progress=5, object={"prompt": "x" * 20_000})})
         world.end(str(number))
     world.clock.advance(100 * DAY)

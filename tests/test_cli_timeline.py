@@ -192,3 +192,13 @@ def test_why_nothing_comes_is_asked_of_the_upstream(run: CommandLine) -> None:
 
     assert isinstance(console.file, StringIO)
     assert "while the upstream 'default' is paused: refused: HTTP 401" in " ".join(console.file.getvalue().split())
+
+
+def test_a_command_to_copy_takes_an_id_for_text_whatever_it_looks_like() -> None:
+    """Whoever registers a task names it, and somebody else may copy the line."""
+    paper = StringIO()
+    task = TASK | {"task_id": "1; reboot", "progress": None, "callbacks": []}
+
+    print_portrait(task, [], [], [], Console(file=paper, width=120))
+
+    assert "tracker add '1; reboot' --callback URL" in paper.getvalue()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from shlex import quote
 
 from rich.console import Console
 from rich.text import Text
@@ -74,7 +75,9 @@ def _callbacks(
     task: Document, sent: Sequence[Document], upstreams: Sequence[Document], now: datetime, width: int
 ) -> list[Text]:
     if not task["callbacks"]:
-        return [hint(f"nobody is told: `tracker add {text(task['task_id'])} --callback URL` names who wants to know")]
+        return [
+            hint(f"nobody is told: `tracker add {quote(text(task['task_id']))} --callback URL` names who wants to know")
+        ]
     lines: list[Text] = []
     for callback in task["callbacks"]:
         lines.append(_callback(callback))

@@ -1,11 +1,12 @@
 """Everything that happened to a task in one line of time: what was seen, what was sent, every try of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from tracker.model import DeliveryStatus, EventKind
+from tracker.telling.kept import recognise
 from tracker.telling.shapes import AttemptAnswer, DeliveryWithAttempts, EventAnswer
 
 Kind = Literal["event", "progress", "message", "attempt", "planned"]
@@ -29,7 +30,8 @@ class Entry:
 
 def timeline(events: Sequence[EventAnswer], deliveries: Sequence[DeliveryWithAttempts]) -> list[Entry]:
     """All of it, the newest last; what the history says of attempts that are still known in full is left out."""
-    entries = [*_seen(events, deliveries)]
+    known = {(one["id"], attempt["attempt"]) for one in deliveries for attempt in one["attempts"]}
+    entries = [*_seen(event for event in events if _attempt_of(event) not in known)]
     for delivery in deliveries:
         entries += _sent(delivery)
     return sorted(entries, key=lambda entry: (entry.at, _RANK[entry.kind]))
@@ -39,8 +41,15 @@ _RANK: dict[Kind, int] = {"event": 0, "progress": 0, "message": 1, "attempt": 2,
 _OF_DELIVERIES = {EventKind.DELIVERED, EventKind.DELIVERY_FAILED, EventKind.DELIVERY_DEAD}
 
 
-def _seen(events: Sequence[EventAnswer], deliveries: Sequence[DeliveryWithAttempts]) -> Iterator[Entry]:
-    has_attempts = any(delivery["attempts"] for delivery in deliveries)
+def _attempt_of(event: EventAnswer) -> tuple[str, int] | None:
+    """Which attempt a line of the history tells of."""
+    note = recognise(event["note"] or "") if event["event"] in _OF_DELIVERIES else None
+    if note is None or "attempt" not in note.parts:
+        return None
+    return str(note.parts["id"]), int(str(note.parts["attempt"]))
+
+
+def _seen(events: Iterable[EventAnswer]) -> Iterator[Entry]:
     steps: list[EventAnswer] = []
     for event in events:
         if event["event"] == EventKind.PROGRESS:
@@ -48,8 +57,6 @@ def _seen(events: Sequence[EventAnswer], deliveries: Sequence[DeliveryWithAttemp
             continue
         yield from _progress(steps)
         steps = []
-        if event["event"] in _OF_DELIVERIES and has_attempts:
-            continue
         yield Entry(at=_at(event["observed_at"]), kind="event", sign=event["to_status"] or event["event"], event=event)
     yield from _progress(steps)
 

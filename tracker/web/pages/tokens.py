@@ -61,7 +61,6 @@ async def _page(
         "tokens.html",
         status=status,
         tokens=tokens[::-1],
-        scopes=SCOPES,
         given=given or {"owner": "", "scope": SCOPES[1], "name": ""},
         problems=problems or {},
         made=made,

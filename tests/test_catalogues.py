@@ -127,6 +127,15 @@ def test_a_translation_fills_in_what_the_text_does(language: Language) -> None:
             assert placeholders(form) <= wanted, message.id
 
 
+@EACH
+def test_no_text_is_markup(language: Language) -> None:
+    """Templates take what a catalogue says for markup, also between the quotes of an attribute."""
+    for message in catalogues.read(language.locale):
+        for text in filter(None, (message.id, message.string)):
+            forms = (text,) if isinstance(text, str) else text
+            assert [form for form in forms if re.search('[<>&"]', form) and message.id] == []
+
+
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_a_template_says_nothing_that_no_catalogue_has(template: Path) -> None:
     spoken = Spoken()

@@ -19,7 +19,7 @@ from tracker.store.database import Connection
 from tracker.store.searching import Look
 from tracker.telling import TaskAnswer, told_tasks
 from tracker.web.forms import Form
-from tracker.web.pages.pictures import are_shown
+from tracker.web.pages.pictures import are_shown, can_be_asked_for
 from tracker.web.visit import Visit
 
 PAGE = 50
@@ -49,6 +49,7 @@ async def show(visit: Visit) -> Response:
         "tasks.html",
         status=200 if problem is None else 422,
         images=are_shown(visit),
+        can_ask_for_images=can_be_asked_for(visit),
         rows=rows,
         look=look,
         given={name: given.get(name, "") for name in _FILTERS},

@@ -121,6 +121,14 @@ class TestNotice:
             assert len(answer.headers["set-cookie"].partition(";")[0]) < 4_000
             assert character * 100 in (await pages.get("/deliveries")).text
 
+    async def test_behind_a_proxy_that_speaks_tls_it_never_leaves_that(self, pages: Pages) -> None:
+        await pages.sign_in()
+        csrf, headers = await pages.csrf(), {"x-forwarded-proto": "https"}
+
+        answer = await pages.client.post("/tasks/act", data={"csrf": csrf, "do": "drop"}, headers=headers)
+
+        assert "secure" in answer.headers["set-cookie"].lower()
+
     @pytest.mark.parametrize("told", [b"1", b"null", b"done", b"done:", b"done:\xff", b'["done", "\\ud800"]', b"x:<b>"])
     async def test_one_that_others_made_breaks_no_page(self, pages: Pages, told: bytes) -> None:
         value = urlsafe_b64encode(told).decode()

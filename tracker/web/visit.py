@@ -17,6 +17,7 @@ from tracker.store.database import Work
 from tracker.web.languages import Language
 from tracker.web.layers import POLICY_WITH_IMAGES
 from tracker.web.rendering import Renderer
+from tracker.web.sessions import is_over_tls
 
 Kind = Literal["done", "problem"]
 _Result = TypeVar("_Result")
@@ -112,7 +113,8 @@ class Visit:
         answer = RedirectResponse(path, status_code=303)
         told = f"{kind}:{text}".encode(errors="replace")[:_LARGEST_NOTICE]
         value = urlsafe_b64encode(told).decode()
-        answer.set_cookie(_NOTICE, value, max_age=_NOTICE_SECONDS, httponly=True, samesite="strict")
+        secure = is_over_tls(self.request)
+        answer.set_cookie(_NOTICE, value, max_age=_NOTICE_SECONDS, httponly=True, samesite="strict", secure=secure)
         return answer
 
     def _html(self, text: str, status: int) -> HTMLResponse:

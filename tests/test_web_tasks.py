@@ -1,6 +1,7 @@
 """The pages of tasks: what they show, what their forms do, and to whom."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, serving
@@ -8,6 +9,7 @@ from conftest import FakeClock
 from web_harness import Pages, pages_of
 
 from tracker.model import Status
+from tracker.store import upstreams
 from tracker.store.database import Database
 
 pytestmark = [pytest.mark.anyio, ON_ONE_DATABASE]
@@ -332,3 +334,53 @@ async def test_an_answer_to_a_form_keeps_itself_fresh_as_the_page_that_has_the_f
 
     assert f'hx-get="/tasks/{task["id"]}"' in answer.text
     assert f'name="next" value="/tasks/{task["id"]}"' in answer.text
+
+
+class TestHindrance:
+    async def test_a_task_of_which_nothing_was_said_for_a_minute_asks_whether_its_id_is_right(
+        self, pages: Pages
+    ) -> None:
+        pages.api.use()
+        task = await pages.api.register("a-typo")
+        await pages.sign_in()
+        assert "Is the id right?" not in (await pages.get(f"/tasks/{task['id']}")).text
+
+        pages.api.clock.advance(61)
+
+        assert "Is the id right?" in (await pages.get(f"/tasks/{task['id']}")).text
+        pages.api.see("a-typo", Status.RUNNING)
+        assert "Is the id right?" not in (await pages.get(f"/tasks/{task['id']}")).text
+
+    async def test_a_pause_of_its_upstream_is_said_on_the_task_while_it_goes_on(self, pages: Pages) -> None:
+        pages.api.use()
+        task = await pages.api.register("1")
+        health = upstreams.Health(name="default", state="paused", reason="refused: HTTP 401", paused_until=None)
+        pages.api.database.write_now(partial(upstreams.write, health=health))
+        await pages.sign_in()
+
+        text = (await pages.get(f"/tasks/{task['id']}")).text
+        assert "while its upstream is paused" in text
+        assert "HTTP 401" in text
+
+        pages.api.see("1")
+        assert "while its upstream is paused" not in (await pages.get(f"/tasks/{task['id']}")).text
+
+    async def test_a_task_whose_upstream_is_gone_from_the_configuration_says_so(
+        self, database: Database, clock: FakeClock
+    ) -> None:
+        async with serving(database, clock) as before:
+            before.use()
+            task = await before.register("1", upstream="spare")
+        default = {"default": {"base_url": "https://gateway.example/mj"}}
+        async with serving(database, clock, upstreams=default) as api, pages_of(api) as pages:
+            await pages.sign_in()
+
+            assert "its upstream is not configured" in (await pages.get(f"/tasks/{task['id']}")).text
+
+
+async def test_the_form_keeps_a_condition_of_several_statuses(pages: Pages) -> None:
+    await pages.sign_in()
+
+    text = (await pages.get("/tasks?status=failed,lost,expired")).text
+
+    assert '<option value="failed,lost,expired" selected>failed, lost, expired</option>' in text

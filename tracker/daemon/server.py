@@ -17,8 +17,13 @@ LARGEST_HEAD = 64 * 1024
 """Bytes of a request that are not its body."""
 _FRAME = 8
 """Bytes that say how long a part of a body is, at most; a part has at least one byte."""
-_LAST_REQUESTS = 0.25
-"""Seconds for what clients send on connections that we have taken, when nothing more is accepted."""
+_LAST_REQUESTS = 1.0
+"""Seconds at most for what clients send on connections that we have taken, when nothing more is accepted.
+
+A client on a busy machine may take a moment between connecting and asking: whoever is cut off then does not know whether
+it was heard.
+"""
+_STEP = 0.02
 
 
 class Door:
@@ -65,8 +70,9 @@ class Server(uvicorn.Server):
         self.server_state.is_stopping = True
         for server in self.servers:
             server.close()
-        if self.server_state.connections:
-            await asyncio.sleep(_LAST_REQUESTS)
+        until = asyncio.get_running_loop().time() + _LAST_REQUESTS
+        while self.server_state.connections and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(_STEP)
         await super().shutdown(sockets)
 
     def stop(self) -> None:

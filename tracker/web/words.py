@@ -38,6 +38,7 @@ WORDS = frozenset(
         N_("active"),
         N_("paused"),
         N_("disabled"),
+        N_("failing"),
         N_("ok"),
         N_("unknown"),
         N_("not_configured"),

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from shlex import quote
 
@@ -12,9 +12,10 @@ from tracker.errors import InputError, ThrottledError
 from tracker.intake import parse
 from tracker.intake.intake import visible
 from tracker.model import EVENT_WORDS
-from tracker.store import messages, tasks
+from tracker.store import messages, tasks, upstreams
 from tracker.store.audience import concerning
 from tracker.store.database import Connection
+from tracker.store.upstreams import Health
 from tracker.telling import (
     DeliveryWithAttempts,
     EventAnswer,
@@ -37,6 +38,10 @@ class _Read:
     task: TaskWithObject
     events: list[EventAnswer]
     deliveries: list[DeliveryWithAttempts]
+    health: Health | None
+
+
+_SILENT_AFTER = timedelta(minutes=1)
 
 
 async def show(visit: Visit) -> Response:
@@ -58,6 +63,8 @@ async def _shown(visit: Visit, filled: Filled) -> Response:
         prompt=prompt_of(read.task["task"]),
         said=json.dumps(read.task["task"], ensure_ascii=False, indent=2) if read.task["task"] is not None else None,
         deliveries=read.deliveries,
+        hindrance=_hindrance(visit, read),
+        health=read.health,
         timeline=timeline(read.events, read.deliveries)[::-1],
         points=" ".join(f"{point.x},{point.y}" for point in points),
         width=WIDTH,
@@ -78,8 +85,24 @@ def _read(connection: Connection, visit: Visit, id_: str) -> _Read:
     lines = concerning(connection, tasks.history(connection, task.key), owner=caller.only_owner)
     found = messages.of_task(connection, task.key, owner=caller.only_owner)
     return _Read(
-        task=told, events=[tell_event(line) for line in lines], deliveries=told_with_attempts(connection, found)
+        task=told,
+        events=[tell_event(line) for line in lines],
+        deliveries=told_with_attempts(connection, found),
+        health=upstreams.read(connection).get(task.upstream),
     )
+
+
+def _hindrance(visit: Visit, read: _Read) -> str | None:
+    """Why nothing is seen of a task that goes on, where that is so."""
+    task = read.task
+    if task["ended_at"] is not None:
+        return None
+    if task["upstream"] not in visit.ports.settings.upstreams:
+        return "not_configured"
+    if read.health is not None and read.health.state == "paused":
+        return "paused"
+    is_new = visit.now - datetime.fromisoformat(task["registered_at"]) < _SILENT_AFTER
+    return None if task["upstream_status"] or is_new else "silent"
 
 
 def _curl(visit: Visit, id_: str) -> str:

@@ -56,9 +56,20 @@ async def show(visit: Visit) -> Response:
         problem=problem,
         is_filtered=bool(given.keys() - {"cursor"}),
         statuses=list(Status),
+        several=_several(visit, given.get("status", "")),
         upstreams=list(visit.ports.settings.upstreams),
         older=_older(visit, look),
     )
+
+
+_NOT_ENDED = "queued,running,needs_input"
+
+
+def _several(visit: Visit, status: str) -> str | None:
+    """The statuses of a condition that names more than one, in words, where no choice of the form says the same."""
+    if "," not in status or status == _NOT_ENDED:
+        return None
+    return ", ".join(visit.language.word(one.strip()) for one in status.split(","))
 
 
 def _given(query: QueryParams) -> dict[str, str]:

@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   const POLL_SECONDS = 5;
+  // What is told as "8 seconds ago" must not stand still.
+  const AGAIN_SECONDS = 10;
   const PAUSED = "tracker-paused";
   const each = (selector, act) => document.querySelectorAll(selector).forEach(act);
 
@@ -12,6 +14,7 @@
   const words = document.querySelector("[data-live-words]");
   let stream = null;
   let poll = null;
+  let again = null;
   let isPaused = sessionStorage.getItem(PAUSED) === "yes";
 
   // Nobody's choice is taken away under their fingers.
@@ -32,6 +35,7 @@
     if (stream) stream.close();
     stream = null;
     clearInterval(poll);
+    clearInterval(again);
     poll = null;
   };
   // Asks now and then while there is no stream. The browser opens it again by itself, unless the answer was no stream at all.
@@ -56,6 +60,7 @@
     close();
     show("on");
     listen();
+    again = setInterval(refresh, AGAIN_SECONDS * 1000);
   };
   if (isLive && button) {
     button.hidden = false;
@@ -82,6 +87,19 @@
       if (shown.persisted && !isPaused) open();
     });
   }
+
+  // Whoever looks at what nobody keeps fresh any more is told so.
+  const stale = document.querySelector("[data-stale]");
+  const tellStale = (isStale) => {
+    if (stale && stale.hidden === isStale) stale.hidden = !isStale;
+    if (isStale && !isPaused) show("gone");
+  };
+  document.addEventListener("htmx:error", () => tellStale(true));
+  document.addEventListener("htmx:response:error", () => tellStale(true));
+  document.addEventListener("htmx:after:swap", () => {
+    tellStale(false);
+    if (!isPaused) show(stream && stream.readyState === EventSource.OPEN ? "on" : "away");
+  });
 
   // What needs a script is shown where there is one; a part that came anew shows it again.
   const dress = () => each(".needs-script[data-copy], .needs-script[data-all]", (found) => { found.hidden = false; });

@@ -173,3 +173,34 @@ def pretend_hidden(visitor: Visitor, *, is_hidden: bool) -> None:
              document.dispatchEvent(new Event("visibilitychange"));
            }}"""
     )
+
+
+def test_a_page_whose_daemon_does_not_answer_says_so_until_it_does(scene: Scene, visiting: Visiting) -> None:
+    visitor = visiting.enter(scene.world)
+    visitor.forgive("Failed to load resource", "EventSource", "htmx")
+    visitor.page.clock.install()
+    visitor.go("/")
+    told = visitor.page.get_by_role("alert")
+    expect(told).to_be_hidden()
+
+    visitor.page.context.route("**/*", lambda route: route.abort("connectionrefused"))
+    visitor.page.clock.run_for(11_000)
+    expect(told).to_contain_text("does not answer")
+    expect(visitor.page.locator("[data-live-switch]")).to_contain_text("No answer")
+
+    visitor.page.context.unroute("**/*")
+    visitor.page.clock.run_for(11_000)
+    expect(told).to_be_hidden()
+
+
+def test_how_long_ago_does_not_stand_still(scene: Scene, visiting: Visiting) -> None:
+    visitor = visiting.enter(scene.world)
+    visitor.page.clock.install()
+    visitor.go("/tasks")
+    asked: list[str] = []
+    visitor.page.on("request", lambda request: asked.append(request.url))
+
+    visitor.page.clock.run_for(11_000)
+
+    visitor.page.wait_for_function("() => true")
+    assert any(url.endswith("/tasks") for url in asked)

@@ -20,8 +20,8 @@ _FRAME = 8
 _LAST_REQUESTS = 1.0
 """Seconds at most for what clients send on connections that we have taken, when nothing more is accepted.
 
-A client on a busy machine may take a moment between connecting and asking: whoever is cut off then does not know whether
-it was heard.
+A client on a busy machine may take a moment between connecting and asking: whoever is cut off then does not know
+whether it was heard.
 """
 _STEP = 0.02
 
@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         until = asyncio.get_running_loop().time() + _LAST_REQUESTS
-        while self.server_state.connections and asyncio.get_running_loop().time() < until:
+        while self.server_state.connections and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(_STEP)
         await super().shutdown(sockets)
 

@@ -18,6 +18,7 @@ UPSTREAMS = {
     "TRACKER_UPSTREAMS__SPARE__BASE_URL": "https://spare.example",
     "TRACKER_UPSTREAMS__SPARE__POLL_INTERVAL": "2500ms",
 }
+NO_DAEMON = "no daemon runs: nothing is looked at or told until one does; `tracker serve`"
 
 
 @dataclass

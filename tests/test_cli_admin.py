@@ -320,3 +320,25 @@ def test_a_missing_table_is_one_line(run: CommandLine) -> None:
 
     assert result.exit_code == 69
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("token", "list"), ("secret",)])
+def test_what_works_on_the_database_says_so_where_an_address_is_given(tmp_path: Path, words: tuple[str, ...]) -> None:
+    run = CommandLine(tmp_path, settings={"TRACKER_URL": "http://127.0.0.1:1"})
+
+    result = run(*words)
+
+    assert result.exit_code == 69
+    assert f"there is no database {run.database_path}: this command works on the database itself" in result.stderr
+    assert "not through --url or TRACKER_URL" in result.stderr
+    assert "TRACKER_DATABASE_URL" in result.stderr
+    assert "tracker serve" not in result.stderr
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("db", "current")])
+def test_what_judges_a_database_says_that_an_address_means_nothing_to_it(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    run = CommandLine(tmp_path, settings={"TRACKER_URL": "http://127.0.0.1:1"})
+
+    assert "not through --url or TRACKER_URL" in run(*words).stderr

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine
+from command_line import NO_DAEMON, CommandLine
 from test_cli_remote import both_sides, in_thread
 
 from tracker.cli.local import page_address
@@ -50,7 +50,7 @@ def test_a_link_is_all_that_is_printed_and_works_once(
 
     found = LINK.fullmatch(result.stdout)
     assert found is not None
-    assert result.stderr == ""
+    assert result.stderr == f"tracker: {NO_DAEMON}\n"
     assert found[1] == "http://127.0.0.1:8640"
     assert use(run, found[2]) == SignIn(owner=owner, scope=scope, token_id=None)
     assert use(run, found[2]) is None

@@ -22,7 +22,7 @@ from tracker.cli.commands import add, deliveries, endpoints, history, token, ups
 from tracker.cli.commands import list as list_command
 from tracker.cli.output import Column, text
 from tracker.cli.tables import print_table
-from tracker.cli.terminal import COLOURS, MARKS, bar, distance, print_fields, sparkline, spoken
+from tracker.cli.terminal import COLOURS, MARKS, bar, distance, exact, print_fields, sparkline, spoken
 from tracker.model import DeliveryStatus, EndpointState, Status
 from tracker.store.database import Database
 
@@ -50,7 +50,7 @@ def test_a_cell_is_one_printable_piece(value: object, told: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0, "0s ago"), (59, "59s ago"), (119, "119s ago"), (120, "2m ago"), (7200, "2h ago"), (172800, "2d ago"),
+    [(0, "0s ago"), (60, "1m ago"), (119, "1m ago"), (120, "2m ago"), (7200, "2h ago"), (172800, "2d ago"),
      (-30, "in 30s"), (-7300, "in 2h")],
 )  # fmt: skip
 def test_times_are_told_as_distances(seconds: int, told: str) -> None:
@@ -85,7 +85,7 @@ def test_what_is_good_and_what_is_bad_have_other_signs() -> None:
 def test_moments_in_a_sentence_are_told_as_distances() -> None:
     said = "held: it is paused, failing since 2026-11-22T07:00:00.000Z: no; next probe at 2026-11-22T08:00:30.000Z"
 
-    assert spoken(said, NOW) == "held: it is paused, failing for 60m: no; next probe in 30s"
+    assert spoken(said, NOW) == "held: it is paused, failing for 1h: no; next probe in 30s"
 
 
 @pytest.mark.parametrize(
@@ -367,3 +367,9 @@ def test_json_is_json_on_a_terminal_too(run: CommandLine) -> None:
 
     assert b"\x1b" not in drawn
     assert json.loads(drawn)["fail_reason"] == "[bold]\x1b[2J no"
+
+
+def test_a_moment_until_which_something_lasts_is_told_as_what_is_left() -> None:
+    assert spoken(f"paused until {exact(NOW + timedelta(seconds=16)).replace(' ', 'T')}: no", NOW) == (
+        "paused for another 16s: no"
+    )

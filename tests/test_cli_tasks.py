@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from api_harness import HOOK, Api
-from command_line import CommandLine
+from command_line import NO_DAEMON, CommandLine
 from conftest import FakeClock
 
 from tracker.cli.commands import deliveries, history, upstreams
@@ -338,7 +338,7 @@ def test_drop_stops_watching_once(run: CommandLine) -> None:
 
 def test_a_refresh_of_what_has_ended_says_what_it_can_do(run: CommandLine) -> None:
     run("add", "1")
-    assert run("refresh", "1").stderr == ""
+    assert run("refresh", "1").stderr == f"tracker: {NO_DAEMON}\n"
     succeed(run, "1")
 
     result = run("refresh", "1")
@@ -351,10 +351,10 @@ def test_a_refresh_of_what_has_ended_says_what_it_can_do(run: CommandLine) -> No
 def test_a_list_of_an_upstream_that_nobody_configured_says_so(run: CommandLine) -> None:
     run("add", "1")
 
-    assert run("list", "--upstream", "spare").stderr == ""
+    assert run("list", "--upstream", "spare").stderr == f"tracker: {NO_DAEMON}\n"
     result = run("list", "--upstream", "nope")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "tracker: the upstream 'nope' is not configured\n"
+    assert result.stderr == f"tracker: {NO_DAEMON}\ntracker: the upstream 'nope' is not configured\n"
 
 
 def test_upstreams_tell_their_state(run: CommandLine) -> None:

@@ -123,6 +123,7 @@ def test_progress_is_drawn_over_time(steps: Sequence[dict[str, Any]], values: li
 
 
 TASK: dict[str, Any] = {"task_id": "1", "upstream": "default", "status": "running", "ended_at": None}
+TASK |= {"upstream_status": "IN_PROGRESS", "registered_at": "2026-11-22T07:00:00Z"}
 CALLBACK = {"url": HOOK, "events": ["ended"], "gone_at": None}
 UPSTREAM = {"name": "default", "state": "ok", "reason": None, "paused_until": None}
 ENDED = TASK | {"status": "failed", "ended_at": NOW.isoformat()}
@@ -139,6 +140,8 @@ ENDED = TASK | {"status": "failed", "ended_at": NOW.isoformat()}
         (TASK, CALLBACK, UPSTREAM | {"name": "other"}, "the upstream 'default' is not configured"),
         (TASK, CALLBACK, UPSTREAM | {"state": "paused", "reason": "refused: HTTP 401"}, "is paused: refused: HTTP 401"),
         (TASK, CALLBACK, UPSTREAM | {"state": "paused", "paused_until": "2026-11-22T09:00:00Z"}, "until 2026-11-22T09"),
+        (TASK | {"upstream_status": None}, CALLBACK, UPSTREAM, "has not said anything about it yet: is the id right?"),
+        (TASK | {"upstream_status": None, "registered_at": NOW.isoformat()}, CALLBACK, UPSTREAM, "nothing to tell yet"),
         (ENDED, CALLBACK | {"events": ["succeeded"]}, UPSTREAM, "its events (succeeded) do not ask for failed"),
         (ENDED | {"status": "dropped"}, CALLBACK, UPSTREAM, "nobody is told of a task that was dropped"),
         (ENDED, CALLBACK, UPSTREAM, "its message is not there any more"),
@@ -147,7 +150,7 @@ ENDED = TASK | {"status": "failed", "ended_at": NOW.isoformat()}
 def test_a_callback_without_a_message_says_why(
     task: dict[str, Any], callback: dict[str, Any], upstream: dict[str, Any], said: str
 ) -> None:
-    assert said in reason(task, callback, [upstream])
+    assert said in reason(task, callback, [upstream], NOW)
 
 
 def drawn(run: CommandLine, width: int, **changed: object) -> str:
@@ -202,3 +205,22 @@ def test_a_command_to_copy_takes_an_id_for_text_whatever_it_looks_like() -> None
     print_portrait(task, [], [], [], Console(file=paper, width=120))
 
     assert "tracker add '1; reboot' --callback URL" in paper.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("upstream", "said"),
+    [
+        (
+            {"state": "paused", "reason": "refused: HTTP 401"},
+            "while the upstream 'default' is paused: refused: HTTP 401",
+        ),
+        ({}, "its upstream has not said anything about it yet: is the id right?"),
+    ],
+)
+def test_what_is_in_the_way_is_told_also_where_nobody_is_told(upstream: dict[str, Any], said: str) -> None:
+    paper = StringIO()
+    task = TASK | {"progress": None, "callbacks": [], "upstream_status": None}
+
+    print_portrait(task, [], [], [UPSTREAM | upstream], Console(file=paper, width=120))
+
+    assert said in " ".join(paper.getvalue().split())

@@ -5,22 +5,25 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api_harness import Api
-from command_line import CommandLine
+from command_line import NO_DAEMON, CommandLine
 from conftest import FakeClock
 from rich.console import Console
 
 from tracker.cli.live import draw, room
 from tracker.cli.protocol import Document, Selection
-from tracker.cli.watching import Chosen, Deadline, Live, News, Patient, follow
+from tracker.cli.watching import Chosen, Deadline, Live, News, Patient, follow, warned
 from tracker.errors import NotFoundError, UnavailableError
 from tracker.model import Status
+from tracker.store import upstreams as upstream_store
 from tracker.store.database import Database
+from tracker.store.upstreams import Health
 
 ENDED = "2026-11-22T08:00:00.000Z"
 
@@ -75,7 +78,9 @@ def test_time_that_is_up_is_neither_yes_nor_no(run: CommandLine) -> None:
     result = run("watch", "good", "slow", "--timeout", "1ms")
 
     assert result.exit_code == 124
-    assert result.stderr == "tracker: the time is up, and 1 of 2 had not ended\n"
+    noted, ended = result.stderr.splitlines()
+    assert noted == f"tracker: {NO_DAEMON}"
+    assert ended.startswith("tracker: the time is up, and 1 of 2 had not ended: nobody has asked its upstream yet")
     assert len(result.stdout.splitlines()) == 2
 
 
@@ -243,3 +248,32 @@ def test_of_one_task_its_result_is_told_whole() -> None:
     url = "https://images.example/" + "a" * 100
 
     assert url in drawn([task("a", "succeeded", image_url=url)])
+
+
+def test_time_that_is_up_says_what_was_in_the_way(run: CommandLine) -> None:
+    until = datetime.now(UTC) + timedelta(hours=1, seconds=30)
+    health = Health(name="default", state="paused", reason="refused: HTTP 401", paused_until=until)
+    with world(run) as api:
+        api.database.write_now(partial(upstream_store.write, health=health))
+
+    said = run("watch", "slow", "--timeout", "1ms").stderr
+
+    assert "had not ended: nothing can be seen while the upstream 'default' is paused" in said
+    assert "for another 1h: refused: HTTP 401" in said
+
+
+def test_that_no_daemon_runs_is_said_whenever_it_begins_and_asked_now_and_then() -> None:
+    answers = iter([None, "gone", "gone", None, "gone again"])
+    said: list[str] = []
+    clock = iter(float(second) for second in range(400))
+    looks = iter([[task("a")]] * 40)
+
+    list(
+        warned(looks, chosen(Told(), task("a")), lambda: next(answers, "gone again"), said.append, lambda: next(clock))
+    )
+
+    assert said == ["gone", "gone again"]
+
+
+def test_nobody_is_missed_who_has_nothing_left_to_do(run: CommandLine) -> None:
+    assert run("watch", "good", "bad").stderr == ""

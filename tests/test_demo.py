@@ -65,9 +65,11 @@ def test_it_is_left_running_until_ctrl_c(run: CommandLine) -> None:
         seen = []
         for line in lines_of(process):
             seen.append(line.strip())
-            if "TRACKER_URL=" in line:
+            if "TRACKER_DATABASE_URL=" in line:
                 break
-        url = re.findall(r"TRACKER_URL=(\S+) TRACKER_TOKEN=\$\(cat (\S+)\)", seen[-1])[0][0]
+        url = re.findall(r"TRACKER_URL=(\S+) TRACKER_TOKEN=\$\(cat (\S+)\)", seen[-2])[0][0]
+        (path,) = re.findall(r"TRACKER_DATABASE_URL=sqlite:///(\S+)", seen[-1])
+        is_there = Path(path).is_file()
         links = [found for line in seen for found in re.findall(r"http://\S+/sign-in\?link=\S+", line)]
         pages = [httpx.get(link, trust_env=False) for link in links]
         health = httpx.get(f"{url}/healthz", trust_env=False)
@@ -75,6 +77,7 @@ def test_it_is_left_running_until_ctrl_c(run: CommandLine) -> None:
         process.communicate(timeout=60)
 
     assert any(SUMMARY.fullmatch(line) for line in seen)
+    assert is_there
     assert health.status_code == 200
     assert len(links) == 2
     assert all(page.status_code == 200 and "tracker_session" in page.cookies for page in pages)

@@ -35,4 +35,5 @@ class Invocation:
         """
         context = click.get_current_context()
         if TYPED + "url" in context.meta:
-            raise click.UsageError(f"{context.command_path} works on this machine only: leave out --url")
+            said = f"{context.command_path} works on this machine only: leave out --url"
+            raise click.UsageError(f"{said}, and name its database with TRACKER_DATABASE_URL")

@@ -1,5 +1,6 @@
 """Tasks that are followed on a terminal: a table that is drawn anew in place, and says what it comes to."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ def draw(looks: Iterable[Sequence[Document]], console: Console | None = None) ->
     """Draw each look over the one before, and leave the last one whole; returns that."""
     console = console or screen()
     last: Sequence[Document] = ()
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live:
         for last in looks:
             live.update(_frame(last, console, room(console)), refresh=True)
         live.update(_frame(last, console, len(last)))

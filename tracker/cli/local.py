@@ -6,7 +6,7 @@ from functools import cached_property, partial
 
 from tracker.cli.protocol import Again, Document, Entry, Selection, checked
 from tracker.config import Settings
-from tracker.errors import InputError
+from tracker.errors import InputError, TrackerError
 from tracker.guard import Guard
 from tracker.intake import LARGEST_BATCH, Intake, parse
 from tracker.intake.callers import LOCAL
@@ -190,6 +190,22 @@ class LocalTracker:
         """How each upstream is doing, and those that tasks name but nobody configured."""
         told = partial(told_upstreams, configured=self._settings.upstreams, owner=LOCAL.only_owner)
         return _documents(self._database.read_now(told))
+
+    def idleness(self) -> str | None:
+        """That no daemon runs, by the rule of the doctor."""
+        from tracker.doctor.findings import ago
+        from tracker.doctor.running import SILENT
+        from tracker.store import daemons
+
+        try:
+            found = self._database.read_now(partial(daemons.silences, now=self._database.now()))
+        except TrackerError:
+            return None  # a database that is none is told of by what was asked for, if that matters
+        last, living = found or (None, None)
+        if living is not None and living < SILENT:
+            return None
+        seen = f" (the last one was seen {ago(last.total_seconds())} ago)" if last is not None else ""
+        return f"no daemon runs{seen}: nothing is looked at or told until one does; `tracker serve`"
 
 
 def _documents(told: Sequence[Mapping[str, object]]) -> list[Document]:

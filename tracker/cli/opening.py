@@ -16,6 +16,12 @@ from tracker.store.database import Database, sqlite_file
 _SQLITE = b"SQLite format 3\0"
 """How each such file begins; an empty one is a database without tables."""
 
+_MAKING_ONE = ": `tracker serve` or `tracker db upgrade` makes one"
+NOT_BY_URL = (
+    "this command works on the database itself, and not through --url or TRACKER_URL; "
+    "TRACKER_DATABASE_URL or --database-url names the database"
+)
+
 
 def load(invocation: Invocation, **overrides: object) -> config.Loaded:
     """The configuration, with what the command's own options override; raises ConfigError, a usage error with --url."""
@@ -59,10 +65,16 @@ def open_tracker(invocation: Invocation, *, may_create: bool = False) -> Iterato
 def open_database(invocation: Invocation) -> Iterator[Database]:
     """The database itself; a usage error with --url."""
     url = load(invocation).settings.database_url
-    _must_exist(url)
-    must_be_a_database(url)
-    with closing(Database(url)) as database:
-        yield database
+    try:
+        _must_exist(url)
+        must_be_a_database(url)
+        with closing(Database(url)) as database:
+            yield database
+    except UnavailableError as error:
+        if invocation.url is None:
+            raise
+        said = str(error).removesuffix(_MAKING_ONE)
+        raise UnavailableError(f"{said}: {NOT_BY_URL}") from None
 
 
 def must_be_a_database(url: str) -> None:
@@ -80,4 +92,4 @@ def _must_exist(url: str) -> None:
     """SQLite would make an empty file, in whatever directory we happen to be."""
     path = sqlite_file(url)
     if path is not None and not path.exists():
-        raise UnavailableError(f"there is no database {path}: `tracker serve` or `tracker db upgrade` makes one")
+        raise UnavailableError(f"there is no database {path}{_MAKING_ONE}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import click
 
-from tracker.cli.protocol import Document
+from tracker.cli.protocol import Document, Tracker
 
 MOST = 100_000
 """How many things a list may show."""
@@ -75,6 +75,12 @@ def print_row(row: Document, told: Sequence[Column], *, as_json: bool) -> None:
 def print_note(said: str) -> None:
     """Something beside the answer, for whoever wonders about it."""
     click.echo(f"tracker: {printable(said)}", err=True)
+
+
+def print_idleness(tracker: Tracker) -> None:
+    """Say it where no daemon runs: what is printed looks alive without."""
+    if (said := tracker.idleness()) is not None:
+        print_note(said)
 
 
 def print_line(*cells: object) -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tracker.cli.output import text
 from tracker.cli.protocol import Document
-from tracker.cli.reasons import reason
+from tracker.cli.reasons import reason, standstill
 from tracker.cli.tables import hint, wrapped
 from tracker.cli.terminal import (
     COLOURS,
@@ -50,6 +50,11 @@ def print_portrait(
     _title("Callbacks", console)
     for line in _callbacks(task, sent, upstreams, now, console.width):
         console.print(line, soft_wrap=True)
+    halted = standstill(task, upstreams, now)
+    told = {one["url"] for one in sent}
+    if halted and all(callback["url"] in told for callback in task["callbacks"]):  # no callback's line has said it
+        for line in wrapped(Text(spoken(text(halted), now)), console.width):
+            console.print(line, soft_wrap=True)
     _title("Timeline", console)
     for moment in timeline(events, sent):
         for line in _moment(moment, now, console.width):
@@ -88,7 +93,7 @@ def _callbacks(
                 line.append(f"{text(one['id'])}\n{spoken(text(one['why']), now)}", style="default"), width
             )
         if not messages:
-            lines += _indented(Text(spoken(text(reason(task, callback, upstreams)), now)), width)
+            lines += _indented(Text(spoken(text(reason(task, callback, upstreams, now)), now)), width)
     return lines
 
 

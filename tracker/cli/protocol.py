@@ -118,6 +118,10 @@ class Tracker(Protocol):
         """How each upstream is doing; those that only live tasks name as well."""
         ...
 
+    def idleness(self) -> str | None:
+        """That no daemon runs, in a sentence; None where one does, or where that is not known."""
+        ...
+
 
 def at(where: str, error: InputError) -> InputError:
     """The same error, with the place of the entry it is about."""

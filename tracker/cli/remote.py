@@ -146,6 +146,10 @@ class RemoteTracker:
         """How each upstream is doing."""
         return _rows(self._call("GET", "/v1/upstreams"), "upstreams")
 
+    def idleness(self) -> str | None:
+        """Nothing: whoever answers is a daemon."""
+        return None
+
     def _pages(self, path: str, name: str, query: Mapping[str, object], limit: int) -> list[Document]:
         """As many as asked for, a page at a time."""
         found: list[Document] = []

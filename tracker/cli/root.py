@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 
 import click
@@ -92,12 +93,27 @@ class _Root(VerbGroup):
                 _complain(line)
             ctx.exit(error.exit_code)
         except OSError as error:
-            if error.filename is None:  # a closed pipe, which click ends quietly
+            if isinstance(error, BrokenPipeError) and _has_no_reader():
+                ctx.exit(0)  # whoever reads has seen enough, and that is no answer
+            if error.filename is None:
                 raise
             _complain(f"{error.filename}: {error.strerror}")
             ctx.exit(UnavailableError.exit_code)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+
+def _has_no_reader() -> bool:
+    """Whether it is what we print that nobody reads; if so the rest is thrown away without a word."""
+    import select
+
+    out = sys.stdout.fileno()
+    asked = select.poll()
+    asked.register(out, 0)
+    if not asked.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out)
+    return True
 
 
 def _complain(line: str) -> None:

@@ -17,7 +17,7 @@ _GAP = 2
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _MOMENTS = ("_at", "_since", "_until")
 _WRITTEN = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
-_IN_WORDS = re.compile(rf"\b(?:(at|since) )?({_WRITTEN})")
+_IN_WORDS = re.compile(rf"\b(?:(at|since|until) )?({_WRITTEN})")
 COLOURS = {
     "queued": "cyan",
     "running": "blue",
@@ -34,6 +34,7 @@ COLOURS = {
     "superseded": "bright_black",
     "ok": "green",
     "active": "green",
+    "failing": "yellow",
     "paused": "red",
     "unknown": "bright_black",
     "disabled": "red",
@@ -57,6 +58,7 @@ MARKS = {
     "superseded": "»",
     "ok": "✓",
     "active": "✓",
+    "failing": "!",
     "paused": "!",
     "unknown": "?",
     "disabled": "✗",
@@ -134,6 +136,8 @@ def spoken(said: str, now: datetime) -> str:
 
     def far(found: re.Match[str]) -> str:
         told = distance(datetime.fromisoformat(found[2]), now)
+        if found[1] == "until" and told.startswith("in "):
+            return f"for another {told.removeprefix('in ')}"
         return f"for {told.removesuffix(' ago')}" if found[1] == "since" else told
 
     return _IN_WORDS.sub(far, said)
@@ -148,7 +152,7 @@ def distance(moment: datetime, now: datetime) -> str:
     """How far a moment is from now: `4s ago`, `in 2h`."""
     gap = abs(now - moment)
     for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1))):
-        if gap >= 2 * size:
+        if gap >= size:
             amount = f"{gap // size}{unit}"
             break
     else:

@@ -13,6 +13,8 @@ _LIVE = tuple(str(status) for status in Status if not status.is_end)
 _STAYING = 10
 """For how many looks a task that has ended stays among the live ones, to be seen."""
 _MOST_FAILURES = 60
+_BETWEEN_QUESTIONS = 5.0
+"""Seconds between two times that somebody who watches asks whether a daemon runs."""
 
 
 class Watched(Protocol):
@@ -130,6 +132,24 @@ def follow(watched: Watched, pause: Callable[[], bool]) -> Iterator[list[Documen
         yield watched.look()
         if watched.is_over or not pause():
             return
+
+
+def warned(
+    looks: Iterator[list[Document]],
+    watched: Watched,
+    idleness: Callable[[], str | None],
+    say: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[list[Document]]:
+    """The same looks; whenever it begins to be so that no daemon runs, that is said, once."""
+    was_idle, next_at = False, clock()
+    for look in looks:
+        if clock() >= next_at and not watched.is_over:
+            said = idleness()
+            if said is not None and not was_idle:
+                say(said)
+            was_idle, next_at = said is not None, clock() + _BETWEEN_QUESTIONS
+        yield look
 
 
 class News:

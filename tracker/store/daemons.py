@@ -205,6 +205,17 @@ def last(connection: Connection) -> str | None:
     return name
 
 
+def silences(connection: Connection, *, now: datetime) -> tuple[timedelta, timedelta | None] | None:
+    """How long ago any daemon showed itself, and any that is not gone; None where none ever did."""
+    moment = present(connection, now)
+    there = func.max(daemon.c.heartbeat_at).filter(_THERE)
+    row = connection.execute(select(moment, func.max(daemon.c.heartbeat_at), there)).one()
+    at, last_seen, there_seen = row
+    if last_seen is None:
+        return None
+    return at - last_seen, None if there_seen is None else at - there_seen
+
+
 def strike(connection: Connection, name: str) -> None:
     """Strike one out, whatever it watches: for whoever enters under the same name."""
     connection.execute(delete(daemon).where(daemon.c.id == name))

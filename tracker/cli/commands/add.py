@@ -6,7 +6,7 @@ import click
 
 from tracker.cli.invocation import Invocation
 from tracker.cli.naming import completed, names_an_upstream
-from tracker.cli.output import columns, documented, print_row, print_rows
+from tracker.cli.output import columns, documented, print_idleness, print_row, print_rows
 from tracker.cli.protocol import Document, Entry
 from tracker.cli.verbs import Verb
 from tracker.errors import InputError
@@ -60,6 +60,7 @@ def command(
     invocation = Invocation.current()
     with open_tracker(invocation, may_create=True) as tracker:
         added = tracker.register(entries)
+        print_idleness(tracker)
     if task_id == "-":
         print_rows(added, COLUMNS, as_json=invocation.json)
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tracker.cli.invocation import Invocation
-from tracker.cli.output import print_json, print_line
+from tracker.cli.output import print_json, print_line, print_note
 from tracker.cli.verbs import VerbGroup
 from tracker.errors import BusyError, InputError
 
@@ -33,6 +33,7 @@ def current() -> None:
 
     Prints the database's revision, the newest one, and the answer; the exit code is 1 if it is not up to date.
     """
+    from tracker.cli.opening import NOT_BY_URL
     from tracker.store import migrate
     from tracker.store.database import Database, sqlite_file
 
@@ -42,6 +43,8 @@ def current() -> None:
     if path is None or path.exists():
         with closing(Database(url)) as database:
             found = database.read_now(migrate.current)
+    elif Invocation.current().url is not None:
+        print_note(NOT_BY_URL)
     if Invocation.current().json:
         print_json({"revision": found, "newest": newest, "up_to_date": found == newest})
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tracker.cli.invocation import Invocation
-from tracker.cli.output import columns, documented, has_terminal, print_json, print_rows, printable
+from tracker.cli.output import columns, documented, has_terminal, print_json, print_note, print_rows, printable
 from tracker.cli.protocol import Document
 from tracker.cli.verbs import Verb
 
@@ -26,11 +26,14 @@ def command() -> None:
 
     The exit code is 1 where there is a problem; warnings are no problems.
     """
+    from tracker.cli.opening import NOT_BY_URL
     from tracker.doctor import Asked, Host, State, examine
 
     invocation = Invocation.current()
     invocation.must_be_local()
     asked = Asked(config_path=invocation.config, database_url=invocation.database_url)
+    if invocation.url is not None:
+        print_note(NOT_BY_URL)
     found = examine(Host(environ=os.environ, cwd=Path.cwd()), asked)
     rows = [{"check": one.check, "state": str(one.state), "cause": one.cause, "command": one.command} for one in found]
     is_well = all(one.state is not State.PROBLEM for one in found)

@@ -6,7 +6,7 @@ import click
 
 from tracker.cli.invocation import Invocation
 from tracker.cli.naming import Moment, Words, names_an_upstream
-from tracker.cli.output import MOST, columns, documented, print_note, print_rows
+from tracker.cli.output import MOST, columns, documented, print_idleness, print_note, print_rows
 from tracker.cli.protocol import Selection
 from tracker.cli.verbs import Verb
 from tracker.model import Status
@@ -54,6 +54,7 @@ def command(
     with open_tracker(invocation) as tracker:
         found = tracker.tasks(wanted)
         known = [one["name"] for one in tracker.upstreams() if one["base_url"] is not None] if upstream else []
+        print_idleness(tracker)
     if upstream and upstream not in known:
         print_note(f"the upstream {upstream!r} is not configured")
     is_first = wanted == Selection(limit=limit)

@@ -4,7 +4,7 @@ import click
 
 from tracker.cli.invocation import Invocation
 from tracker.cli.naming import completed
-from tracker.cli.output import print_json
+from tracker.cli.output import print_idleness, print_json
 from tracker.cli.verbs import Verb
 
 
@@ -35,6 +35,7 @@ def command(owner: str | None, scope: str | None) -> None:
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
         made = tracker.link(owner, scope)
+        print_idleness(tracker)
     if invocation.json:
         print_json(made)
     else:

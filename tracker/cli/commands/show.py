@@ -5,7 +5,7 @@ import click
 from tracker.cli.commands import deliveries, history
 from tracker.cli.invocation import Invocation
 from tracker.cli.naming import names_a_task
-from tracker.cli.output import columns, has_terminal, print_json, print_line
+from tracker.cli.output import columns, has_terminal, print_idleness, print_json, print_line
 from tracker.cli.protocol import Document, resolve
 from tracker.cli.verbs import Verb
 
@@ -33,6 +33,7 @@ def command(task: str, upstream: str | None) -> None:
         events = tracker.history(found["id"])
         is_drawn = has_terminal() and not invocation.json
         upstreams = tracker.upstreams() if is_drawn and found["ended_at"] is None else []
+        print_idleness(tracker)
     if is_drawn:
         from tracker.cli.portrait import print_portrait
 

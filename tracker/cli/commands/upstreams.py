@@ -3,7 +3,8 @@
 import click
 
 from tracker.cli.invocation import Invocation
-from tracker.cli.output import columns, documented, print_rows
+from tracker.cli.output import columns, documented, has_terminal, print_idleness, print_rows
+from tracker.cli.protocol import Document
 from tracker.cli.verbs import Verb
 
 COLUMNS = columns(
@@ -19,8 +20,7 @@ COLUMNS = columns(
     leaving=("last_error_at", "base_url", "last_error", "paused_until", "last_ok_at"),
     falling=("base_url", "last_error", "paused_until"),
 )
-
-
+_DRAWN = tuple(column for column in COLUMNS if column.name != "last_error_at")
 _NONE = "no upstreams yet: `export TRACKER_UPSTREAMS__DEFAULT__BASE_URL=https://…` names your gateway"
 
 
@@ -36,4 +36,21 @@ def command() -> None:
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
         found = tracker.upstreams()
-    print_rows(found, COLUMNS, as_json=invocation.json, empty=_NONE)
+        print_idleness(tracker)
+    told = COLUMNS
+    if has_terminal() and not invocation.json:
+        found, told = [_dated(one) for one in found], _DRAWN
+    print_rows(found, told, as_json=invocation.json, empty=_NONE)
+
+
+def _dated(one: Document) -> Document:
+    """The last error with how long ago it was: beside a state of now it would seem to be of now."""
+    from datetime import datetime
+
+    from tracker.cli.terminal import distance
+    from tracker.clock import utc_now
+
+    if not one["last_error"] or not one["last_error_at"]:
+        return one
+    when = distance(datetime.fromisoformat(one["last_error_at"]), utc_now())
+    return {**one, "last_error": f"{when}: {one['last_error']}"}

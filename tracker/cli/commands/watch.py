@@ -10,6 +10,7 @@ from tracker.cli.naming import Duration, names_an_upstream
 from tracker.cli.output import columns, documented, has_terminal, print_json_line, print_line, print_note
 from tracker.cli.protocol import Document, Tracker, resolve
 from tracker.cli.verbs import Verb
+from tracker.errors import UnavailableError
 
 COLUMNS = columns(
     "seen_at",
@@ -47,15 +48,15 @@ def command(task: tuple[str, ...], upstream: str | None, timeout: timedelta | No
     invocation = Invocation.current()
     with open_tracker(invocation) as tracker:
         last = _follow(tracker, task, upstream, timeout, as_json=invocation.json)
-    if task:
-        click.get_current_context().exit(_outcome(last))
+        outcome = _outcome(last, tracker) if task else 0
+    click.get_current_context().exit(outcome)
 
 
 def _follow(
     tracker: Tracker, chosen: Sequence[str], upstream: str | None, timeout: timedelta | None, *, as_json: bool
 ) -> Sequence[Document]:
     """Show each look until the end; returns the tasks as they were last."""
-    from tracker.cli.watching import Chosen, Deadline, Live, Patient, Watched, follow
+    from tracker.cli.watching import Chosen, Deadline, Live, Patient, Watched, follow, warned
 
     is_drawn = has_terminal() and not as_json
     watched: Watched
@@ -63,7 +64,7 @@ def _follow(
         watched = Chosen(tracker, [resolve(tracker, name, upstream) for name in chosen])
     else:
         watched = Live(tracker, upstream, _screen if is_drawn else _pipe)
-    looks = follow(Patient(watched), Deadline(timeout, _EVERY))
+    looks = warned(follow(Patient(watched), Deadline(timeout, _EVERY)), watched, tracker.idleness, print_note)
     if is_drawn:
         from tracker.cli.live import draw
 
@@ -100,9 +101,24 @@ def _print_change(change: Document) -> None:
     print_line(*(row[column.name] for column in COLUMNS))
 
 
-def _outcome(last: Sequence[Document]) -> int:
+def _outcome(last: Sequence[Document], tracker: Tracker) -> int:
     left = sum(task["ended_at"] is None for task in last)
     if left:
-        print_note(f"the time is up, and {left} of {len(last)} had not ended")
+        print_note(f"the time is up, and {left} of {len(last)} had not ended{_why(last, tracker)}")
         return TIMED_OUT
     return 0 if all(task["status"] == "succeeded" for task in last) else 1
+
+
+def _why(last: Sequence[Document], tracker: Tracker) -> str:
+    """What is known to be in the way, each thing once."""
+    from tracker.cli.reasons import standstill
+    from tracker.cli.terminal import spoken
+    from tracker.clock import utc_now
+
+    now = utc_now()
+    try:
+        upstreams = tracker.upstreams()
+    except UnavailableError:
+        return ""
+    said = dict.fromkeys(why for task in last if (why := standstill(task, upstreams, now)) is not None)
+    return f": {spoken('; '.join(said), now)}" if said else ""

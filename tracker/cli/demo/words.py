@@ -3,6 +3,7 @@
 from tracker.cli.demo.play import Outcome
 from tracker.cli.demo.stage import GATEWAY_TOKEN, Stage
 from tracker.cli.protocol import Document
+from tracker.config.addresses import sqlite_url
 
 
 def greeting(stage: Stage) -> str:
@@ -43,6 +44,7 @@ All of it keeps running until Ctrl-C. The page: {stage.page_link()}
 To try in another terminal:
 
   export TRACKER_URL={stage.daemon_url} TRACKER_TOKEN=$(cat {stage.directory}/tracker.token)
+  export TRACKER_DATABASE_URL={sqlite_url(stage.directory / "tracker.db")}
   curl -H 'authorization: Bearer {GATEWAY_TOKEN}' -d '{{"prompt": "a pig"}}' {stage.gateway_url}/mj/submit/imagine
   tracker add TASK_ID --callback {stage.receiver_url}/done     (TASK_ID: the "result" of the line before)
   tracker watch TASK_ID

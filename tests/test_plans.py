@@ -479,6 +479,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         daemons.find_strays: [lambda c: daemons.find_strays(c, now=now)],
         daemons.company: [daemons.company],
         daemons.last: [daemons.last],
+        daemons.silences: [lambda c: daemons.silences(c, now=now)],
         daemons.strike: [lambda c: daemons.strike(c, "x")],
         daemons.count: [lambda c: daemons.count(c, who="x", watching={})],
         daemons.took_from: [lambda c: daemons.took_from(c, "x", {})],

@@ -1,6 +1,7 @@
 """How long the server takes for each page, with a million tasks and ten million events."""
 
 import asyncio
+import gc
 import os
 import statistics
 import sys
@@ -150,6 +151,9 @@ async def _look_at_all(database: Database, scale: Scale, now: datetime) -> Mappi
     ):
         clients = {"admin": admin, "owner of most": shop, "owner of few": rare}
         looks: dict[str, list[Look]] = {}
+        # As `serve` does: what is there by now stays, and nobody waits while it is looked through for garbage.
+        gc.collect()
+        gc.freeze()
         for number in range(scale.rounds + 2):
             key = database.read_now(partial(_task, key=scale.tasks * (number + 1) // (scale.rounds + 4)))
             for what, address in _addresses(key, now).items():

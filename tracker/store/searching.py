@@ -50,26 +50,11 @@ _MADE = (task.c.key, task.c.registered_at)
 def _called(connection: Connection, wanted: Filter, owner: str | None) -> list[Task]:
     found: dict[int, Task] = {}
     for name in (task.c.id, task.c.task_id):
-        query = select(*TASK_COLUMNS).where(name == wanted.q, *_conditions(wanted), _visible(owner))
+        query = select(*TASK_COLUMNS).where(name == wanted.q, *wanted.conditions(), _visible(owner))
         for row in connection.execute(query.order_by(task.c.key.desc()).limit(wanted.limit)):
             one = task_of(row)
             found.setdefault(one.key, one)
     return list(found.values())
-
-
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.status:
-        conditions.append(task.c.status.in_([str(status) for status in wanted.status]))
-    if wanted.upstream is not None:
-        conditions.append(task.c.upstream == wanted.upstream)
-    if wanted.task_id is not None:
-        conditions.append(task.c.task_id == wanted.task_id)
-    if wanted.since is not None:
-        conditions.append(task.c.registered_at >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(task.c.registered_at < wanted.until)
-    return conditions
 
 
 def _visible(owner: str | None) -> ColumnElement[bool]:
@@ -95,7 +80,7 @@ def _path(connection: Connection, wanted: Filter, owner: str | None) -> tuple[Pa
 
 def _reading(connection: Connection, wanted: Filter, owner: str | None) -> Select[Any]:
     is_one = is_given(connection.dialect.name, task.c.key)
-    query = select(*TASK_COLUMNS).where(is_one, *_conditions(wanted), _visible(owner))
+    query = select(*TASK_COLUMNS).where(is_one, *wanted.conditions(), _visible(owner))
     if wanted.q:
         others = and_(task.c.id != wanted.q, task.c.task_id != wanted.q)
         query = query.where(others, _mentions(connection.dialect.name, wanted.q, owner))

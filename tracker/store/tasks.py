@@ -30,6 +30,21 @@ class Filter:
     before: int | None = None
     limit: int = 50
 
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What the row of a task has to say of itself; where a page goes on, and what is searched for, come besides."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.status:
+            conditions.append(task.c.status.in_([str(status) for status in self.status]))
+        if self.upstream is not None:
+            conditions.append(task.c.upstream == self.upstream)
+        if self.task_id is not None:
+            conditions.append(task.c.task_id == self.task_id)
+        if self.since is not None:
+            conditions.append(task.c.registered_at >= self.since)
+        if self.until is not None:
+            conditions.append(task.c.registered_at < self.until)
+        return conditions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryLine:
@@ -69,17 +84,7 @@ def page(connection: Connection, wanted: Filter, *, owner: str | None) -> list[T
 
 
 def _conditions(wanted: Filter, key: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.status:
-        conditions.append(task.c.status.in_([str(status) for status in wanted.status]))
-    if wanted.upstream is not None:
-        conditions.append(task.c.upstream == wanted.upstream)
-    if wanted.task_id is not None:
-        conditions.append(task.c.task_id == wanted.task_id)
-    if wanted.since is not None:
-        conditions.append(task.c.registered_at >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(task.c.registered_at < wanted.until)
+    conditions = wanted.conditions()
     if wanted.before is not None:
         conditions += [key < wanted.before, task.c.key < wanted.before]
     if wanted.q:

@@ -346,6 +346,40 @@ class TestRoom:
 
         assert sorted(post.world.attempts()) == [(1, "failed"), (1, "interrupted"), (2, "failed")]
 
+    @ON_POSTGRES
+    async def test_while_a_claim_is_written_the_next_are_looked_for(self, world: World) -> None:
+        """And delivered once each, although that look shows what the claim takes as due."""
+        post = Post(world, {"max_in_flight": 8})
+        for host in "abcdefgh":
+            post.know(f"https://{host}.example:443")
+            post.pending(10, f"https://{host}.example/")
+        database, looked = world.database, asyncio.Event()
+        read, write = database.read, database.write
+        under_way = 0
+
+        async def noted(work: Work[T]) -> T:
+            found = await read(work)
+            if under_way:
+                looked.set()
+            return found
+
+        async def held(work: Work[T]) -> T:
+            nonlocal under_way
+            under_way += 1
+            async with asyncio.timeout(10):
+                await looked.wait()
+            written = await write(work)
+            under_way -= 1
+            return written
+
+        database.read, database.write = noted, held  # type: ignore[method-assign]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: len(post.sender.sent) == 80)
+            post.courier.stop()
+
+        assert len(world.attempts()) == 80, "nothing was claimed twice"
+
     async def test_one_that_nobody_has_heard_of_gets_a_single_message_first(self, world: World) -> None:
         post = Post(world)
         post.pending(20, HOLE)
@@ -693,7 +727,33 @@ def test_what_is_in_hand_is_no_reason_to_look_again() -> None:
     assert not backlog.may_have_more
 
 
+def test_what_was_handed_out_while_a_look_was_under_way_is_not_taken_from_it() -> None:
+    """The look began before its claim was written, and so shows it as due."""
+    slots, backlog = Slots(CallbackSettings(), lambda: 0.0), Backlog()
+    first, second = Due(key=1, endpoint="e"), Due(key=2, endpoint="f")
+    seen = Seen(due=[first, second], is_all=False)
+    backlog.see(Waiting(seen=replace(seen, due=[first]), resting=()), now=START, took=timedelta(0))
+    assert backlog.choose(slots, START).deliveries == [1]
+    backlog.begin_to_see(while_claiming=True)
+    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
+
+    assert backlog.choose(slots, START).deliveries == [2]
+    backlog.begin_to_see(while_claiming=False)
+    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
+    assert backlog.choose(slots, START).deliveries == [1, 2], "no claim of theirs is under way, and they are due"
+
+
 class TestSlots:
+    def test_of_a_swift_endpoint_that_is_full_there_is_hope(self) -> None:
+        slots = self.slots(max_in_flight_per_endpoint=1)
+        slots.time("swift", timedelta(seconds=0.1))
+        slots.time("slow", timedelta(seconds=3))
+        for number, endpoint in enumerate(("swift", "slow", "unknown")):
+            slots.take(out_to(endpoint, number))
+
+        assert sorted(slots.saturated()) == ["slow", "swift", "unknown"]
+        assert sorted(slots.hopeless()) == ["slow", "unknown"]
+
     def slots(self, **settings: object) -> Slots:
         return Slots(CallbackSettings(**settings), lambda: 0.0)  # type: ignore[arg-type]
 

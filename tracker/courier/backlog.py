@@ -11,6 +11,8 @@ from tracker.store.endpoints import Resting
 
 STALE_AFTER = timedelta(seconds=0.5)
 """A claim checks each row again, so an old look costs nothing but fairness towards what has come due since."""
+_CLAIMS_AHEAD = 2
+"""Claims of the present size for which it should hold something, so that none has to wait for a look."""
 MOST_REMEMBERED = 20_000
 """Deliveries, a few megabytes; where the oldest so many are all at endpoints without room, the rest has to wait."""
 
@@ -42,6 +44,9 @@ class Backlog:
         self._resting: Sequence[Resting] = ()
         self._seen_at: datetime | None = None
         self._fresh_for = STALE_AFTER
+        self._handed_out: set[int] = set()
+        """What was chosen since a look began, or shortly before: it may be claimed, and no longer due."""
+        self._last_chosen: Sequence[int] = ()
         self.may_have_more = False
         """Whether another look may show what this one had no room for."""
 
@@ -53,6 +58,10 @@ class Backlog:
         """Whether it is worth looking again: nothing here can be sent, or little while there may be more."""
         enough = max(slots.free // 2, 1) if self.may_have_more else 1
         return sum(min(slots.room(endpoint), len(keys)) for endpoint, keys in self._due.items()) < enough
+
+    def runs_low(self, slots: Slots) -> bool:
+        """Whether the next claims will soon want more than is left, and there may be more."""
+        return self.may_have_more and sum(map(len, self._due.values())) < _CLAIMS_AHEAD * slots.free
 
     def forget_if_stale(self, now: datetime) -> None:
         """Begin anew where the first look was too long ago."""
@@ -66,6 +75,10 @@ class Backlog:
         self._seen_at = None
         self.may_have_more = False
 
+    def begin_to_see(self, *, while_claiming: bool) -> None:
+        """A look begins: where a claim is under way, it does not see yet that what was chosen last is claimed."""
+        self._handed_out = set(self._last_chosen if while_claiming else ())
+
     def see(self, waiting: Waiting, *, now: datetime, took: timedelta) -> None:
         """Remember what a look, which took so long, has shown."""
         if self._seen_at is None:
@@ -73,7 +86,7 @@ class Backlog:
             self._seen_at, self._fresh_for = now, max(STALE_AFTER, 4 * took)
         self._resting = waiting.resting
         known = {key for keys in self._due.values() for key in keys}
-        new = [due for due in waiting.seen.due if due.key not in known]
+        new = [due for due in waiting.seen.due if due.key not in known and due.key not in self._handed_out]
         for due in new:
             self._due.setdefault(due.endpoint, deque()).append(due.key)
         self.may_have_more = not waiting.seen.is_all and bool(new) and len(known) + len(new) < MOST_REMEMBERED
@@ -81,7 +94,9 @@ class Backlog:
     def choose(self, slots: Slots, now: datetime) -> Chosen:
         """As many as there is room for, taken out of here; probes first, since they are few."""
         probes = self._probes(slots, now)[: slots.free]
-        return Chosen(deliveries=self._deliveries(slots, slots.free - len(probes)), probes=probes)
+        self._last_chosen = self._deliveries(slots, slots.free - len(probes))
+        self._handed_out.update(self._last_chosen)
+        return Chosen(deliveries=self._last_chosen, probes=probes)
 
     def _probes(self, slots: Slots, now: datetime) -> list[int]:
         ready = [one for one in self._resting if one.probe_at is not None and one.probe_at <= now]

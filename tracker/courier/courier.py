@@ -51,6 +51,8 @@ class Courier:
         self._recorder = Recorder(ports.database, self._hear)
         self._teller = Teller(ports.metrics)
         self._sending = asyncio.Semaphore(settings.max_in_flight)
+        self._looking: asyncio.Task[None] | None = None
+        """A look that was begun before it was needed."""
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -70,7 +72,7 @@ class Courier:
             while not self._stopping:
                 self._wake.clear()
                 self._ports.beat()
-                claimed = await self._claim_calmly()
+                claimed = await self._claim_calmly(group)
                 self._begin(group, claimed)
                 if claimed and self._slots.free < self._settings.max_in_flight // 2:
                     # A claim of one costs as much as a claim of ten: let some more come back first.
@@ -101,9 +103,9 @@ class Courier:
         except TimeoutError:
             pass
 
-    async def _claim_calmly(self) -> list[Claimed]:
+    async def _claim_calmly(self, group: asyncio.TaskGroup) -> list[Claimed]:
         try:
-            return await self._claim()
+            return await self._claim(group)
         except UnavailableError as error:
             log.warning("deliveries_postponed", reason=str(error))
         except Exception:
@@ -111,13 +113,15 @@ class Courier:
         self._backlog.forget()
         return []
 
-    async def _claim(self) -> list[Claimed]:
-        """Claim as many due deliveries as their endpoints and we have room for."""
+    async def _claim(self, group: asyncio.TaskGroup | None = None) -> list[Claimed]:
+        """Claim as many due deliveries as their endpoints and we have room for; with a group, look ahead in it."""
         self._slots.again_at = None
         for _ in range(_CLAIMS_IN_A_ROW):
             chosen = await self._choose()
             if not chosen:
                 break
+            if group and not self._ports.database.is_sqlite:
+                self._look_ahead(group)
             now = self._ports.clock()
             until = now + self._settings.timeout + CLAIM_MARGIN
             claim = partial(claims.claim, chosen=chosen, now=now, until=until, new_secret=self._ports.new_secret)
@@ -148,9 +152,29 @@ class Courier:
         if not self._slots.free:
             return Chosen()
         self._backlog.forget_if_stale(self._ports.clock())
+        if self._looking and self._backlog.is_short(self._slots):
+            await self._looking
         if self._backlog.is_short(self._slots):
+            self._backlog.begin_to_see(while_claiming=False)
             await self._look([*self._slots.saturated(), *self._backlog.stocked(self._slots)])
         return self._backlog.choose(self._slots, self._ports.clock())
+
+    def _look_ahead(self, group: asyncio.TaskGroup) -> None:
+        """Look for what comes next while a claim is written, where what is left will not do."""
+        if self._looking is None and self._backlog.runs_low(self._slots):
+            self._looking = group.create_task(self._look_calmly())
+
+    async def _look_calmly(self) -> None:
+        try:
+            # One that is full just now, and has answered before, has room by the time.
+            self._backlog.begin_to_see(while_claiming=True)
+            await self._look([*self._slots.hopeless(), *self._backlog.stocked(self._slots)])
+        except UnavailableError as error:
+            log.warning("deliveries_postponed", reason=str(error))
+        except Exception:
+            log.exception("look_failed")
+        finally:
+            self._looking = None
 
     async def _look(self, without: Collection[str]) -> None:
         started, most = self._ports.clock(), _LOOK_AHEAD * self._settings.max_in_flight

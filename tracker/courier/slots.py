@@ -115,6 +115,10 @@ class Slots:
             if endpoint not in self._paces:
                 self.time(endpoint, timedelta(0))
 
+    def hopeless(self) -> list[str]:
+        """The endpoints without room of which none is to be expected soon: they have not answered quickly."""
+        return [endpoint for endpoint in self.saturated() if self.pace(endpoint) is not Pace.SWIFT]
+
     def saturated(self) -> list[str]:
         """The endpoints that are known to have no room."""
         now = self._timer()

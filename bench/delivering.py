@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from sqlalchemy import exists, select, update
 
 import tracker
+from bench.byhand import by_hand
 from bench.fetching import HttpxClient
 from bench.outbox import empty_database, fill
 from bench.sink import sinks
@@ -56,19 +57,21 @@ def run() -> Iterator[Row]:
 
 
 def _measure(kind: str, url: str, urls: Sequence[str]) -> Iterator[Row]:
-    bare, ours, apart, plain = [], [], [], []
+    bare, ours, hand, apart, plain = [], [], [], [], []
     database = Database(url)
     try:
         for number in range(ROUNDS):
             bare.append(asyncio.run(_bare(urls)))
             ours.append(asyncio.run(_courier(database, urls, _here, DELIVERIES, f"ours-{number}")))
+            hand.append(asyncio.run(_by_hand(database, urls, f"hand-{number}")))
             apart.append(asyncio.run(_courier(database, urls, _elsewhere, DELIVERIES, f"apart-{number}")))
             plain.append(asyncio.run(_courier(database, urls, _on_httpx, ON_HTTPX, f"httpx-{number}")))
-            figures = f"ours {ours[-1]:.0f}/s, with a process {apart[-1]:.0f}/s, httpx {plain[-1]:.0f}/s"
-            print(f"{kind}: bare {bare[-1]:.0f}/s, {figures}", file=sys.stderr)
+            figures = f"by hand {hand[-1]:.0f}/s, with a process {apart[-1]:.0f}/s, httpx {plain[-1]:.0f}/s"
+            print(f"{kind}: bare {bare[-1]:.0f}/s, ours {ours[-1]:.0f}/s, {figures}", file=sys.stderr)
     finally:
         database.close()
     yield compared(f"deliveries, {kind}", ours, bare, "bare loop, same transport", at_least=0.6)
+    yield compared(f"deliveries, {kind}", ours, hand, "the same rows without a courier")
     yield compared(f"deliveries, {kind}", ours, plain, "the courier on httpx's pool", at_least=10)
     yield compared(f"deliveries, one sending process, {kind}", apart, ours, "the courier's own process")
 
@@ -132,6 +135,12 @@ async def _bare(urls: Sequence[str]) -> float:
         started = time.perf_counter()
         await post_all(DELIVERIES)
         return DELIVERIES / (time.perf_counter() - started)
+
+
+async def _by_hand(database: Database, urls: Sequence[str], name: str) -> float:
+    await asyncio.to_thread(fill, database, urls, DELIVERIES, name=name)
+    async with _guarded() as client:
+        return await by_hand(database, client, new_secret())
 
 
 async def _courier(database: Database, urls: Sequence[str], open_sender: OpenSender, count: int, name: str) -> float:

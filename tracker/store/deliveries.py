@@ -54,7 +54,7 @@ def claim(connection: Connection, keys: Collection[int], *, now: datetime, until
     wanted = rows(connection, [{"key": key} for key in keys])
     asked = {"given": wanted, "until": until, **pacing.moments(now)}
     if connection.dialect.name != "sqlite":
-        return [_delivery_of(row) for row in connection.execute(_claiming(), asked)]
+        return [_delivery_of(row) for row in connection.execute(_claiming(), asked).all()]
     taken = [tuple(row) for row in connection.execute(_taking("sqlite"), asked)]
     if not taken:
         return []
@@ -72,7 +72,9 @@ def _claiming() -> Any:  # noqa: ANN401 - a statement, built once
     left_open = _left_open(select(taken.c.key).where(taken.c.attempt > 1)).cte("left_open")
     numbers = select(taken.c.key, taken.c.attempt, _NOW)
     begun = insert(attempt).from_select(["delivery_key", "attempt", "attempted_at"], numbers).cte("begun")
-    return _claimed(taken).order_by(taken.c.key).add_cte(left_open, begun)
+    # The times as the driver has them, which are moments already.
+    told = [type_coerce(one, NullType()).label(one.name) for one in _claimed(taken).selected_columns]
+    return _claimed(taken).with_only_columns(*told).order_by(taken.c.key).add_cte(left_open, begun)
 
 
 @cache

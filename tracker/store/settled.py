@@ -72,7 +72,7 @@ def write(connection: Connection, lines: Sequence[Line]) -> set[tuple[int, int]]
     """
     if connection.dialect.name != "sqlite":
         written = connection.execute(_writing(), {"given": plain_rows(lines)})
-        return {(row[0], row[1]) for row in written}
+        return {(row[0], row[1]) for row in written.all()}
     written = connection.execute(_settling(), _given(lines, _STANDING))
     ours = {(row[0], row[1]) for row in written}
     if len(ours) < len(lines):

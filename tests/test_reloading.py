@@ -32,6 +32,9 @@ class Running:
     def status(self, id_: str) -> str:
         return str(self._call("GET", f"/v1/tasks/{id_}").json()["status"])
 
+    def ask_for_a_link(self) -> int:
+        return self._call("POST", "/v1/links").status_code
+
     def metrics(self) -> str:
         return self._call("GET", "/metrics").text
 
@@ -174,3 +177,14 @@ def test_asked_again_and_again_it_ends_with_what_was_written_last(
         assert len(running.events("configuration_reloaded")) == 5
         assert not running.events("step_failed")
         assert running.daemon.terminate() == 0
+
+
+def test_an_allowance_does_not_begin_anew(database_url: str, tmp_path: Path, gateway: Gateway) -> None:
+    """Nor does the count of those who listen to what is new, which stays with it."""
+    with started(tmp_path, database_url, default=keys(gateway)) as running:
+        while (status := running.ask_for_a_link()) != 429:
+            assert status == 201
+        running.reload(default=keys(gateway, token="sk-other"))
+
+        # A few are due again by then; a new allowance would have thirty.
+        assert 429 in [running.ask_for_a_link() for _ in range(20)]

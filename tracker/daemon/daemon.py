@@ -103,6 +103,7 @@ class Daemon:
         self._announce = Loop("announce", self._announce_all, self.pulse)
         self._listener = self._make_listener()
         self._stopping = asyncio.Event()
+        self._desk: Desk | None = None
         self._server = make_server(self._make_doors())
 
     def _make_lane(self, name: str, upstream: UpstreamSettings) -> tuple[Lane, Client]:
@@ -124,8 +125,8 @@ class Daemon:
 
     def _make_doors(self) -> Entrance:
         ports = self._make_ports()
-        desk = Desk.of(ports)
-        return Entrance(api=create_app(ports, desk), pages=create_pages(ports, desk))
+        self._desk = self._desk.under(ports) if self._desk else Desk.of(ports)
+        return Entrance(api=create_app(ports, self._desk), pages=create_pages(ports, self._desk))
 
     def _make_ports(self) -> Ports:
         return Ports(

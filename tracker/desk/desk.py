@@ -1,6 +1,6 @@
 """One desk for all doors: whom each asks before it lets somebody do something."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from tracker.desk.allowance import Allowance
@@ -23,6 +23,7 @@ class Desk:
     """How many tests of URLs an owner may make."""
     links: Allowance
     """How many links that sign in to the pages an owner may make."""
+    limits: Limits
     registrar: Registrar
     news: News
 
@@ -34,6 +35,18 @@ class Desk:
             tokens=TokenBook(ports.database, ports.clock, ports.timer),
             trials=Allowance(MOST_TRIALS_A_MINUTE, "tests a minute", ports.timer),
             links=Allowance(MOST_LINKS_A_MINUTE, "links a minute", ports.timer),
-            registrar=Registrar(ports.database, ports.intake, limits, ports.watching),
+            limits=limits,
+            registrar=_registrar(ports, limits),
             news=News(ports.database, ports.stopping),
         )
+
+    def under(self, ports: Ports) -> Self:
+        """The same desk under other settings: who listens still counts, and nobody's allowance begins anew."""
+        limits = self.limits
+        if limits.settings != ports.settings.limits:
+            limits = Limits(ports.settings.limits, ports.database, ports.timer)
+        return replace(self, limits=limits, registrar=_registrar(ports, limits))
+
+
+def _registrar(ports: Ports, limits: Limits) -> Registrar:
+    return Registrar(ports.database, ports.intake, limits, ports.watching)

@@ -17,6 +17,7 @@ class Limits:
     """The configured limits; where there are none, everything is admitted and nobody is asked."""
 
     def __init__(self, settings: LimitSettings, database: Database, timer: Callable[[], float]) -> None:
+        self.settings = settings
         rate, live = settings.registrations_per_minute_per_owner, settings.live_tasks_per_owner
         self._rate = Allowance(rate, f"registrations a minute ({RATE_SETTING})", timer) if rate else None
         self._live = LiveTasks(live, database, timer) if live else None

@@ -9,7 +9,7 @@ from tracker.http.bodies import inflate
 from tracker.http.clients import open_callback_client, open_upstream_client, tls_context
 from tracker.http.dates import parse_http_date
 from tracker.http.dialing import Lookup, rule_against, system_lookup
-from tracker.http.exchanges import Answer, exchange
+from tracker.http.exchanges import Answer, Exchanges, exchange, folded
 from tracker.http.faults import ExchangeError
 from tracker.http.retry_after import parse_retry_after
 from tracker.http.transport import Client, Request, Response
@@ -18,10 +18,12 @@ __all__ = [
     "Answer",
     "Client",
     "ExchangeError",
+    "Exchanges",
     "Lookup",
     "Request",
     "Response",
     "exchange",
+    "folded",
     "inflate",
     "open_callback_client",
     "open_upstream_client",

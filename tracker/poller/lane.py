@@ -78,6 +78,7 @@ class Lane:
         self._polls = ports.metrics.polls.labels(name)
         self._requests = ports.metrics.upstream_requests.labels(name)
         self._lateness = ports.metrics.lateness.labels(name)
+        self._longest_look = _LONGEST_LOOK * settings.timeout.total_seconds()
         self._out = 0
         self._wake = asyncio.Event()
         self._stopping = False
@@ -165,6 +166,7 @@ class Lane:
             look = await self._provider.look([watched.task_id for watched in batch], self._known(batch))
             # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
             await self._record(batch, look, now := self._ports.clock())
+            self._count(look)
             await self._judge(look, now)
         except UnavailableError as error:
             log.warning("observation_postponed", upstream=self.name, tasks=len(batch), reason=str(error))
@@ -181,7 +183,7 @@ class Lane:
 
         A deadline that may pass while the look is out has to be judged by what is seen then.
         """
-        back_at = self._ports.clock().timestamp() + _LONGEST_LOOK * self._settings.timeout.total_seconds()
+        back_at = self._ports.clock().timestamp() + self._longest_look
         return {one.digest: one.task_id for one in batch if one.digest is not None and one.expires_at > back_at}
 
     def _postpone(self, batch: list[Watched]) -> None:
@@ -190,20 +192,28 @@ class Lane:
             if self.schedule.holds(watched) and watched.is_out:
                 self.schedule.put_back(watched, due)
 
-    async def _judge(self, look: Look, now: datetime) -> None:
-        """What the answer says about the upstream as a whole."""
+    def _count(self, look: Look) -> None:
         self._polls.inc(len(look.seen) + len(look.unchanged))
         self._requests.inc(look.requests)
         self._standing.rate.add(look.requests - 1, self._ports.timer())
+
+    async def _judge(self, look: Look, now: datetime) -> None:
+        """What the answer says about the upstream as a whole."""
         look_size = self._provider.look_size
-        if look.trouble is None:
-            await self._standing.answered(now, look_size=look_size)
-        else:
+        if look.trouble is not None:
             await self._standing.failed(look.trouble, look_size=look_size)
-        await self._pace.learn(self._ports.database, now)
+        elif not self._standing.is_told(now, look_size=look_size):
+            await self._standing.answered(now, look_size=look_size)
+        if self._pace.learns(now):
+            await self._pace.learn(self._ports.database, now)
 
     async def _record(self, batch: list[Watched], look: Look, now: datetime) -> None:
+        """Write what is news, and put all back."""
         news = [watched for watched in batch if watched.task_id not in look.unchanged]
+        if not news:
+            self._settle(now)
+            self._put_back(batch, look)
+            return
         decisions: dict[int, Decide] = {}
         for watched in news:
             seen = look.seen[watched.task_id]
@@ -212,15 +222,7 @@ class Lane:
                 decisions[watched.key] = partial(observe, seen=seen, now=now, streak=watched.streak, rules=self._rules)
         recorded, bad = await write_all(decisions, partial(self._write, now=now))
         self._postpone([watched for watched in news if watched.key in bad])
-        moment, tasks = self._ports.timer(), len(self.schedule)
-        rate = self._standing.rate.limit(moment)
-        self._pace.settle(
-            moment,
-            self._ports.clock() if decisions else now,
-            look_size=self._provider.look_size,
-            tasks=tasks,
-            rate=rate,
-        )
+        self._settle(self._ports.clock() if decisions else now)
         for watched in news:
             if watched.key in bad:
                 continue
@@ -232,6 +234,12 @@ class Lane:
             if not isinstance(seen, Miss):
                 watched.digest = look.digests.get(watched.task_id)
         self._put_back([watched for watched in batch if watched.key not in bad], look)
+
+    def _settle(self, now: datetime) -> None:
+        moment = self._ports.timer()
+        rate = self._standing.rate.limit(moment)
+        look_size = self._provider.look_size
+        self._pace.settle(moment, now, look_size=look_size, tasks=len(self.schedule), rate=rate)
 
     def _put_back(self, batch: list[Watched], look: Look) -> None:
         """Into the schedule with all that goes on."""

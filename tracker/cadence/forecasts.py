@@ -5,7 +5,7 @@ for a given lateness the requests are fewest where λ is proportional to √h.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -70,10 +70,9 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
         return self.unit * self.durations.wait(self.seconds / self.unit, 1.0 / (looks * math.sqrt(self.unit)))
 
 
-def surest(forecasts: Iterable[Forecast]) -> Forecast:
+def surest(forecasts: Sequence[Forecast]) -> Forecast:
     """The one that says most about when the task ends."""
-    known = list(forecasts)
-    return known[0] if len(known) == 1 else min(known, key=lambda forecast: forecast.doubt)
+    return forecasts[0] if len(forecasts) == 1 else min(forecasts, key=lambda forecast: forecast.doubt)
 
 
 def tempo(durations: Durations, *, interval: float) -> float:

@@ -130,7 +130,7 @@ class Habits:
             self._looks = self._tightness * tempo(together, interval=self.bounds.interval)
         return self._looks
 
-    def _forecasts(self, life: Life, now: float) -> Iterator[Forecast]:
+    def _forecasts(self, life: Life, now: float) -> list[Forecast]:
         fifth = bucket(life.progress)
         percent = life.seen.get(fifth)
         # Of an action that is not learned apart nothing is known but what is of all: the words for it may be any number.
@@ -139,12 +139,15 @@ class Habits:
         clocks = self._clocks.get(kind)
         if clocks is None:
             clocks = self._clocks[kind] = list(self._clocks_of(*kind))
-        for clock, durations in clocks:
-            if clock == _SUBMITTED:
-                yield Forecast(durations=durations, seconds=max(now - life.began, 0.0))
-            else:
-                unit = percent if percent and clock == fifth else 1.0
-                yield Forecast(durations=durations, seconds=max(now - life.running, 0.0), unit=unit)
+        age, running = max(now - life.began, 0.0), max(now - life.running, 0.0)
+        return [
+            Forecast(
+                durations=durations,
+                seconds=age if clock == _SUBMITTED else running,
+                unit=percent if percent and clock == fifth else 1.0,
+            )
+            for clock, durations in clocks
+        ]
 
     def _clocks_of(self, action: str, has_started: bool, fifth: int | None) -> Iterator[tuple[int, Durations]]:  # noqa: FBT001
         yield _SUBMITTED, self._known((_ANY, _SUBMITTED)) or _NOTHING_KNOWN

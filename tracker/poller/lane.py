@@ -118,8 +118,9 @@ class Lane:
 
     async def _work(self, batch: list[Watched]) -> None:
         """Look at a batch, and then at what is due by then: the room for a request is handed on without a detour."""
+        now = self._ports.clock()
         while batch:
-            await self._look(batch)
+            now = await self._look(batch, now)
             self._ports.beat()
             batch = self._take() if self._wait() == 0 and not self._stopping else []
             if not batch or self._wait() == 0:
@@ -130,7 +131,7 @@ class Lane:
         """Look once at everything that is due and may be asked for; returns how many tasks that was."""
         looked_at = 0
         while self._wait() == 0 and (batch := self._take()):
-            await self._look(batch)
+            await self._look(batch, self._ports.clock())
             looked_at += len(batch)
         return looked_at
 
@@ -161,9 +162,10 @@ class Lane:
             self._standing.rate.spend(1, now)
         return batch
 
-    async def _look(self, batch: list[Watched]) -> None:
+    async def _look(self, batch: list[Watched], now: datetime) -> datetime:
+        """Look at a batch, and record it; returns the moment."""
         try:
-            look = await self._provider.look([watched.task_id for watched in batch], self._known(batch))
+            look = await self._provider.look([watched.task_id for watched in batch], self._known(batch, now))
             # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
             await self._record(batch, look, now := self._ports.clock())
             self._count(look)
@@ -177,13 +179,14 @@ class Lane:
             self._postpone(batch)
         finally:
             self._out -= 1
+        return now
 
-    def _known(self, batch: list[Watched]) -> dict[int, str]:
+    def _known(self, batch: list[Watched], now: datetime) -> dict[int, str]:
         """The digests of last answers that need not be read again, should they come again.
 
         A deadline that may pass while the look is out has to be judged by what is seen then.
         """
-        back_at = self._ports.clock().timestamp() + self._longest_look
+        back_at = now.timestamp() + self._longest_look
         return {one.digest: one.task_id for one in batch if one.digest is not None and one.expires_at > back_at}
 
     def _postpone(self, batch: list[Watched]) -> None:

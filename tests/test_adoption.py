@@ -18,8 +18,8 @@ from tracker.daemon.finding import Finding
 from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
 from tracker.poller import Adoption, Lane
-from tracker.poller.lane import Ports
 from tracker.poller.marks import Marks
+from tracker.poller.ports import Ports
 from tracker.pulse import Pulse
 from tracker.store import tasks, watching
 from tracker.store.database import Database, Work

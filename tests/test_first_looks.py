@@ -15,7 +15,7 @@ from tracker.config import UpstreamSettings
 from tracker.metrics import Metrics
 from tracker.model import MissKind, Snapshot, Status
 from tracker.poller import Adoption, Lane
-from tracker.poller.lane import Ports
+from tracker.poller.ports import Ports
 from tracker.store.database import Database
 
 pytestmark = pytest.mark.anyio

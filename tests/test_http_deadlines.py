@@ -6,7 +6,6 @@ import pytest
 
 from tracker.http.deadlines import Deadline, Deadlines
 
-
 SOON = 0.01
 
 
@@ -101,12 +100,16 @@ async def test_each_of_many_ends_in_its_turn() -> None:
 async def test_one_that_is_done_leaves_the_others_theirs() -> None:
     deadlines = Deadlines(2 * SOON)
 
-    with pytest.raises(TimeoutError), deadlines.begin():
+    async def waiting() -> None:
         with deadlines.begin():
-            pass
-        with deadlines.begin() as moved:
-            moved.move(moved.ends_at + 60)
-        await asyncio.Event().wait()
+            with deadlines.begin():
+                pass
+            with deadlines.begin() as moved:
+                moved.move(moved.ends_at + 60)
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await waiting()
 
 
 async def test_deadlines_leave_no_timer_behind() -> None:

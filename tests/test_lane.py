@@ -20,7 +20,7 @@ from tracker.metrics import Metrics
 from tracker.model import MissKind, Seen, Status
 from tracker.observe import drop
 from tracker.poller import Adoption, Lane
-from tracker.poller.lane import Ports
+from tracker.poller.ports import Ports
 from tracker.providers.protocol import Look
 from tracker.store import tasks, upstreams, watching
 from tracker.store.database import Database

@@ -133,7 +133,7 @@ class Habits:
     def _forecasts(self, life: Life, now: float) -> list[Forecast]:
         fifth = bucket(life.progress)
         percent = life.seen.get(fifth)
-        # Of an action that is not learned apart nothing is known but what is of all: the words for it may be any number.
+        # Of an action that is not learned apart is known what is known of all; there may be any number of them.
         action = life.action if (life.action, _SUBMITTED) in self._tallies else _ANY
         kind = (action, life.started is not None, fifth if percent else None)
         clocks = self._clocks.get(kind)

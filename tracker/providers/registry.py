@@ -41,7 +41,6 @@ _DIALECTS: Mapping[str, Callable[[UpstreamSettings, Client, Clock], Provider]] =
 
 def fetch_with(client: Client, timeout: timedelta, clock: Clock) -> Fetch:
     """One exchange with an upstream, in a provider's terms: a reply, or the miss that there was none."""
-
     exchanges = Exchanges(client, deadline=timeout, max_bytes=BODY_LIMIT, body_grace=timeout, inflate=True)
 
     async def fetch(method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply | Miss:

@@ -146,7 +146,7 @@ class Lane:
     async def _look(self, batch: list[Watched]) -> None:
         try:
             look = await self._provider.look([watched.task_id for watched in batch], self._known(batch))
-            if self._is_quiet(look):
+            if self._is_quiet(look, batch):
                 self._settle_later(batch)
                 return
             # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
@@ -164,10 +164,10 @@ class Lane:
         finally:
             self._out -= 1
 
-    def _is_quiet(self, look: Look) -> bool:
-        """Whether it brought nothing at all that is news, of tasks or of their upstream; most looks are like that."""
+    def _is_quiet(self, look: Look, batch: list[Watched]) -> bool:
+        """Whether it brought no news at all, of tasks or of their upstream; most looks are like that."""
         is_well = look.trouble is None and not self._standing.pause.times and not self._has_to_tell
-        return is_well and look.requests == 1 and not look.seen
+        return is_well and look.requests == 1 and len(look.unchanged) == len(batch)
 
     def _settle_later(self, batch: list[Watched]) -> None:
         if not self._quiet:

@@ -235,8 +235,7 @@ class Lane:
                 decisions[watched.key] = partial(observe, seen=seen, now=now, streak=watched.streak, rules=self._rules)
         recorded, bad = await write_all(decisions, partial(self._write, now=now))
         self._postpone([watched for watched in news if watched.key in bad])
-        now = self._ports.clock() if decisions else now
-        self._settle(now)
+        self._settle(self._ports.clock() if decisions else now)
         for watched in news:
             if watched.key in bad:
                 continue

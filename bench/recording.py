@@ -123,7 +123,7 @@ def _seen(progress: int) -> Snapshot:
         progress=progress,
         started_at=_STARTED,
         image_url=f"https://cdn.example/{progress}.png",
-        object=_OBJECT,
+        kept=lambda: _OBJECT,
     )
 
 

@@ -157,7 +157,7 @@ async def test_what_happened_while_no_daemon_was_there_is_written_at_the_first_l
     provider = await seen_before(world, one=TOLD)
     after = Start(world, provider)
     await after.enter()
-    told = {name: getattr(TOLD, name) for name in TOLD.__dataclass_fields__ if name not in ("task_id", "object")}
+    told = {name: getattr(TOLD, name) for name in TOLD.__struct_fields__ if name not in ("task_id", "kept")}
     provider.answers["one"] = snap(**{**told, **change})
 
     await after.look()

@@ -545,6 +545,7 @@ PLUMBING = {
     "daemons.present",
     "daemons.what_time",
     "dialect.insert_into",
+    "given.lines",
     "given.moments",
     "hints.say",
     "given.rows",

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -21,7 +22,7 @@ from tracker.observe import message_for
 from tracker.pacing import PROGRESS_TYPES
 from tracker.store import pacing, taskrows
 from tracker.store.dialect import insert_for
-from tracker.store.given import end_to_end, given, moments, plain_rows, text_at
+from tracker.store.given import end_to_end, given, lined, lines, moments, plain_rows, text_at
 from tracker.store.moments import UtcDateTime
 from tracker.store.outbox import Compose, enqueue
 from tracker.store.rows import CALLBACK_COLUMNS, callback_of, dump_object, load_json
@@ -31,8 +32,7 @@ from tracker.store.watching import is_alive
 Decide = Callable[[Task], Change]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was written for one task."""
 
     task: Task
@@ -147,27 +147,27 @@ _EVENT = (
 def _insert_events(connection: Connection, told: Sequence[Told]) -> None:
     if told:
         written = moments(connection)
-        lines = [_event_row(change.task.key, line, written(line.observed_at)) for change, line in told]
-        connection.execute(_telling(connection.dialect.name), {"given": plain_rows(lines)})
+        new = [_event_row(change.task.key, line, written(line.observed_at)) for change, line in told]
+        connection.execute(_telling(connection.dialect.name), {"given": lines(connection, _EVENT, new)})
 
 
-def _event_row(task_key: int, line: Event, observed_at: object) -> dict[str, object]:
-    return {
-        "task_key": task_key,
-        "sequence": line.sequence,
-        "event": line.kind,
-        "observed_at": observed_at,
-        "from_status": line.from_status,
-        "to_status": line.to_status,
-        "upstream_status": line.upstream_status,
-        "progress": line.progress,
-        "note": line.note,
-    }
+def _event_row(task_key: int, line: Event, observed_at: object) -> tuple[object, ...]:
+    return (
+        task_key,
+        line.sequence,
+        line.kind,
+        observed_at,
+        line.from_status,
+        line.to_status,
+        line.upstream_status,
+        line.progress,
+        line.note,
+    )
 
 
 @cache
 def _telling(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    new = given(dialect, "given", **{name: event.c[name].type for name in _EVENT})
+    new = lined(dialect, "given", **{name: event.c[name].type for name in _EVENT})
     return insert(event).from_select(list(_EVENT), select(*(new.c[name] for name in _EVENT)))
 
 

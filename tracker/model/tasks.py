@@ -96,6 +96,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Whether it tells the same, its object included."""
         return isinstance(other, Snapshot) and _all(self) == _all(other) and self.object == other.object
 
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         """Without what the object is made of, which is as the upstream sent it, secrets and all."""
         told = ", ".join(f"{name}={getattr(self, name)!r}" for name in _FIELDS)

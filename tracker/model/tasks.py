@@ -98,19 +98,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
-        """Without what the object is made of, which is as the upstream sent it, secrets and all."""
-        told = ", ".join(f"{name}={getattr(self, name)!r}" for name in _FIELDS)
-        return f"{type(self).__name__}({told})"
-
     @property
     def object(self) -> Mapping[str, object]:
         """The upstream's own object, cleaned of secrets and of what no database can store; made anew each time."""
         return self.kept()
 
 
-_FIELDS = tuple(name for name in Snapshot.__struct_fields__ if name != "kept")
-_all: Callable[[Snapshot], tuple[object, ...]] = attrgetter(*_FIELDS)
+_all: Callable[[Snapshot], tuple[object, ...]] = attrgetter(
+    *(name for name in Snapshot.__struct_fields__ if name != "kept")
+)
 NEWS = (
     "status",
     "upstream_status",
@@ -192,8 +188,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     task: Task
     event: Event | None = None
-    object: Mapping[str, object] | None = None
-    """The upstream's object to keep, where something is to be written."""
+    kept: Callable[[], Mapping[str, object]] | None = None
+    """Gives the upstream's object to keep, where something is to be written; as `Snapshot.kept`."""
+
+    @property
+    def object(self) -> Mapping[str, object] | None:
+        """The object to keep; made anew each time, so that hundreds need not be held until they are written."""
+        return self.kept and self.kept()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,10 @@ def _read(text: str) -> list[Locked]:
 
 
 def _is_utc(found: Task) -> bool:
-    return all(moment is None or moment.tzinfo is UTC for moment in _moments(found))
+    for moment in _moments(found):  # noqa: SIM110 - a generator takes twice as long
+        if moment is not None and moment.tzinfo is not UTC:
+            return False
+    return True
 
 
 def _in_utc(found: Task) -> Task:

@@ -12,6 +12,16 @@ LONGEST_ID = 255
 LONGEST_URL = 4096
 Found = Mapping[str, object]
 """An upstream's object."""
+
+
+class Unread(partial[Found]):
+    """Makes an object when it is wanted; shows nothing of what from, which is as it was sent, secrets and all."""
+
+    def __repr__(self) -> str:
+        """The same for all."""
+        return "Unread(...)"
+
+
 _TASK_FIELDS = ("action", "progress", "submitTime", "prompt", "imageUrl", "failReason")
 
 
@@ -62,7 +72,7 @@ def snapshot(asked: str, found: Found, kept: Callable[[], Found] | None = None) 
         fail_reason=fail_reason,
         reported_id=None if carried in (None, asked.strip()) else _text(carried, LONGEST_ID),
         implies_failure=progress == 100 and fail_reason is not None and not is_end,  # noqa: PLR2004, percent
-        kept=kept or partial(clean, found),
+        kept=kept or Unread(clean, found),
     )
 
 

@@ -56,10 +56,7 @@ class Start:
 
     async def enter(self) -> None:
         """As the daemon does."""
-        if self.world.database.is_sqlite:
-            await self.adoption.resume()
-        else:
-            await self.adoption.join()
+        await self.adoption.resume()
         while await self.adoption.run_once():
             pass
 

@@ -22,7 +22,7 @@ from tracker.observe import drop
 from tracker.poller import Adoption, Lane
 from tracker.poller.ports import Ports
 from tracker.providers.protocol import NOTHING_KNOWN, Look
-from tracker.store import tasks, upstreams, watching
+from tracker.store import daemons, tasks, upstreams
 from tracker.store.database import Database
 from tracker.store.upstreams import Health
 from tracker.store.watching import Adopted
@@ -585,7 +585,7 @@ class TestFaults:
 
         def replace() -> None:
             other = World(others, watch.world.clock)
-            other.write(partial(watching.leave, me=watch.adoption.me))
+            other.write(daemons.all_leave)
             other.join("dmn_other")
             other.adopt("dmn_other")
 

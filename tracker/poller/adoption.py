@@ -1,27 +1,24 @@
 """This daemon among the others: joining, showing that it lives, adopting tasks and giving some back, leaving."""
 
 import asyncio
-import os
-import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import islice
-from secrets import token_hex
 from typing import Any, TypeVar
 
 import structlog
 
-import tracker
-from tracker.clock import Clock, SharedClock, steady
+from tracker.clock import Clock, steady
 from tracker.errors import UnavailableError
 from tracker.poller.lane import Lane
 from tracker.poller.marks import Marks
 from tracker.poller.newcomers import Newcomers
-from tracker.poller.sharing import Shares
+from tracker.poller.presence import DEAD_AFTER, Presence
+from tracker.poller.sharing import Shares, most_left
 from tracker.poller.taking import grouped
-from tracker.store import daemons, finding, hints, watching
+from tracker.store import daemons, finding, watching
 from tracker.store.daemons import Member
 from tracker.store.database import Connection, Database, Work
 from tracker.store.fence import ReplacedError
@@ -30,13 +27,12 @@ from tracker.store.watching import Adopted, Batch
 log = structlog.get_logger()
 T = TypeVar("T")
 
-HEARTBEAT_EVERY = timedelta(seconds=5)
-DEAD_AFTER = timedelta(seconds=15)
-"""A daemon that has not shown itself for so long is taken to be dead, and its tasks are adopted by others."""
 _AT_ONCE = 1000
 _GIVEN_AT_ONCE = 1000
 _SLICE = 200
 """Tasks that are handed to a lane before others get a turn: about a millisecond."""
+_WORTH_MOVING = 2
+"""How many times as many tasks as ours somebody left behind, for us to leave ours to adoption and take up those."""
 _NEW_FOR = timedelta(seconds=10)
 """From its registration: older tasks were watched before, or are many, and need no look at once."""
 
@@ -53,51 +49,50 @@ class Adoption:
         tells_operator: bool = False,
         timer: Callable[[], float] = steady,
         hint: Callable[[], None] = lambda: None,
+        wake_heart: Callable[[], None] = lambda: None,
         wake_courier: Callable[[], None] = lambda: None,
     ) -> None:
-        self.me = _new_name()
-        self._tells_operator = tells_operator
+        self._presence = Presence(database, clock, tells_operator=tells_operator)
         self._lanes = lanes
         self._database = database
         self._clock = clock
         self._timer = timer
         self._hint = hint
+        self._wake_heart = wake_heart
         self._wake_courier = wake_courier
         self._marks = Marks(timer)
         self._shares = Shares(timer)
         self._resumed_up_to: int | None = None
         """The last key that was read of what was ours before; None when all is."""
+        self._left: Mapping[str, int] = {}
+        """How many that is, of each upstream."""
         self.has_company = False
         """Whether there were other daemons at the last heartbeat."""
         self.newcomers = Newcomers(self._taker)
 
+    @property
+    def me(self) -> str:
+        """The name under which tasks are watched."""
+        return self._presence.me
+
     async def resume(self) -> None:
-        """Go on as the daemon that was here last, whose tasks then need no write: where only one can be serving."""
-        await self._database.write(daemons.all_leave)
-        last = await self._database.read(daemons.last)
-        await self.join(last)
-        self._resumed_up_to = 0 if last else None
+        """Go on as one that is gone, whose tasks then need no write; or join anew, where others live or none left."""
+        if self._database.is_sqlite:
+            # The lock on the file is ours: whoever is in the table died, or left.
+            await self._database.write(daemons.all_leave)
+        await self._enter(anew=False)
 
-    async def join(self, again: str | None = None) -> None:
-        """Enter the table of daemons under a new name, or again under one."""
-        self.me = again or _new_name()
-        entry = partial(
-            daemons.join,
-            me=self.me,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=tracker.__version__,
-            now=self._clock(),
-            tells_operator=self._tells_operator,
-            watching=self._watching(),
-        )
+    async def join(self) -> None:
+        """Enter the table of daemons under a new name."""
+        await self._enter(anew=True)
 
-        def enter(connection: Connection) -> datetime:
-            daemons.strike(connection, self.me)
-            return entry(connection)
-
-        await self._say(enter)
-        self._database.fence(self.me)
+    async def _enter(self, *, anew: bool) -> None:
+        self._left = {}
+        gone = await self._presence.enter(self._watching(), anew=anew)
+        if gone is not None:
+            self._left = gone.watching
+            log.info("daemon_goes_on", daemon=gone.id, tasks=sum(gone.watching.values()))
+        self._resumed_up_to = 0 if gone else None
 
     async def run_once(self) -> int:
         """Take one step: adopt what is free, find what was noted, give back what is too much.
@@ -121,6 +116,10 @@ class Adoption:
         )
         if self._shares.is_giving_back:
             await self._give_back(members)
+        if self._has_better_place(members):
+            # With the next heartbeat, which is at once. What is adopted until then would be adopted in vain.
+            self._wake_heart()
+            return 0
         found, left = 0, bool(work.free or work.has_gone)
         for step in self._steps(work, members):
             batch = await step
@@ -130,13 +129,13 @@ class Adoption:
         return found + (await self._hear() if work.has_notes else 0)
 
     async def _read_mine(self, above: int) -> int:
-        me = self.me
-        tasks = await self._database.read(partial(watching.mine, me=me, above=above, limit=_AT_ONCE))
+        me, life = self.me, self._presence.life
+        tasks = await self._database.read_as_one(partial(watching.mine, me=me, above=above, limit=_AT_ONCE))
         ours = [task for task in tasks if task.upstream in self._lanes]
         if others := [task.key for task in tasks if task.upstream not in self._lanes]:
             await self._database.write(partial(watching.give_back, me=me, keys=others))
         await self._watch(ours, me, is_new=False)
-        if self.me == me:
+        if self._presence.life == life:
             # Only now: where something went wrong, all of it is read again.
             self._resumed_up_to = tasks[-1].key if tasks else None
         return max(len(tasks), 1)
@@ -243,13 +242,15 @@ class Adoption:
     async def beat(self) -> None:
         """Show that we live, start anew where we were taken for dead, see whether we have more than our share."""
         members: list[Member] = []
-        show = partial(daemons.beat, me=self.me, now=self._clock(), watching=self._watching(), among=members)
         if not self.newcomers.is_sure:
             log.warning("adoption_in_doubt", daemon=self.me)
             await self.leave()
             await self._start_anew()
-        elif not await self._say(show):
+        elif not await self._presence.show(self._watching(), members):
             log.warning("daemon_was_replaced", daemon=self.me)
+            await self._start_anew()
+        elif self._has_better_place(members):
+            await self.leave()
             await self._start_anew()
         if not self._database.is_sqlite:
             members = members or await self._database.read(daemons.company)
@@ -257,43 +258,26 @@ class Adoption:
             for name, lane in self._lanes.items():
                 self._shares.surplus(name, self.me, len(lane.schedule), members)
 
+    def _has_better_place(self, members: Sequence[Member]) -> bool:
+        """Whether we are alone, and to go on as one that is gone spares more writes than it costs."""
+        return most_left(self._lanes, self.me, members) > max(_WORTH_MOVING * sum(self._watching().values()), _AT_ONCE)
+
     async def _start_anew(self) -> None:
         for lane in self._lanes.values():
             lane.schedule.clear()
         self._resumed_up_to = None
-        await self.join()
+        await self._enter(anew=False)
         self.newcomers.is_sure = True
 
-    async def _say(self, work: Work[datetime | None]) -> datetime | None:
-        """Write what concerns only us; the answer tells the time of the database, by which everything is done."""
-
-        def timed(connection: Connection) -> tuple[datetime | None, float, float]:
-            asked = steady()
-            return work(connection), asked, steady()
-
-        said, asked, answered = await self._database.write_apart(timed)
-        if said is not None and not self._database.is_sqlite and isinstance(self._clock, SharedClock):
-            self._clock.set(said, asked=asked, answered=answered)
-        return said
-
     async def _bury(self) -> None:
-        bury = partial(daemons.bury, me=self.me, now=self._clock(), silent_for=DEAD_AFTER)
-        if dead := await self._database.write_apart(bury):
+        if dead := await self._presence.bury():
             log.warning("daemons_taken_for_dead", daemons=dead)
 
     async def leave(self) -> None:
         """Release everything, so that others can adopt it at once."""
-
-        def going(connection: Connection) -> None:
-            daemons.leave(connection, me=self.me)
-            if self.has_company:
-                hints.say(connection, me=self.me)
-
-        await self._database.write_apart(going)
+        await self._presence.leave(self._watching(), aloud=self.has_company)
 
     def _watching(self) -> dict[str, int]:
-        return {name: len(lane.schedule) for name, lane in self._lanes.items()}
-
-
-def _new_name() -> str:
-    return f"dmn_{token_hex(8)}"
+        """By upstream; while what is ours is still being read, as many as it will be."""
+        left = self._left if self._resumed_up_to is not None else {}
+        return {name: max(len(lane.schedule), left.get(name, 0)) for name, lane in self._lanes.items()}

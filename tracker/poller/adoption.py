@@ -1,9 +1,7 @@
 """This daemon among the others: joining, showing that it lives, adopting tasks and giving some back, leaving."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -12,29 +10,27 @@ import structlog
 
 from tracker.clock import Clock, steady
 from tracker.errors import UnavailableError
+from tracker.poller.handing import Handing
 from tracker.poller.lane import Lane
 from tracker.poller.marks import Marks
 from tracker.poller.newcomers import Newcomers
 from tracker.poller.presence import DEAD_AFTER, Presence
-from tracker.poller.sharing import Shares, most_left
-from tracker.poller.taking import grouped
+from tracker.poller.sharing import Shares, has_company, most_left
 from tracker.store import daemons, finding, watching
 from tracker.store.daemons import Member
 from tracker.store.database import Connection, Database, Work
 from tracker.store.fence import ReplacedError
-from tracker.store.watching import Adopted, Batch
+from tracker.store.watching import Batch
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 _AT_ONCE = 1000
 _GIVEN_AT_ONCE = 1000
-_SLICE = 200
-"""Tasks that are handed to a lane before others get a turn: about a millisecond."""
+_IN_A_ROW = 8
+"""Batches between two looks at who else is there, for one who is alone."""
 _WORTH_MOVING = 2
 """How many times as many tasks as ours somebody left behind, for us to leave ours to adoption and take up those."""
-_NEW_FOR = timedelta(seconds=10)
-"""From its registration: older tasks were watched before, or are many, and need no look at once."""
 
 
 class Adoption:
@@ -66,6 +62,7 @@ class Adoption:
         """The last key that was read of what was ours before; None when all is."""
         self._left: Mapping[str, int] = {}
         """How many that is, of each upstream."""
+        self._handing = Handing(lanes, clock, lambda: self.me)
         self.has_company = False
         """Whether there were other daemons at the last heartbeat."""
         self.newcomers = Newcomers(self._taker)
@@ -99,8 +96,14 @@ class Adoption:
 
         Returns how many tasks were adopted or noted.
         """
+        try:
+            return await self._step()
+        finally:
+            await self._handing.finish()
+
+    async def _step(self) -> int:
         for me, new in self.newcomers.taken(self._lanes):
-            await self._watch(new, me, is_new=len(new) < _AT_ONCE)
+            await self._handing.hand(new, me, is_new=len(new) < _AT_ONCE)
         if self._resumed_up_to is not None:
             return await self._read_mine(self._resumed_up_to)
         self._marks.begin()
@@ -122,9 +125,8 @@ class Adoption:
             return 0
         found, left = 0, bool(work.free or work.has_gone)
         for step in self._steps(work, members):
-            batch = await step
-            found += len(batch.taken)
-            left = bool(batch.left)
+            taken, left = await step
+            found += taken
         self._shares.left(left)
         return found + (await self._hear() if work.has_notes else 0)
 
@@ -134,7 +136,7 @@ class Adoption:
         ours = [task for task in tasks if task.upstream in self._lanes]
         if others := [task.key for task in tasks if task.upstream not in self._lanes]:
             await self._database.write(partial(watching.give_back, me=me, keys=others))
-        await self._watch(ours, me, is_new=False)
+        await self._handing.hand(ours, me, is_new=False)
         if self._presence.life == life:
             # Only now: where something went wrong, all of it is read again.
             self._resumed_up_to = tasks[-1].key if tasks else None
@@ -150,23 +152,39 @@ class Adoption:
         """This daemon, if it is sure of what it has."""
         return self.me if self.newcomers.is_sure and self._resumed_up_to is None else None
 
-    def _steps(self, work: finding.Work, members: Sequence[Member]) -> Iterator[Coroutine[Any, Any, Batch]]:
+    def _steps(self, work: finding.Work, members: Sequence[Member]) -> Iterator[Coroutine[Any, Any, tuple[int, bool]]]:
+        in_a_row = 1 if has_company(self.me, members) else _IN_A_ROW
         for name in work.free:
             if self._room(name, members, _AT_ONCE) <= 0:
                 continue
             take = partial(watching.adopt_free, upstream=name, room=partial(self._room, name, members))
-            yield self._adopt(name, take, is_new=True)
+            yield self._adopt(name, take, in_a_row, is_new=True)
         for gone in [member.id for member in members if member.is_gone]:
             room = {name: self._room(name, members) for name in self._lanes}
             if max(room.values(), default=0) <= 0:
                 continue
-            yield self._adopt(gone, partial(watching.adopt_left, gone=gone, room=room), is_new=False)
+            yield self._adopt(gone, partial(watching.adopt_left, gone=gone, room=room), in_a_row, is_new=False)
 
     def _room(self, name: str, members: Sequence[Member], free: int = 0) -> int:
         return self._shares.room(name, self.me, len(self._lanes[name].schedule), members, most=_AT_ONCE, free=free)
 
-    async def _adopt(self, place: str, take: Callable[..., Batch], *, is_new: bool) -> Batch:
-        me, above, now, watched = self.me, self._marks[place], self._clock(), self._watching()
+    async def _adopt(self, place: str, take: Callable[..., Batch], in_a_row: int, *, is_new: bool) -> tuple[int, bool]:
+        """Take what is found at a place, so many batches at most; returns how many, and whether some were left."""
+        await self._handing.finish()
+        watched = Counter(self._watching())
+        before = watched.total()
+        for _ in range(in_a_row):
+            me = self.me
+            batch, is_full = await self._take(place, take, watched)
+            # While the next one is being written.
+            await self._handing.begin(batch.taken, me, is_new=is_new and not is_full)
+            if not is_full:
+                break
+        return watched.total() - before, bool(batch.left)
+
+    async def _take(self, place: str, take: Callable[..., Batch], watched: Counter[str]) -> tuple[Batch, bool]:
+        """One batch, and whether there may be more behind it; it is added to what is `watched`."""
+        me, above, now = self.me, self._marks[place], self._clock()
 
         def work(connection: Connection) -> Batch:
             batch = take(connection, me=me, above=above, limit=_AT_ONCE, now=now)
@@ -179,8 +197,8 @@ class Adoption:
         is_full = len(batch.taken) + batch.left >= _AT_ONCE
         # What was left to others is looked at again: it may become ours.
         self._marks.saw(place, None if batch.left else batch.last, is_full=is_full)
-        await self._watch(batch.taken, me, is_new=is_new and not is_full)
-        return batch
+        watched.update(task.upstream for task in batch.taken)
+        return batch, is_full
 
     async def _doubtful(self, work: Work[T]) -> T:
         try:
@@ -190,20 +208,6 @@ class Adoption:
                 # It may be committed all the same; then tasks are ours of which we know nothing.
                 self.newcomers.doubt()
             raise
-
-    async def _watch(self, tasks: Sequence[Adopted], me: str, *, is_new: bool) -> None:
-        """Hand tasks to their lanes, a few at a time: everybody else waits meanwhile."""
-        new_since = self._clock() - _NEW_FOR if is_new else None
-        for start in range(0, len(tasks), _SLICE):
-            if self.me != me:
-                return  # others have them by now
-            some = tasks[start : start + _SLICE]
-            # Somebody may have asked for a look at one meanwhile.
-            new = [task for task in some if task.key not in self._lanes[task.upstream].schedule]
-            for (name, is_fresh), together in grouped(new, new_since=new_since).items():
-                self._lanes[name].watch(*together, is_new=is_fresh)
-                self._lanes[name].wake()
-            await asyncio.sleep(0)
 
     async def _hear(self) -> int:
         noted = await self._doubtful(partial(watching.noted, me=self.me, upstreams=list(self._lanes), limit=_AT_ONCE))
@@ -254,7 +258,7 @@ class Adoption:
             await self._start_anew()
         if not self._database.is_sqlite:
             members = members or await self._database.read(daemons.company)
-            self.has_company = any(member.id != self.me and not member.is_gone for member in members)
+            self.has_company = has_company(self.me, members)
             for name, lane in self._lanes.items():
                 self._shares.surplus(name, self.me, len(lane.schedule), members)
 

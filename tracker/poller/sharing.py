@@ -46,10 +46,15 @@ class Shares:
         return bool(self._giving)
 
 
+def has_company(me: str, members: Iterable[Member]) -> bool:
+    """Whether others live too."""
+    return any(not member.is_gone and member.id != me for member in members)
+
+
 def most_left(upstreams: Collection[str], me: str, members: Iterable[Member]) -> int:
     """How many tasks of these the one left behind that left the most, if we are alone and could go on as that one."""
     members = list(members)
-    if any(not member.is_gone and member.id != me for member in members):
+    if has_company(me, members):
         return 0
     gone = [member.watching for member in members if member.is_gone and member.can_be_followed]
     return max((sum(left.get(name, 0) for name in upstreams) for left in gone), default=0)

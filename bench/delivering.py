@@ -1,7 +1,6 @@
 """Deliveries per second on warm connections: the courier against a bare loop, and against httpx's own pool."""
 
 import asyncio
-import gc
 import random
 import sys
 import time
@@ -15,6 +14,7 @@ from sqlalchemy import exists, select, update
 import tracker
 from bench.byhand import by_hand
 from bench.fetching import HttpxClient
+from bench.garbage import keep_what_is_there
 from bench.outbox import empty_database, fill
 from bench.sink import sinks
 from bench.table import Row, compared
@@ -47,9 +47,7 @@ OpenSender = Callable[[], AbstractAsyncContextManager[Sender]]
 
 def run() -> Iterator[Row]:
     """Rows for each database."""
-    # As the daemon does at its start: nobody waits while all that is loaded by then is looked through for garbage.
-    gc.collect()
-    gc.freeze()
+    keep_what_is_there()
     with sinks(ENDPOINTS) as origins:
         for kind in ("sqlite", "postgres"):
             with empty_database(kind) as url:

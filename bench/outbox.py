@@ -77,7 +77,7 @@ def success(now: datetime) -> Snapshot:
         progress=100,
         finished_at=now,
         image_url="https://cdn.example/image.png",
-        object=_OBJECT,
+        kept=lambda: _OBJECT,
     )
 
 

@@ -50,10 +50,12 @@ class Few:
 class Many:
     """What many tasks cost."""
 
-    seconds: float
-    """From the start of the process until all were adopted, after an orderly end of the last daemon."""
+    fresh: float
+    """Seconds from the start of the process until all were adopted, which nobody watched before."""
+    again: float
+    """The same after an orderly end of the last daemon, as which this one goes on."""
     after_kill: float
-    """The same after a SIGKILL."""
+    """The same after a SIGKILL of the last daemon, from its successor's start: on PostgreSQL with the silence."""
     stopping: float
     """From SIGTERM until the process is gone, in seconds."""
     adopting: float

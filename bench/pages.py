@@ -1,7 +1,6 @@
 """How long the server takes for each page, with a million tasks and ten million events."""
 
 import asyncio
-import gc
 import os
 import statistics
 import sys
@@ -17,6 +16,7 @@ from sqlalchemy import text
 
 import tracker
 from bench import years
+from bench.garbage import keep_what_is_there
 from bench.history import fill
 from bench.outbox import empty_database
 from bench.table import Row
@@ -151,9 +151,7 @@ async def _look_at_all(database: Database, scale: Scale, now: datetime) -> Mappi
     ):
         clients = {"admin": admin, "owner of most": shop, "owner of few": rare}
         looks: dict[str, list[Look]] = {}
-        # As `serve` does: what is there by now stays, and nobody waits while it is looked through for garbage.
-        gc.collect()
-        gc.freeze()
+        keep_what_is_there()
         for number in range(scale.rounds + 2):
             key = database.read_now(partial(_task, key=scale.tasks * (number + 1) // (scale.rounds + 4)))
             for what, address in _addresses(key, now).items():

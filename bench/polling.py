@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import Connection, text
 
 from bench.fetching import HttpxClient, at_once, fetched
+from bench.garbage import keep_what_is_there
 from bench.gateway import gateway
 from bench.otherwise import by_rows, with_orm
 from bench.outbox import empty_database
@@ -44,6 +45,7 @@ _SINGLE = {**_PACE, "batch": "off", "max_in_flight": CONNECTIONS}
 
 def run() -> Iterator[Row]:
     """Lists on each database, then single fetches."""
+    keep_what_is_there()
     for kind in ("sqlite", "postgres"):
         with empty_database(kind) as url:
             database = Database(url)

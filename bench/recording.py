@@ -18,6 +18,7 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
+from bench.garbage import keep_what_is_there
 from bench.orm import record_one
 from bench.outbox import empty_database, success
 from bench.rawrows import write_rows
@@ -66,9 +67,7 @@ def _measure(kind: str, url: str) -> Iterator[Row]:
     ours, bare, orm = [], [], []
     try:
         database.write_now(_fill)
-        gc.collect()
-        # What is there by now stays: looking through it for garbage would be charged to whoever is measured just then.
-        gc.freeze()
+        keep_what_is_there()
         for number in range(ROUNDS + 1):
             first, second, third = (_seen(10 + 3 * number + step) for step in range(3))
             ours.append(_pace(CHANGES, partial(_ours, database, first)))
@@ -123,7 +122,7 @@ def _seen(progress: int) -> Snapshot:
         progress=progress,
         started_at=_STARTED,
         image_url=f"https://cdn.example/{progress}.png",
-        object=_OBJECT,
+        kept=lambda: _OBJECT,
     )
 
 

@@ -21,7 +21,7 @@ from tracker.http import Client
 from tracker.metrics import Metrics
 from tracker.model import EventKind
 from tracker.poller import Lane
-from tracker.poller.lane import Ports
+from tracker.poller.ports import Ports
 from tracker.poller.schedule import Watched
 from tracker.providers.registry import build
 from tracker.store import watching

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ import httpx
 import pytest
 from conftest import FakeClock
 from fastapi import FastAPI
+from msgspec import structs
 
 from tracker import __version__
 from tracker.api import create_app
@@ -106,8 +107,9 @@ class Api:
     def see(self, task_id: str, status: Status = Status.SUCCEEDED, **fields: object) -> None:
         """Let the upstream have said this about a task."""
         (task,) = self.database.read_now(partial(tasks.find, task_id=task_id, upstream="default", owner=None))
-        seen = Snapshot(task_id=task_id, status=status, upstream_status=status.upper())
-        look = partial(observe, seen=replace(seen, **fields), now=self.clock(), streak=NO_STREAK, rules=Rules())
+        told = fields.pop("object", {})
+        seen = Snapshot(task_id=task_id, status=status, upstream_status=status.upper(), kept=lambda: told)
+        look = partial(observe, seen=structs.replace(seen, **fields), now=self.clock(), streak=NO_STREAK, rules=Rules())
         record = partial(changes.record, watcher=None, now=self.clock(), compose=Composer())
         self.database.write_now(partial(record, decisions={task.key: look}))
 

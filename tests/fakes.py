@@ -64,8 +64,8 @@ def snap(status: Status | None = Status.RUNNING, progress: int | None = None, **
     """What an upstream says; the object tells the same."""
     word = WORDS.get(status, status.upper()) if status else ""
     fields.setdefault("upstream_status", word)
-    fields.setdefault("object", {"status": word, "progress": progress})
-    return Snapshot(task_id="", status=status, progress=progress, **fields)
+    told = fields.pop("object", {"status": word, "progress": progress})
+    return Snapshot(task_id="", status=status, progress=progress, kept=lambda: told, **fields)
 
 
 def miss(kind: MissKind, retry_after: timedelta | None = None, detail: str = "made up") -> Miss:

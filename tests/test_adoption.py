@@ -1,66 +1,28 @@
 """One daemon among others: what it watches in memory is what the database says it watches."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
 import pytest
+from adopting import Daemon, many
 from conftest import FakeClock
 from databases import PostgresDatabases
-from fakes import UPSTREAM, FakeProvider, FlakyDatabase, World, statements, want, writes
+from fakes import UPSTREAM, FlakyDatabase, World, statements, want, writes
 from lending import KINDS, lent_database, lent_worlds
 from structlog.testing import capture_logs
 
 from tracker.clock import SharedClock, utc_now
-from tracker.config import UpstreamSettings
 from tracker.daemon.finding import Finding
 from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
-from tracker.poller import Adoption, Lane
-from tracker.poller.lane import Ports
+from tracker.poller import Adoption
 from tracker.poller.marks import Marks
 from tracker.pulse import Pulse
-from tracker.store import tasks, watching
+from tracker.store import daemons, tasks
 from tracker.store.database import Database, Work
 
 pytestmark = pytest.mark.anyio
-
-
-@dataclass
-class Daemon:
-    """The watching half of one."""
-
-    world: World
-    upstreams: tuple[str, ...] = (UPSTREAM,)
-    dice: float = 0.5
-    provider: FakeProvider = field(default_factory=FakeProvider)
-
-    def __post_init__(self) -> None:
-        self.metrics = Metrics(version="0")
-        ports = Ports(
-            database=self.world.database,
-            compose=self.world.compose,
-            metrics=self.metrics,
-            clock=self.world.clock,
-            timer=self.world.clock.timer,
-            dice=lambda: self.dice,
-            watcher=lambda: self.adoption.me,
-            wake_courier=lambda: None,
-            beat=lambda: None,
-        )
-        settings = UpstreamSettings(base_url="https://gateway.example/mj")
-        self.lanes = {name: Lane(name, settings, self.provider, ports) for name in self.upstreams}
-        self.adoption = Adoption(self.lanes, self.world.database, self.world.clock, timer=self.world.clock.timer)
-
-    @property
-    def watched(self) -> list[str]:
-        return sorted(entry.task_id for lane in self.lanes.values() for entry in lane.schedule)
-
-    def owned(self) -> list[str]:
-        """What the database says."""
-        query = "SELECT task_id FROM task WHERE watcher = :me AND ended_at IS NULL ORDER BY task_id"
-        return self.world.column(query, me=self.adoption.me)
 
 
 @pytest.fixture(params=KINDS)
@@ -266,7 +228,7 @@ async def test_a_database_that_is_away_while_it_starts_anew_is_tried_again(world
     await daemon.adoption.join()
     world.register(want())
     await daemon.adoption.run_once()
-    world.write(partial(watching.leave, me=daemon.adoption.me))
+    world.write(daemons.all_leave)
     assert isinstance(world.database, FlakyDatabase)
 
     with capture_logs():
@@ -321,12 +283,6 @@ async def test_two_daemons_share_what_there_is(postgres: PostgresDatabases, cloc
     for database in databases:
         database.close()
     postgres.drop(url)
-
-
-async def many(*daemons: Daemon) -> None:
-    """Let them all find what there is, in turns, until nobody finds anything."""
-    while any([await daemon.adoption.run_once() for daemon in daemons]):
-        pass
 
 
 class TestShares:
@@ -396,7 +352,7 @@ class TestShares:
         first.world.register(*(want(f"{number:03}") for number in range(10)))
         await many(first)
         await second.adoption.join()
-        second.adoption.me = "dmn_stuck"  # it lives, and finds nothing
+        second.adoption._presence.me = "dmn_stuck"  # it lives, and finds nothing  # noqa: SLF001
         first.world.register(*(want(f"{number:03}") for number in range(10, 14)))
         assert await first.adoption.run_once() == 0
         first.world.sql(
@@ -493,14 +449,13 @@ class TestShares:
         assert len(behind.world.column("SELECT id FROM daemon WHERE NOT is_gone")) == 2
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_the_only_daemon_goes_on_under_its_name_and_writes_no_task(world: World) -> None:
+async def test_the_only_daemon_goes_on_under_the_name_of_the_last_and_writes_no_task(world: World) -> None:
     before = Daemon(world)
     await before.adoption.join()
     world.register(*(want(f"{number}") for number in range(3)), want("x", upstream="other"))
     await before.adoption.run_once()
     world.sql("UPDATE task SET watcher = :me", me=before.adoption.me)
-    world.sql("UPDATE daemon SET heartbeat_at = '2026-01-01 00:00:00.000Z'")
+    await before.adoption.leave()
 
     after = Daemon(world)
     await after.adoption.resume()
@@ -514,6 +469,21 @@ async def test_the_only_daemon_goes_on_under_its_name_and_writes_no_task(world: 
     assert world.column("SELECT watcher FROM task WHERE task_id = 'x'") == [None]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_the_only_daemon_of_a_file_goes_on_after_one_that_said_nothing(world: World) -> None:
+    """The lock on the file tells that it is dead."""
+    before = Daemon(world)
+    await before.adoption.join()
+    world.register(want())
+    await before.adoption.run_once()
+
+    after = Daemon(world)
+    await after.adoption.resume()
+    await many(after)
+
+    assert (after.adoption.me, after.watched) == (before.adoption.me, ["1"])
+
+
 async def test_what_could_not_be_given_back_after_a_restart_costs_nobody_else(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -522,6 +492,7 @@ async def test_what_could_not_be_given_back_after_a_restart_costs_nobody_else(
     world.register(*(want(str(number)) for number in range(3)), want("x", upstream="not configured"))
     await before.adoption.run_once()
     world.sql("UPDATE task SET watcher = :me", me=before.adoption.me)
+    await before.adoption.leave()
     after = Daemon(world)
     await after.adoption.resume()
 

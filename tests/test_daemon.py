@@ -283,6 +283,34 @@ def set_endpoint(database_url: str, **values: object) -> None:
     database.close()
 
 
+async def test_a_restart_goes_on_with_its_tasks_and_writes_none_of_them(
+    database_url: str, tmp_path: Path, plain: PlainServer
+) -> None:
+    fetch = "/mj/task/lasts/fetch"
+    lasting = {**json.loads(SAMPLE), "id": "lasts", "status": "IN_PROGRESS", "progress": "10%", "finishTime": None}
+    plain.answers["GET", fetch] = (200, json.dumps(lasting).encode())
+    row = f"SELECT watcher{', xmin::text' if database_url.startswith('postgres') else ''} FROM task"
+
+    def ask() -> list[tuple[Any, ...]]:
+        database = Database(database_url)
+        try:
+            return [tuple(found) for found in database.read_now(lambda connection: connection.execute(text(row)).all())]
+        finally:
+            database.close()
+
+    with running(tmp_path, database_url, plain) as daemon:
+        await daemon.wait_until_ready()
+        task = (await call(daemon, "POST", "/v1/tasks", {"task_id": "lasts"})).json()
+        await eventually(daemon, f"/v1/tasks/{task['id']}", "status", "running")
+        assert await anyio.to_thread.run_sync(daemon.terminate) == 0
+        before, looks = ask(), sum(path == fetch for path, _, _ in plain.received)
+        daemon.start()
+        await daemon.wait_until_ready()
+        await anyio.to_thread.run_sync(plain.wait_for, fetch, looks + 2)
+
+        assert ask() == before
+
+
 async def test_the_operator_is_told_of_a_pause_and_of_the_recovery(
     database_url: str, tmp_path: Path, plain: PlainServer
 ) -> None:

@@ -154,7 +154,7 @@ async def test_what_a_daemon_says_about_itself_is_outside_the_fence(worlds: list
 
 def test_a_name_that_is_no_word_gets_no_fence() -> None:
     with pytest.raises(ValueError, match="letters"):
-        Fence().put_around("x' OR true --")
+        Fence().put_around("x' OR true --", "")
 
 
 def test_claims_given_back_are_due_for_others(worlds: list[World]) -> None:

@@ -15,7 +15,7 @@ from tracker.config import UpstreamSettings
 from tracker.metrics import Metrics
 from tracker.model import MissKind, Snapshot, Status
 from tracker.poller import Adoption, Lane
-from tracker.poller.lane import Ports
+from tracker.poller.ports import Ports
 from tracker.store.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -56,10 +56,7 @@ class Start:
 
     async def enter(self) -> None:
         """As the daemon does."""
-        if self.world.database.is_sqlite:
-            await self.adoption.resume()
-        else:
-            await self.adoption.join()
+        await self.adoption.resume()
         while await self.adoption.run_once():
             pass
 
@@ -157,7 +154,7 @@ async def test_what_happened_while_no_daemon_was_there_is_written_at_the_first_l
     provider = await seen_before(world, one=TOLD)
     after = Start(world, provider)
     await after.enter()
-    told = {name: getattr(TOLD, name) for name in TOLD.__dataclass_fields__ if name not in ("task_id", "object")}
+    told = {name: getattr(TOLD, name) for name in TOLD.__struct_fields__ if name not in ("task_id", "kept")}
     provider.answers["one"] = snap(**{**told, **change})
 
     await after.look()

@@ -1,13 +1,13 @@
 """What an upstream's tasks teach, and what that saves."""
 
 import random
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from conftest import START
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bench.lives import Course, as_late_as, by_habit, dishonest, honest, silent
 from tracker.model import Status, Task
@@ -162,10 +162,10 @@ def test_whatever_was_learned_gaps_stay_within_bounds(
     known = a_task(started_at=START + after(1))
     for lasted, progress, at in lives:
         life = habits.begin(known, START)
-        habits.follow(life, replace(known, progress=max(min(progress, 100), 0)), START + after(at))
+        habits.follow(life, structs.replace(known, progress=max(min(progress, 100), 0)), START + after(at))
         habits.gap(life, START + after(at))
         habits.end(life, START + after(lasted), START + after(at))
 
-    life = habits.begin(replace(known, progress=50), START + after(20))
+    life = habits.begin(structs.replace(known, progress=50), START + after(20))
     for age in ages:
         assert habits.bounds.shortest <= habits.gap(life, START + after(age)) <= habits.bounds.longest

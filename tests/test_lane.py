@@ -1,7 +1,7 @@
 """One upstream's lane: looks when it should, writes only news, survives everything that answers may do."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,9 +20,9 @@ from tracker.metrics import Metrics
 from tracker.model import MissKind, Seen, Status
 from tracker.observe import drop
 from tracker.poller import Adoption, Lane
-from tracker.poller.lane import Ports
-from tracker.providers.protocol import Look
-from tracker.store import tasks, upstreams, watching
+from tracker.poller.ports import Ports
+from tracker.providers.protocol import NOTHING_KNOWN, Look
+from tracker.store import daemons, tasks, upstreams
 from tracker.store.database import Database
 from tracker.store.upstreams import Health
 from tracker.store.watching import Adopted
@@ -585,7 +585,7 @@ class TestFaults:
 
         def replace() -> None:
             other = World(others, watch.world.clock)
-            other.write(partial(watching.leave, me=watch.adoption.me))
+            other.write(daemons.all_leave)
             other.join("dmn_other")
             other.adopt("dmn_other")
 
@@ -691,6 +691,77 @@ class TestNotes:
 
         assert watch.world.history() == ["registered", "status"]
         assert len(watch.lane.schedule) == 0
+
+
+class TestLooksWithoutNews:
+    async def test_those_that_come_back_together_are_all_put_back_and_counted(self, watch: Watch) -> None:
+        watch = Watch(watch.world, Repeating(look_size=1), {"max_in_flight": 3})
+        await watch.start(*"abcde")
+        assert await watch.lane.run_once() == 5
+        watch.world.clock.advance(60)
+        gate = watch.provider.gate = asyncio.Event()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch.lane.run())
+            await until(lambda: len(watch.provider.asked) == 8)
+            gate.set()
+            await until(lambda: len(watch.provider.asked) == 10)
+            watch.lane.stop()
+
+        assert not any(watched.is_out for watched in watch.lane.schedule)
+        assert all(watched.due > watch.world.clock.timer() for watched in watch.lane.schedule)
+        assert b'tracker_polls_total{upstream="default"} 10.0' in watch.metrics.exposition()[0]
+        assert b'tracker_upstream_requests_total{upstream="default"} 10.0' in watch.metrics.exposition()[0]
+
+    async def test_people_are_told_all_the_same_that_the_upstream_answers(self, watch: Watch) -> None:
+        watch = Watch(watch.world, Repeating())
+        await watch.start("1")
+
+        for _ in range(10):
+            await watch.look_after(61)
+
+        told = (await watch.health()).last_ok_at
+        assert told is not None
+        assert watch.world.clock() - told <= timedelta(seconds=61)
+
+    async def test_a_fault_while_they_are_put_back_loses_none(self, watch: Watch) -> None:
+        faults = [RuntimeError("bug")]
+
+        def dice() -> float:
+            if len(watch.provider.asked) == 3 and faults:
+                raise faults.pop()
+            return 0.5
+
+        watch = Watch(watch.world, Repeating(look_size=1), dice=dice)
+        await watch.start("1")
+        await watch.lane.run_once()
+        await watch.look_after(10)
+
+        with capture_logs() as logs:
+            assert await watch.look_after(10) == 1
+
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == ["look_failed"]
+        assert await watch.look_after(60) == 1
+
+    async def test_one_that_tells_nothing_of_a_task_is_none_of_them(self, watch: Watch) -> None:
+        await watch.start("1", "2")
+        await watch.lane.run_once()
+        watch.provider.script.append(Look(seen={}, unchanged={"1"}))
+
+        with capture_logs() as logs:
+            assert await watch.look_after(60) == 2
+
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == ["look_failed"]
+
+
+class Repeating(FakeProvider):
+    """Answers as before, and says so where that is known."""
+
+    async def look(self, task_ids: Sequence[str], known: Mapping[int, str] = NOTHING_KNOWN) -> Look:
+        look = await super().look(task_ids, known)
+        same = frozenset(known.values())
+        seen = {task_id: one for task_id, one in look.seen.items() if task_id not in same}
+        return Look(seen=seen, unchanged=same, digests={task_id: hash(task_id) for task_id in seen})
 
 
 class TestRunning:

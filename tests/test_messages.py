@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tracker.model import Callback, MessageType, Status, Task
 from tracker.moments import rfc3339
@@ -88,7 +89,7 @@ def test_what_is_not_known_is_null() -> None:
 
 @pytest.mark.parametrize(("kind", "status"), STATUS_OF.items())
 def test_every_type_says_what_it_is(kind: MessageType, status: Status) -> None:
-    body = json.loads(composed(SAMPLE, replace(TASK, status=status), status=status, message_type=kind))
+    body = json.loads(composed(SAMPLE, structs.replace(TASK, status=status), status=status, message_type=kind))
 
     assert (body["type"], body["data"]["status"], body["data"]["task"]) == (str(kind), str(status), SAMPLE)
 
@@ -145,7 +146,7 @@ class TestUpstreamFormat:
 
     def test_where_the_object_was_tidied_away_it_is_made_of_what_is_known(self) -> None:
         """A callback that comes long after the end is told what matters all the same."""
-        assert self.bare(MessageType.SUCCEEDED, {}, replace(TASK, action="IMAGINE")) == {
+        assert self.bare(MessageType.SUCCEEDED, {}, structs.replace(TASK, action="IMAGINE")) == {
             "id": "1730621826053455",
             "action": "IMAGINE",
             "status": "SUCCESS",
@@ -204,7 +205,7 @@ def test_an_object_of_many_unknown_parts_keeps_what_matters() -> None:
 
 def test_a_long_reason_is_shortened_and_an_address_is_kept_whole() -> None:
     url = "https://cdn.example/" + "p" * 4000
-    task = replace(TASK, fail_reason="because " * 10_000, image_url=url)
+    task = structs.replace(TASK, fail_reason="because " * 10_000, image_url=url)
 
     data = json.loads(composed({"failReason": "because " * 10_000, "imageUrl": url, "id": "1"}, task))["data"]
 
@@ -266,7 +267,7 @@ def test_every_message_is_json_below_the_limit(
     callback_format: str,
     kind: MessageType,
 ) -> None:
-    task = replace(TASK, fail_reason=fail_reason, image_url=image_url, upstream_status=upstream_status)
+    task = structs.replace(TASK, fail_reason=fail_reason, image_url=image_url, upstream_status=upstream_status)
     callback = replace(CALLBACK, metadata=metadata, format=callback_format)
 
     body = composed(upstream_object, task, callback, STATUS_OF[kind], kind)

@@ -154,7 +154,7 @@ class TestKeeping:
 
         del sent["token"]
         assert change.object == sent
-        assert SECRET not in repr(seen)
+        assert SECRET not in repr((seen, change))
 
 
 class TestLooks:

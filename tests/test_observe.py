@@ -1,9 +1,9 @@
 """What an observation may do to a task, by tables and for random sequences of answers."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tracker.model import (
     ENDS,
@@ -43,7 +43,8 @@ LIVE = tuple(status for status in Status if not status.is_end)
 
 def snap(status: Status | None = None, **fields: object) -> Snapshot:
     fields.setdefault("upstream_status", status.upper() if status else "")
-    return replace(Snapshot(task_id=TASK.task_id, status=status), **fields)  # type: ignore[arg-type]
+    told = fields.pop("object", {})
+    return replace(Snapshot(task_id=TASK.task_id, status=status, kept=lambda: told), **fields)
 
 
 def miss(kind: MissKind) -> Miss:

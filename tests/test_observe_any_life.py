@@ -1,10 +1,10 @@
 """What holds for a task whatever sequence of answers and silences it meets."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tracker.model import NO_STREAK, Change, EventKind, Miss, MissKind, Rules, Seen, Snapshot, Status, Streak, Task
 from tracker.observe import LOOKS_BEFORE_AN_IMPLIED_FAILURE, MISSES_BEFORE_AN_END, observe, tally

@@ -478,11 +478,12 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         daemons.forget: [lambda c: daemons.forget(c, [years.WATCHER])],
         daemons.find_strays: [lambda c: daemons.find_strays(c, now=now)],
         daemons.company: [daemons.company],
-        daemons.last: [daemons.last],
+        daemons.predecessor: [lambda c: daemons.predecessor(c, now=now, silent_for=DAY)],
+        daemons.left_by: [lambda c: daemons.left_by(c, "x")],
         daemons.silences: [lambda c: daemons.silences(c, now=now)],
         daemons.strike: [lambda c: daemons.strike(c, "x")],
         daemons.count: [lambda c: daemons.count(c, who="x", watching={})],
-        daemons.took_from: [lambda c: daemons.took_from(c, "x", {})],
+        daemons.took_from: [lambda c: daemons.took_from(c, "x", {}, {})],
         watching.adopt_free: [
             lambda c: watching.adopt_free(
                 c, me=years.WATCHER, upstream="default", above=0, limit=100, room=lambda found: found, now=now
@@ -545,6 +546,7 @@ PLUMBING = {
     "daemons.present",
     "daemons.what_time",
     "dialect.insert_into",
+    "given.lines",
     "given.moments",
     "hints.say",
     "given.rows",

@@ -14,7 +14,7 @@ def test_many_tasks_are_measured_from_their_adoption_to_their_cost() -> None:
 
     rows = list(million.measure("sqlite", scale))
 
-    assert len(rows) == 8
+    assert len(rows) == 9
     # What adopting costs is told from what starting costs only where there are many.
     told = [row for row in rows if "lateness" not in row.what and "adopting one" not in row.what]
     assert all(row.ratio > 0 and math.isfinite(row.ratio) for row in told)

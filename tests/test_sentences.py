@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 from test_waiting import FAILED, LINE, PAUSED, TRIED
 
 from tracker import endpoints, observe
@@ -81,14 +82,14 @@ def _reasons() -> list[str | None]:
 
 def _notes() -> list[str | None]:
     task = Task(key=1, id="tsk_1", upstream="default", task_id="1", registered_at=NOW - timedelta(days=9))
-    ended = replace(task, status=Status.FAILED)
+    ended = structs.replace(task, status=Status.FAILED)
     late = Snapshot(task_id="1", status=Status.SUCCEEDED, upstream_status="SUCCESS")
     running = Snapshot(task_id="1", status=Status.RUNNING, upstream_status="IN_PROGRESS")
     rules, streak = observe.Rules(), observe.Streak()
     changes = [
         observe.observe(ended, late, NOW, streak=streak, rules=rules),
         observe.observe(task, running, NOW, streak=streak, rules=rules),
-        observe.observe(task, replace(late, reported_id="2"), NOW, streak=streak, rules=rules),
+        observe.observe(task, structs.replace(late, reported_id="2"), NOW, streak=streak, rules=rules),
     ]
     return [change.event.note for change in changes if change.event]
 

@@ -191,7 +191,7 @@ vigil.SETTLES_WITHIN = 1.0
 STUCK_COURIER = """
 import asyncio
 from tracker.courier.courier import Courier
-async def _claim(self):
+async def _claim(self, *group):
     await asyncio.Event().wait()
 Courier._claim = _claim
 """

@@ -4,9 +4,10 @@ Pure: no clock, no I/O. `observe` takes a task and what its upstream said just n
 changed; everything else in the program carries its values about.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from tracker.model import (
     NO_STREAK,
@@ -69,10 +70,10 @@ def observe(task: Task, seen: Seen, now: datetime, *, streak: Streak, rules: Rul
         if streak.kind == _IMPLIED and streak.count >= LOOKS_BEFORE_AN_IMPLIED_FAILURE:
             said = seen.upstream_status or "nothing"
             note = f"full progress with a reason of failure while the status said {said}"
-            return _end(task, _outcome(task, seen), Status.FAILED, now, note=note, object_=seen.object)
+            return _end(task, _outcome(task, seen), Status.FAILED, now, note=note, kept=seen.kept)
         if now >= rules.expires_at(task):
             return _end(
-                task, _outcome(task, seen), Status.EXPIRED, now, note="no end within the deadline", object_=seen.object
+                task, _outcome(task, seen), Status.EXPIRED, now, note="no end within the deadline", kept=seen.kept
             )
     return _advance(task, seen, now)
 
@@ -139,7 +140,6 @@ def _miss(task: Task, seen: Miss, now: datetime, streak: Streak, rules: Rules) -
 
 def _merge(task: Task, seen: Snapshot, *, status: Status | None = None, sequence: int | None = None) -> Task:
     """The task with what the snapshot tells; silence erases nothing."""
-    # Not by `replace`, which takes twice as long: this is made for every task that changes.
     return Task(
         key=task.key,
         id=task.id,
@@ -173,17 +173,17 @@ def _advance(task: Task, seen: Snapshot, now: datetime) -> Change:
         if seen.status is Status.SUCCEEDED and seen.progress is None:
             merged = replace(merged, progress=100)
         note = f"the answer carries the id {seen.reported_id}" if seen.reported_id else None
-        return _end(task, merged, seen.status, now, note=note, object_=seen.object)
+        return _end(task, merged, seen.status, now, note=note, kept=seen.kept)
     if seen.status is not None and seen.status is not task.status:
         merged = _merge(task, seen, status=seen.status, sequence=task.sequence + 1)
-        return _changed(task, merged, EventKind.STATUS, now, object_=seen.object)
+        return _changed(task, merged, EventKind.STATUS, now, kept=seen.kept)
     if (seen.progress or 0) > (task.progress or 0):
         merged = _merge(task, seen, sequence=task.sequence + 1)
-        return _changed(task, merged, EventKind.PROGRESS, now, object_=seen.object)
+        return _changed(task, merged, EventKind.PROGRESS, now, kept=seen.kept)
     merged = _merge(task, seen)
     if replace(merged, image_url=task.image_url) == task:
         return Change(task=task)
-    return Change(task=merged, object=seen.object)
+    return Change(task=merged, kept=seen.kept)
 
 
 def _end(
@@ -193,10 +193,10 @@ def _end(
     now: datetime,
     *,
     note: str | None = None,
-    object_: Mapping[str, object] | None = None,
+    kept: Callable[[], Mapping[str, object]] | None = None,
 ) -> Change:
     ended = replace(task, status=status, ended_at=now)
-    return _changed(before, ended, EventKind.STATUS, now, note=note, object_=object_)
+    return _changed(before, ended, EventKind.STATUS, now, note=note, kept=kept)
 
 
 def _changed(
@@ -206,7 +206,7 @@ def _changed(
     now: datetime,
     *,
     note: str | None = None,
-    object_: Mapping[str, object] | None = None,
+    kept: Callable[[], Mapping[str, object]] | None = None,
 ) -> Change:
     status_changed = kind is EventKind.STATUS
     event = Event(
@@ -220,4 +220,4 @@ def _changed(
         note=note,
     )
     told = after if after.sequence == event.sequence else replace(after, sequence=event.sequence)
-    return Change(task=told, event=event, object=object_)
+    return Change(task=told, event=event, kept=kept)

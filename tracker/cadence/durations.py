@@ -95,9 +95,7 @@ class Durations:
 
     def doubt(self, age: float) -> float:
         """How little is known of when it ends, for what has lasted so long: the entropy over the steps to come."""
-        step = step_of(age)
-        left = self.left[step]
-        return self._surprises[step] / left + math.log(left)
+        return self._doubts[step_of(age)]
 
     def wait(self, age: float, looks: float) -> float:
         """How long until `looks` looks are due, at a density of √hazard from this age on."""
@@ -127,9 +125,11 @@ class Durations:
         return 2.0 / 3.0 * total
 
     @cached_property
-    def _surprises(self) -> tuple[float, ...]:
+    def _doubts(self) -> tuple[float, ...]:
+        """By step."""
         each = [-share * math.log(share) for share in self.shares]
-        return tuple(reversed(tuple(accumulate(reversed(each)))))
+        to_come = reversed(tuple(accumulate(reversed(each))))
+        return tuple(surprise / left + math.log(left) for surprise, left in zip(to_come, self.left, strict=False))
 
 
 def _width(step: int) -> float:

@@ -5,8 +5,10 @@ for a given lateness the requests are fewest where λ is proportional to √h.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from tracker.cadence.durations import Durations
 
@@ -36,9 +38,11 @@ class Bounds:
         return cls(interval=interval, shortest=_SHORTEST_GAP * interval, longest=longest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
-    """What one clock says of a task: how long such tasks last by it, and how far this one is."""
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What one clock says of a task: how long such tasks last by it, and how far this one is.
+
+    No dataclass: several are made for each look, which takes those many times as long.
+    """
 
     durations: Durations
     seconds: float
@@ -66,10 +70,9 @@ class Forecast:
         return self.unit * self.durations.wait(self.seconds / self.unit, 1.0 / (looks * math.sqrt(self.unit)))
 
 
-def surest(forecasts: Iterable[Forecast]) -> Forecast:
+def surest(forecasts: Sequence[Forecast]) -> Forecast:
     """The one that says most about when the task ends."""
-    known = list(forecasts)
-    return known[0] if len(known) == 1 else min(known, key=lambda forecast: forecast.doubt)
+    return forecasts[0] if len(forecasts) == 1 else min(forecasts, key=lambda forecast: forecast.doubt)
 
 
 def tempo(durations: Durations, *, interval: float) -> float:
@@ -83,10 +86,12 @@ def next_gap(forecast: Forecast, *, looks: float, quiet: float, bounds: Bounds) 
     Little evidence leaves the gap near the interval. What lasts longer than anything known is looked at at the
     interval while it moves, and less and less often while it does not. The bounds hold whatever was learned.
     """
-    silence = min(forecast.overdue, quiet)
-    wanted = bounds.interval + _BACK_OFF * silence if forecast.overdue > 0 else forecast.gap(looks)
-    wanted = min(max(wanted, bounds.shortest), bounds.longest)
     weight = forecast.durations.weight
+    if not weight:
+        return bounds.interval
+    overdue = forecast.overdue
+    wanted = bounds.interval + _BACK_OFF * min(overdue, quiet) if overdue > 0 else forecast.gap(looks)
+    wanted = min(max(wanted, bounds.shortest), bounds.longest)
     trust = weight / (weight + _PERSUADED)
     gap: float = bounds.interval ** (1 - trust) * wanted**trust
     return min(max(gap, bounds.shortest), bounds.longest)

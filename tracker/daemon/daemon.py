@@ -27,7 +27,7 @@ from tracker.janitor import Janitor
 from tracker.metrics import Metrics
 from tracker.origins import origin_of
 from tracker.poller import Adoption, Lane
-from tracker.poller.adoption import HEARTBEAT_EVERY
+from tracker.poller.presence import HEARTBEAT_EVERY
 from tracker.pulse import Pulse
 from tracker.store import hints
 from tracker.store.database import Database
@@ -92,6 +92,7 @@ class Daemon:
             self._workshop.clock,
             tells_operator=self._announcer is not None,
             hint=self._say.wake,
+            wake_heart=self._wake_heart,
             wake_courier=self._courier.wake,
         )
         self._finding = Finding(self._adoption, self._lanes.by_name, database, self.pulse)
@@ -228,6 +229,9 @@ class Daemon:
         self._find.wake()
         if self._adoption.has_company:
             self._say.wake()
+
+    def _wake_heart(self) -> None:
+        self._beat.wake()
 
     async def _say_hint(self) -> None:
         await self._finding.say_hint()

@@ -44,11 +44,7 @@ class Finding:
         """Take our place in the table of daemons."""
         if strays := await self._database.write(partial(daemons.find_strays, now=self._database.now())):
             log.warning("watchers_unknown", daemons=strays)
-        if self._database.is_sqlite:
-            # The lock on the file is ours: whoever is in the table died, or left.
-            await self._adoption.resume()
-        else:
-            await self._adoption.join()
+        await self._adoption.resume()
 
     async def leave(self) -> None:
         """Release everything, and go; others notice our silence where that cannot be written."""

@@ -17,7 +17,7 @@ from tracker.guard import Guard
 from tracker.http import Client, open_callback_client, open_upstream_client
 from tracker.metrics import Metrics
 from tracker.poller import Lane
-from tracker.poller.lane import Ports
+from tracker.poller.ports import Ports
 from tracker.providers.registry import build
 from tracker.pulse import Pulse
 from tracker.store.database import Database

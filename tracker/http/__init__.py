@@ -9,15 +9,17 @@ from tracker.http.bodies import inflate
 from tracker.http.clients import open_callback_client, open_upstream_client, tls_context
 from tracker.http.dates import parse_http_date
 from tracker.http.dialing import Lookup, rule_against, system_lookup
-from tracker.http.exchanges import Answer, exchange
+from tracker.http.exchanges import AS_IT_IS, Answer, Exchanges, exchange
 from tracker.http.faults import ExchangeError
 from tracker.http.retry_after import parse_retry_after
 from tracker.http.transport import Client, Request, Response
 
 __all__ = [
+    "AS_IT_IS",
     "Answer",
     "Client",
     "ExchangeError",
+    "Exchanges",
     "Lookup",
     "Request",
     "Response",

@@ -13,12 +13,16 @@ _WINDOWS = {"gzip": (_GZIP_OR_ZLIB,), "x-gzip": (_GZIP_OR_ZLIB,), "deflate": (_G
 async def read_into(body: list[bytes], response: Response, max_bytes: int) -> bool:
     """Add the raw body, at most `max_bytes`; whether there was more. What came before a fault stays in `body`."""
     room = max_bytes
-    while chunk := await response.read():
-        body.append(chunk[:room])
-        room -= len(chunk)
+    while True:
+        is_last = response.is_there
+        chunk = await response.read()
+        if chunk:
+            body.append(chunk[:room])
+            room -= len(chunk)
         if room < 0:
             return True
-    return False
+        if is_last or not chunk:
+            return False
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> tuple[bytes, bool]:

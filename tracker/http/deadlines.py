@@ -1,32 +1,79 @@
-"""A deadline for what the running task does: asyncio's own would cost as much as the rest of an exchange does here."""
+"""Deadlines for what the running task does: asyncio's own would cost as much as the rest of an exchange does here."""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
 
-class Deadline:
-    """Cancels what runs inside it at a moment of the loop's clock, and turns that into a TimeoutError.
+class Deadlines:
+    """Deadlines that are all as long: they end in the order in which they began, and one timer does for all.
 
-    It does what `asyncio.timeout_at` does, without coroutines of its own. To be entered once.
+    A timer for each would have the loop sort hundreds of them that are cancelled almost at once.
     """
 
-    __slots__ = ("_cancelling", "_loop", "_task", "_timer", "has_passed")
+    __slots__ = ("_running", "_seconds", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ends_at: float) -> None:
-        task = asyncio.current_task(loop)
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._running: dict[Deadline, None] = {}
+        """The oldest first."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> "Deadline":
+        """Cancels what runs inside it once its time is over, and turns that into a TimeoutError; to be entered once."""
+        return Deadline(self, self._seconds)
+
+    def add(self, deadline: "Deadline") -> None:
+        """Watch over one more."""
+        self._running[deadline] = None
+        if self._timer is None:
+            self._timer = deadline.loop.call_at(deadline.ends_at, self._pass)
+
+    def remove(self, deadline: "Deadline") -> None:
+        """Watch over it no longer."""
+        self._running.pop(deadline, None)
+        if not self._running and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _pass(self) -> None:
+        self._timer = None
+        for oldest in list(self._running):
+            if oldest.ends_at > oldest.loop.time():
+                self._timer = oldest.loop.call_at(oldest.ends_at, self._pass)
+                break
+            del self._running[oldest]
+            oldest.end()
+
+
+class Deadline:
+    """One of them; does what `asyncio.timeout` does, without coroutines of its own."""
+
+    __slots__ = ("_among", "_cancelling", "_own", "_task", "ends_at", "has_passed", "loop")
+
+    def __init__(self, among: Deadlines, seconds: float) -> None:
+        self.loop = asyncio.get_running_loop()
+        task = asyncio.current_task(self.loop)
         if task is None:
             raise RuntimeError("a deadline is for a task")
-        self._loop = loop
         self._task = task
         self._cancelling = task.cancelling()
+        self._among = among
+        self._own: asyncio.TimerHandle | None = None
+        self.ends_at = self.loop.time() + seconds
         self.has_passed = False
-        self._timer = loop.call_at(ends_at, self._pass)
+        among.add(self)
 
     def move(self, ends_at: float) -> None:
-        """Have it end at another moment."""
-        self._timer.cancel()
-        self._timer = self._loop.call_at(ends_at, self._pass)
+        """Have it end at another moment, by a timer of its own."""
+        self._stop()
+        self.ends_at = ends_at
+        self._own = self.loop.call_at(ends_at, self.end)
+
+    def end(self) -> None:
+        """Its time is over."""
+        self.has_passed = True
+        self._task.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -34,11 +81,13 @@ class Deadline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._stop()
         # Somebody else may have cancelled the task too, which then is what counts.
         if self.has_passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def _pass(self) -> None:
-        self.has_passed = True
-        self._task.cancel()
+    def _stop(self) -> None:
+        if self._own is None:
+            self._among.remove(self)
+        else:
+            self._own.cancel()

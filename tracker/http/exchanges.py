@@ -1,6 +1,5 @@
 """One request and its answer, bounded in time and in bytes."""
 
-import asyncio
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -8,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from tracker.http import bodies, phases
-from tracker.http.deadlines import Deadline
+from tracker.http.deadlines import Deadline, Deadlines
 from tracker.http.faults import FAULTS, ExchangeError, explain
 from tracker.http.phases import Mark
 from tracker.http.transport import Client, Request, Response
 from tracker.model import Phase
+
+AS_IT_IS = {"accept-encoding": "identity"}
+"""The header that asks for a body without any encoding; no other is undone."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,71 +44,94 @@ async def exchange(  # noqa: PLR0913 - a request has as many parts, and each nam
     body_grace: timedelta | None = None,
     inflate: bool = False,
 ) -> Answer:
-    """Do one exchange, within `deadline` from the first look-up to the last byte; raises ExchangeError.
+    """Do one exchange; see `Exchanges`, which are for many that are alike."""
+    exchanges = Exchanges(client, deadline=deadline, max_bytes=max_bytes, body_grace=body_grace, inflate=inflate)
+    folded = {name.lower(): value for name, value in headers.items()} | AS_IT_IS
+    return await exchanges.do(Request(method=method, url=url, headers=folded, content=content))
 
-    With `body_grace` the answer counts as soon as its headers are there: the body gets that much more time (never
+
+class Exchanges:
+    """Exchanges with the same bounds: each within `deadline`, from the first look-up to the last byte.
+
+    With `body_grace` an answer counts as soon as its headers are there: the body gets that much more time (never
     beyond the deadline), and breaking off in it is only noted (except for a malformed body that comes in one packet
     with its headers: the client's parser gives neither). With `inflate` a body in gzip or deflate, which was
     not asked for, is undone; `max_bytes` bounds the body before and after.
     """
-    loop = asyncio.get_running_loop()
-    ends_at = loop.time() + deadline.total_seconds()
-    folded = {name.lower(): value for name, value in headers.items()}
-    folded["accept-encoding"] = "identity"
-    request = Request(method=method, url=url, headers=folded, content=content)
-    while True:
-        done = _Exchange(max_bytes, ends_at, body_grace)
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        deadline: timedelta,
+        max_bytes: int,
+        body_grace: timedelta | None = None,
+        inflate: bool = False,
+    ) -> None:
+        self.client = client
+        self.max_bytes = max_bytes
+        self.body_grace = None if body_grace is None else body_grace.total_seconds()
+        self._deadlines = Deadlines(deadline.total_seconds())
+        self._inflate = inflate
+
+    async def do(self, request: Request) -> Answer:
+        """Do one, of which the headers are in lower case and say `AS_IT_IS`; raises ExchangeError."""
+        done = _Exchange(self)
         try:
-            with Deadline(loop, ends_at) as limit:
-                await done.run(client, request, limit)
+            with self._deadlines.begin() as limit:
+                await done.run(request, limit)
         except FAULTS as fault:
-            if done.met_an_ending(fault):
-                continue
             done.broke(fault)
         answer = done.answer()
-        return _inflated(answer, max_bytes, is_noted=body_grace is not None) if inflate else answer
+        if self._inflate and "content-encoding" in answer.headers:
+            return _inflated(answer, self.max_bytes, is_noted=self.body_grace is not None)
+        return answer
 
 
 class _Exchange:
-    """One try: the answer as far as it came, and how far that was."""
+    """One of them: the answer as far as it came, and how far that was."""
 
-    __slots__ = ("_body", "_body_grace", "_ends_at", "_error", "_max_bytes", "_response", "_truncated", "mark")
+    __slots__ = ("_body", "_error", "_mark", "_response", "_truncated", "_with")
 
-    def __init__(self, max_bytes: int, ends_at: float, body_grace: timedelta | None) -> None:
-        self.mark = phases.begin()
-        self._max_bytes = max_bytes
-        self._ends_at = ends_at
-        self._body_grace = body_grace
+    def __init__(self, exchanges: Exchanges) -> None:
+        self._with = exchanges
+        self._mark = phases.begin()
         self._response: Response | None = None
         self._body: list[bytes] = []
         self._truncated = False
         self._error: str | None = None
 
-    async def run(self, client: Client, request: Request, limit: Deadline) -> None:
-        response = self._response = await client.open(request)
+    async def run(self, request: Request, limit: Deadline) -> None:
+        while True:
+            try:
+                response = self._response = await self._with.client.open(request)
+                break
+            except FAULTS as fault:
+                if not self._met_an_ending(fault):
+                    raise
+            self._mark = phases.begin()
         try:
-            self.mark.phase = Phase.BODY
-            if self._body_grace is not None and not response.is_there:
-                graced = asyncio.get_running_loop().time() + self._body_grace.total_seconds()
-                if graced < self._ends_at:
-                    limit.move(graced)
-            self._truncated = await bodies.read_into(self._body, response, self._max_bytes)
+            self._mark.phase = Phase.BODY
+            grace = self._with.body_grace
+            if grace is not None and not response.is_there and (graced := limit.loop.time() + grace) < limit.ends_at:
+                limit.move(graced)
+            self._truncated = await bodies.read_into(self._body, response, self._with.max_bytes)
         except BaseException:
             response.close()
             raise
         response.release()
 
-    def met_an_ending(self, fault: BaseException) -> bool:
+    def _met_an_ending(self, fault: BaseException) -> bool:
         """Whether the server closed an idle connection just as it was taken.
 
         The broken one has left the pool, so that trying again ends with a fresh connection at the latest.
         """
-        return self._response is None and self.mark.reused and explain(fault, self.mark).error == "reset"
+        return self._mark.reused and explain(fault, self._mark).error == "reset"
 
     def broke(self, fault: BaseException) -> None:
         """Note it, where the answer counts without its body; raises ExchangeError where not."""
-        error = explain(fault, self.mark)
-        if self._response is None or self._body_grace is None:
+        error = explain(fault, self._mark)
+        if self._response is None or self._with.body_grace is None:
             raise error from fault
         self._truncated, self._error = True, error.error
 
@@ -119,7 +144,7 @@ class _Exchange:
             body=b"".join(self._body),
             truncated=self._truncated,
             body_error=self._error,
-            certificate_expires_at=_certificate_end(self.mark),
+            certificate_expires_at=_certificate_end(self._mark) if self._mark.handshake else None,
         )
 
 
@@ -131,8 +156,6 @@ def _certificate_end(mark: Mark) -> datetime | None:
 
 def _inflated(answer: Answer, max_bytes: int, *, is_noted: bool) -> Answer:
     """The answer without its content encoding; one that cannot be undone leaves no body where that `is_noted`."""
-    if "content-encoding" not in answer.headers:
-        return answer
     try:
         body, cut = bodies.inflate(answer.body, answer.headers["content-encoding"], max_bytes)
     except ValueError as fault:

@@ -2,8 +2,9 @@
 
 from asyncio import WriteTransport
 from contextvars import ContextVar
-from dataclasses import dataclass
 from ssl import SSLObject
+
+import msgspec
 
 from tracker.model import Phase
 
@@ -14,8 +15,7 @@ def unsent(transport: WriteTransport) -> int:
     return transport.get_write_buffer_size() + (below.get_write_buffer_size() if below is not None else 0)
 
 
-@dataclass(slots=True, kw_only=True)
-class Mark:
+class Mark(msgspec.Struct, kw_only=True):
     """Where one exchange stands. The one value here that changes: what it passes writes it."""
 
     phase: Phase = Phase.CONNECT

@@ -60,7 +60,7 @@ class Response(Protocol):
         ...
 
     async def read(self) -> bytes:
-        """More of the body; empty at its end."""
+        """What has come of the body since, once there is any; empty at its end."""
         ...
 
     def release(self) -> None:

@@ -4,14 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
 
 import msgspec
 
-from tracker.model.tasks import Task
-
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-"""With its zone, also where it is read from text."""
+from tracker.model.tasks import Moment, Task
 
 
 class MessageType(StrEnum):

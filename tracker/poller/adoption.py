@@ -1,44 +1,36 @@
 """This daemon among the others: joining, showing that it lives, adopting tasks and giving some back, leaving."""
 
-import asyncio
-import os
-import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from secrets import token_hex
 from typing import Any, TypeVar
 
 import structlog
 
-import tracker
-from tracker.clock import Clock, SharedClock, steady
+from tracker.clock import Clock, steady
 from tracker.errors import UnavailableError
+from tracker.poller.handing import Handing
 from tracker.poller.lane import Lane
 from tracker.poller.marks import Marks
 from tracker.poller.newcomers import Newcomers
-from tracker.poller.sharing import Shares
-from tracker.poller.taking import grouped
-from tracker.store import daemons, finding, hints, watching
+from tracker.poller.presence import DEAD_AFTER, Presence
+from tracker.poller.sharing import Shares, has_company, most_left
+from tracker.store import daemons, finding, watching
 from tracker.store.daemons import Member
 from tracker.store.database import Connection, Database, Work
 from tracker.store.fence import ReplacedError
-from tracker.store.watching import Adopted, Batch
+from tracker.store.watching import Batch
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-HEARTBEAT_EVERY = timedelta(seconds=5)
-DEAD_AFTER = timedelta(seconds=15)
-"""A daemon that has not shown itself for so long is taken to be dead, and its tasks are adopted by others."""
 _AT_ONCE = 1000
 _GIVEN_AT_ONCE = 1000
-_SLICE = 200
-"""Tasks that are handed to a lane before others get a turn: about a millisecond."""
-_NEW_FOR = timedelta(seconds=10)
-"""From its registration: older tasks were watched before, or are many, and need no look at once."""
+_IN_A_ROW = 8
+"""Batches between two looks at who else is there, for one who is alone."""
+_WORTH_MOVING = 2
+"""How many times as many tasks as ours somebody left behind, for us to leave ours to adoption and take up those."""
 
 
 class Adoption:
@@ -53,59 +45,65 @@ class Adoption:
         tells_operator: bool = False,
         timer: Callable[[], float] = steady,
         hint: Callable[[], None] = lambda: None,
+        wake_heart: Callable[[], None] = lambda: None,
         wake_courier: Callable[[], None] = lambda: None,
     ) -> None:
-        self.me = _new_name()
-        self._tells_operator = tells_operator
+        self._presence = Presence(database, clock, tells_operator=tells_operator)
         self._lanes = lanes
         self._database = database
         self._clock = clock
         self._timer = timer
         self._hint = hint
+        self._wake_heart = wake_heart
         self._wake_courier = wake_courier
         self._marks = Marks(timer)
         self._shares = Shares(timer)
         self._resumed_up_to: int | None = None
         """The last key that was read of what was ours before; None when all is."""
+        self._left: Mapping[str, int] = {}
+        """How many that is, of each upstream."""
+        self._handing = Handing(lanes, clock, lambda: self.me)
         self.has_company = False
         """Whether there were other daemons at the last heartbeat."""
         self.newcomers = Newcomers(self._taker)
 
+    @property
+    def me(self) -> str:
+        """The name under which tasks are watched."""
+        return self._presence.me
+
     async def resume(self) -> None:
-        """Go on as the daemon that was here last, whose tasks then need no write: where only one can be serving."""
-        await self._database.write(daemons.all_leave)
-        last = await self._database.read(daemons.last)
-        await self.join(last)
-        self._resumed_up_to = 0 if last else None
+        """Go on as one that is gone, whose tasks then need no write; or join anew, where others live or none left."""
+        if self._database.is_sqlite:
+            # The lock on the file is ours: whoever is in the table died, or left.
+            await self._database.write(daemons.all_leave)
+        await self._enter(anew=False)
 
-    async def join(self, again: str | None = None) -> None:
-        """Enter the table of daemons under a new name, or again under one."""
-        self.me = again or _new_name()
-        entry = partial(
-            daemons.join,
-            me=self.me,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=tracker.__version__,
-            now=self._clock(),
-            tells_operator=self._tells_operator,
-            watching=self._watching(),
-        )
+    async def join(self) -> None:
+        """Enter the table of daemons under a new name."""
+        await self._enter(anew=True)
 
-        def enter(connection: Connection) -> datetime:
-            daemons.strike(connection, self.me)
-            return entry(connection)
-
-        await self._say(enter)
-        self._database.fence(self.me)
+    async def _enter(self, *, anew: bool) -> None:
+        self._left = {}
+        gone = await self._presence.enter(self._watching(), anew=anew)
+        if gone is not None:
+            self._left = gone.watching
+            log.info("daemon_goes_on", daemon=gone.id, tasks=sum(gone.watching.values()))
+        self._resumed_up_to = 0 if gone else None
 
     async def run_once(self) -> int:
         """Take one step: adopt what is free, find what was noted, give back what is too much.
 
         Returns how many tasks were adopted or noted.
         """
+        try:
+            return await self._step()
+        finally:
+            await self._handing.finish()
+
+    async def _step(self) -> int:
         for me, new in self.newcomers.taken(self._lanes):
-            await self._watch(new, me, is_new=len(new) < _AT_ONCE)
+            await self._handing.hand(new, me, is_new=len(new) < _AT_ONCE)
         if self._resumed_up_to is not None:
             return await self._read_mine(self._resumed_up_to)
         self._marks.begin()
@@ -121,22 +119,25 @@ class Adoption:
         )
         if self._shares.is_giving_back:
             await self._give_back(members)
+        if self._has_better_place(members):
+            # With the next heartbeat, which is at once. What is adopted until then would be adopted in vain.
+            self._wake_heart()
+            return 0
         found, left = 0, bool(work.free or work.has_gone)
         for step in self._steps(work, members):
-            batch = await step
-            found += len(batch.taken)
-            left = bool(batch.left)
+            taken, left = await step
+            found += taken
         self._shares.left(left)
         return found + (await self._hear() if work.has_notes else 0)
 
     async def _read_mine(self, above: int) -> int:
-        me = self.me
-        tasks = await self._database.read(partial(watching.mine, me=me, above=above, limit=_AT_ONCE))
+        me, life = self.me, self._presence.life
+        tasks = await self._database.read_as_one(partial(watching.mine, me=me, above=above, limit=_AT_ONCE))
         ours = [task for task in tasks if task.upstream in self._lanes]
         if others := [task.key for task in tasks if task.upstream not in self._lanes]:
             await self._database.write(partial(watching.give_back, me=me, keys=others))
-        await self._watch(ours, me, is_new=False)
-        if self.me == me:
+        await self._handing.hand(ours, me, is_new=False)
+        if self._presence.life == life:
             # Only now: where something went wrong, all of it is read again.
             self._resumed_up_to = tasks[-1].key if tasks else None
         return max(len(tasks), 1)
@@ -151,23 +152,39 @@ class Adoption:
         """This daemon, if it is sure of what it has."""
         return self.me if self.newcomers.is_sure and self._resumed_up_to is None else None
 
-    def _steps(self, work: finding.Work, members: Sequence[Member]) -> Iterator[Coroutine[Any, Any, Batch]]:
+    def _steps(self, work: finding.Work, members: Sequence[Member]) -> Iterator[Coroutine[Any, Any, tuple[int, bool]]]:
+        in_a_row = 1 if has_company(self.me, members) else _IN_A_ROW
         for name in work.free:
             if self._room(name, members, _AT_ONCE) <= 0:
                 continue
             take = partial(watching.adopt_free, upstream=name, room=partial(self._room, name, members))
-            yield self._adopt(name, take, is_new=True)
+            yield self._adopt(name, take, in_a_row, is_new=True)
         for gone in [member.id for member in members if member.is_gone]:
             room = {name: self._room(name, members) for name in self._lanes}
             if max(room.values(), default=0) <= 0:
                 continue
-            yield self._adopt(gone, partial(watching.adopt_left, gone=gone, room=room), is_new=False)
+            yield self._adopt(gone, partial(watching.adopt_left, gone=gone, room=room), in_a_row, is_new=False)
 
     def _room(self, name: str, members: Sequence[Member], free: int = 0) -> int:
         return self._shares.room(name, self.me, len(self._lanes[name].schedule), members, most=_AT_ONCE, free=free)
 
-    async def _adopt(self, place: str, take: Callable[..., Batch], *, is_new: bool) -> Batch:
-        me, above, now, watched = self.me, self._marks[place], self._clock(), self._watching()
+    async def _adopt(self, place: str, take: Callable[..., Batch], in_a_row: int, *, is_new: bool) -> tuple[int, bool]:
+        """Take what is found at a place, so many batches at most; returns how many, and whether some were left."""
+        await self._handing.finish()
+        watched = Counter(self._watching())
+        before = watched.total()
+        for _ in range(in_a_row):
+            me = self.me
+            batch, is_full = await self._take(place, take, watched)
+            # While the next one is being written.
+            await self._handing.begin(batch.taken, me, is_new=is_new and not is_full)
+            if not is_full:
+                break
+        return watched.total() - before, bool(batch.left)
+
+    async def _take(self, place: str, take: Callable[..., Batch], watched: Counter[str]) -> tuple[Batch, bool]:
+        """One batch, and whether there may be more behind it; it is added to what is `watched`."""
+        me, above, now = self.me, self._marks[place], self._clock()
 
         def work(connection: Connection) -> Batch:
             batch = take(connection, me=me, above=above, limit=_AT_ONCE, now=now)
@@ -180,8 +197,8 @@ class Adoption:
         is_full = len(batch.taken) + batch.left >= _AT_ONCE
         # What was left to others is looked at again: it may become ours.
         self._marks.saw(place, None if batch.left else batch.last, is_full=is_full)
-        await self._watch(batch.taken, me, is_new=is_new and not is_full)
-        return batch
+        watched.update(task.upstream for task in batch.taken)
+        return batch, is_full
 
     async def _doubtful(self, work: Work[T]) -> T:
         try:
@@ -191,20 +208,6 @@ class Adoption:
                 # It may be committed all the same; then tasks are ours of which we know nothing.
                 self.newcomers.doubt()
             raise
-
-    async def _watch(self, tasks: Sequence[Adopted], me: str, *, is_new: bool) -> None:
-        """Hand tasks to their lanes, a few at a time: everybody else waits meanwhile."""
-        new_since = self._clock() - _NEW_FOR if is_new else None
-        for start in range(0, len(tasks), _SLICE):
-            if self.me != me:
-                return  # others have them by now
-            some = tasks[start : start + _SLICE]
-            # Somebody may have asked for a look at one meanwhile.
-            new = [task for task in some if task.key not in self._lanes[task.upstream].schedule]
-            for (name, is_fresh), together in grouped(new, new_since=new_since).items():
-                self._lanes[name].watch(*together, is_new=is_fresh)
-                self._lanes[name].wake()
-            await asyncio.sleep(0)
 
     async def _hear(self) -> int:
         noted = await self._doubtful(partial(watching.noted, me=self.me, upstreams=list(self._lanes), limit=_AT_ONCE))
@@ -243,57 +246,42 @@ class Adoption:
     async def beat(self) -> None:
         """Show that we live, start anew where we were taken for dead, see whether we have more than our share."""
         members: list[Member] = []
-        show = partial(daemons.beat, me=self.me, now=self._clock(), watching=self._watching(), among=members)
         if not self.newcomers.is_sure:
             log.warning("adoption_in_doubt", daemon=self.me)
             await self.leave()
             await self._start_anew()
-        elif not await self._say(show):
+        elif not await self._presence.show(self._watching(), members):
             log.warning("daemon_was_replaced", daemon=self.me)
+            await self._start_anew()
+        elif self._has_better_place(members):
+            await self.leave()
             await self._start_anew()
         if not self._database.is_sqlite:
             members = members or await self._database.read(daemons.company)
-            self.has_company = any(member.id != self.me and not member.is_gone for member in members)
+            self.has_company = has_company(self.me, members)
             for name, lane in self._lanes.items():
                 self._shares.surplus(name, self.me, len(lane.schedule), members)
+
+    def _has_better_place(self, members: Sequence[Member]) -> bool:
+        """Whether we are alone, and to go on as one that is gone spares more writes than it costs."""
+        return most_left(self._lanes, self.me, members) > max(_WORTH_MOVING * sum(self._watching().values()), _AT_ONCE)
 
     async def _start_anew(self) -> None:
         for lane in self._lanes.values():
             lane.schedule.clear()
         self._resumed_up_to = None
-        await self.join()
+        await self._enter(anew=False)
         self.newcomers.is_sure = True
 
-    async def _say(self, work: Work[datetime | None]) -> datetime | None:
-        """Write what concerns only us; the answer tells the time of the database, by which everything is done."""
-
-        def timed(connection: Connection) -> tuple[datetime | None, float, float]:
-            asked = steady()
-            return work(connection), asked, steady()
-
-        said, asked, answered = await self._database.write_apart(timed)
-        if said is not None and not self._database.is_sqlite and isinstance(self._clock, SharedClock):
-            self._clock.set(said, asked=asked, answered=answered)
-        return said
-
     async def _bury(self) -> None:
-        bury = partial(daemons.bury, me=self.me, now=self._clock(), silent_for=DEAD_AFTER)
-        if dead := await self._database.write_apart(bury):
+        if dead := await self._presence.bury():
             log.warning("daemons_taken_for_dead", daemons=dead)
 
     async def leave(self) -> None:
         """Release everything, so that others can adopt it at once."""
-
-        def going(connection: Connection) -> None:
-            daemons.leave(connection, me=self.me)
-            if self.has_company:
-                hints.say(connection, me=self.me)
-
-        await self._database.write_apart(going)
+        await self._presence.leave(self._watching(), aloud=self.has_company)
 
     def _watching(self) -> dict[str, int]:
-        return {name: len(lane.schedule) for name, lane in self._lanes.items()}
-
-
-def _new_name() -> str:
-    return f"dmn_{token_hex(8)}"
+        """By upstream; while what is ours is still being read, as many as it will be."""
+        left = self._left if self._resumed_up_to is not None else {}
+        return {name: max(len(lane.schedule), left.get(name, 0)) for name, lane in self._lanes.items()}

@@ -19,6 +19,8 @@ _ADJUSTMENT = 0.03
 _LOOSEST, _TIGHTEST = 0.1, 4.0
 
 Key = tuple[str, int]
+Kind = tuple[str, bool, int | None]
+"""Tasks of which the same is known: their action, whether they have started, the fifth whose pace has been seen."""
 
 
 class Habits:
@@ -29,6 +31,8 @@ class Habits:
         self.ends = 0
         self._tallies: dict[Key, Tally] = {}
         self._learned: dict[Key, Durations] = {}
+        self._clocks: dict[Kind, list[tuple[int, Durations]]] = {}
+        """What there is to forecast by, as long as nothing is learned."""
         self._stale = 0
         self._tightness = 1.0
         """Corrects the number of looks by how late ends really were found."""
@@ -86,9 +90,7 @@ class Habits:
         self.ends = 0
         for life, at in lives:
             self._teach(life, at)
-        self._stale = 0
-        self._learned.clear()
-        self._looks = None
+        self._unlearn()
 
     def _teach(self, life: Life, at: float) -> None:
         self.ends += 1
@@ -102,16 +104,25 @@ class Habits:
                 self._add((action, fifth), lasted / percent)
         self._stale += 1
         if self._stale >= min(_SOONEST + self.ends // 16, _LATEST):
-            self._stale = 0
-            self._learned.clear()
-            self._looks = None
+            self._unlearn()
+
+    def _unlearn(self) -> None:
+        """Have what the tallies say worked out anew."""
+        self._stale = 0
+        self._learned.clear()
+        self._clocks.clear()
+        self._looks = None
 
     def _is_known(self, action: str) -> bool:
         """Whether an action is learned apart from the others; only so many are."""
         return (action, _SUBMITTED) in self._tallies or len(self._tallies) < _MOST_ACTIONS * (2 + 5)
 
     def _add(self, key: Key, duration: float) -> None:
-        self._tallies.setdefault(key, Tally()).add(duration)
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally()
+            self._clocks.clear()
+        tally.add(duration)
 
     def _tempo(self) -> float:
         if self._looks is None:
@@ -119,18 +130,34 @@ class Habits:
             self._looks = self._tightness * tempo(together, interval=self.bounds.interval)
         return self._looks
 
-    def _forecasts(self, life: Life, now: float) -> Iterator[Forecast]:
-        age, running = max(now - life.began, 0.0), max(now - life.running, 0.0)
-        yield Forecast(durations=self._known((_ANY, _SUBMITTED)) or _NOTHING_KNOWN, seconds=age)
+    def _forecasts(self, life: Life, now: float) -> list[Forecast]:
         fifth = bucket(life.progress)
         percent = life.seen.get(fifth)
-        for action in {_ANY, life.action}:
-            if life.action and action and (known := self._known((action, _SUBMITTED))):
-                yield Forecast(durations=known, seconds=age)
-            if life.started is not None and (known := self._known((action, _STARTED))):
-                yield Forecast(durations=known, seconds=running)
-            if percent and (known := self._known((action, fifth))):
-                yield Forecast(durations=known, seconds=running, unit=percent)
+        # Of an action that is not learned apart is known what is known of all; there may be any number of them.
+        action = life.action if (life.action, _SUBMITTED) in self._tallies else _ANY
+        kind = (action, life.started is not None, fifth if percent else None)
+        clocks = self._clocks.get(kind)
+        if clocks is None:
+            clocks = self._clocks[kind] = list(self._clocks_of(*kind))
+        age, running = max(now - life.began, 0.0), max(now - life.running, 0.0)
+        return [
+            Forecast(
+                durations=durations,
+                seconds=age if clock == _SUBMITTED else running,
+                unit=percent if percent and clock == fifth else 1.0,
+            )
+            for clock, durations in clocks
+        ]
+
+    def _clocks_of(self, action: str, has_started: bool, fifth: int | None) -> Iterator[tuple[int, Durations]]:  # noqa: FBT001
+        yield _SUBMITTED, self._known((_ANY, _SUBMITTED)) or _NOTHING_KNOWN
+        for of in (_ANY, action) if action else (_ANY,):
+            if of and (known := self._known((of, _SUBMITTED))):
+                yield _SUBMITTED, known
+            if has_started and (known := self._known((of, _STARTED))):
+                yield _STARTED, known
+            if fifth is not None and (known := self._known((of, fifth))):
+                yield fifth, known
 
     def _known(self, key: Key) -> Durations | None:
         known = self._learned.get(key)

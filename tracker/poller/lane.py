@@ -1,21 +1,19 @@
 """One upstream's lane: takes what is due, asks in batches, records what changed, decides when to look again."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 
 import structlog
 
-from tracker.clock import Clock
 from tracker.config import UpstreamSettings
 from tracker.errors import UnavailableError
-from tracker.metrics import Metrics
-from tracker.model import NO_STREAK, Miss, MissKind, Rules, Seen
-from tracker.observe import MISSES_BEFORE_AN_END, observe, tally
+from tracker.model import NO_STREAK, Miss, Rules, Seen
+from tracker.observe import observe, tally
 from tracker.poller.pace import Pace
-from tracker.poller.recording import count_events, tell_end, write_all
+from tracker.poller.ports import Ports
+from tracker.poller.recording import count_events, may_change, tell_end, write_all
 from tracker.poller.schedule import Schedule, Watched
 from tracker.poller.standing import Standing
 from tracker.poller.taking import take_in
@@ -23,8 +21,6 @@ from tracker.poller.turns import Turns
 from tracker.providers.protocol import Look, Provider
 from tracker.store import changes
 from tracker.store.changes import Decide, Recorded
-from tracker.store.database import Database
-from tracker.store.outbox import Compose
 from tracker.store.watching import Adopted
 
 log = structlog.get_logger()
@@ -32,26 +28,6 @@ log = structlog.get_logger()
 _RETRY_AFTER_DATABASE_TROUBLE = 1.0
 _LONGEST_LOOK = 2
 """Times the timeout of a request, with another that begins just before the first one's end."""
-_COUNTED = (MissKind.UNKNOWN, MissKind.TRANSIENT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """What a lane needs of the world; tests hand in their own."""
-
-    database: Database
-    compose: Compose
-    metrics: Metrics
-    clock: Clock
-    timer: Callable[[], float]
-    """Seconds on a clock that never jumps."""
-    dice: Callable[[], float]
-    """A number from 0 up to 1."""
-    watcher: Callable[[], str]
-    """The id under which this daemon watches just now."""
-    wake_courier: Callable[[], None]
-    beat: Callable[[], None]
-    """Told each time the lane comes round."""
 
 
 class Lane:
@@ -78,6 +54,12 @@ class Lane:
         self._polls = ports.metrics.polls.labels(name)
         self._requests = ports.metrics.upstream_requests.labels(name)
         self._lateness = ports.metrics.lateness.labels(name)
+        self._longest_look = _LONGEST_LOOK * settings.timeout.total_seconds()
+        self._quiet: list[Watched] = []
+        """Looked at in this turn of the loop, and nothing new: settled together at its end."""
+        self._quiet_looks = 0
+        self._has_to_tell = True
+        """Whether the next answer has to be judged although it brings no news, which takes the database."""
         self._out = 0
         self._wake = asyncio.Event()
         self._stopping = False
@@ -130,6 +112,7 @@ class Lane:
         looked_at = 0
         while self._wait() == 0 and (batch := self._take()):
             await self._look(batch)
+            self._settle_quiet()
             looked_at += len(batch)
         return looked_at
 
@@ -163,8 +146,13 @@ class Lane:
     async def _look(self, batch: list[Watched]) -> None:
         try:
             look = await self._provider.look([watched.task_id for watched in batch], self._known(batch))
+            if self._is_quiet(look, batch):
+                self._settle_later(batch)
+                return
             # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
-            await self._record(batch, look, now := self._ports.clock())
+            now = self._ports.clock()
+            await self._record(batch, look, now)
+            self._count(look.requests, len(look.seen) + len(look.unchanged))
             await self._judge(look, now)
         except UnavailableError as error:
             log.warning("observation_postponed", upstream=self.name, tasks=len(batch), reason=str(error))
@@ -176,12 +164,42 @@ class Lane:
         finally:
             self._out -= 1
 
+    def _is_quiet(self, look: Look, batch: list[Watched]) -> bool:
+        """Whether it brought no news at all, of tasks or of their upstream; most looks are like that."""
+        is_well = look.trouble is None and not self._standing.pause.times and not self._has_to_tell
+        return is_well and look.requests == 1 and len(look.unchanged) == len(batch)
+
+    def _settle_later(self, batch: list[Watched]) -> None:
+        if not self._quiet:
+            asyncio.get_running_loop().call_soon(self._settle_quiet)
+        self._quiet += batch
+        self._quiet_looks += 1
+
+    def _settle_quiet(self) -> None:
+        """Put back what brought no news, all of this turn of the loop at once; `_record` does so with the rest."""
+        batch, looks, self._quiet, self._quiet_looks = self._quiet, self._quiet_looks, [], 0
+        if not batch:
+            return
+        try:
+            now = self._ports.clock()
+            for watched in batch:
+                watched.streak = NO_STREAK
+            self._settle(now)
+            self._put_back(batch)
+            self._count(looks, len(batch))
+            self._has_to_tell = self._pace.learns(now) or not self._standing.is_told(
+                now, look_size=self._provider.look_size
+            )
+        except Exception:
+            log.exception("look_failed", upstream=self.name, tasks=len(batch))
+            self._postpone(batch)
+
     def _known(self, batch: list[Watched]) -> dict[int, str]:
         """The digests of last answers that need not be read again, should they come again.
 
         A deadline that may pass while the look is out has to be judged by what is seen then.
         """
-        back_at = self._ports.clock().timestamp() + _LONGEST_LOOK * self._settings.timeout.total_seconds()
+        back_at = self._ports.clock().timestamp() + self._longest_look
         return {one.digest: one.task_id for one in batch if one.digest is not None and one.expires_at > back_at}
 
     def _postpone(self, batch: list[Watched]) -> None:
@@ -190,37 +208,34 @@ class Lane:
             if self.schedule.holds(watched) and watched.is_out:
                 self.schedule.put_back(watched, due)
 
+    def _count(self, requests: int, polls: int) -> None:
+        self._polls.inc(polls)
+        self._requests.inc(requests)
+
     async def _judge(self, look: Look, now: datetime) -> None:
         """What the answer says about the upstream as a whole."""
-        self._polls.inc(len(look.seen) + len(look.unchanged))
-        self._requests.inc(look.requests)
+        self._has_to_tell = False
         self._standing.rate.add(look.requests - 1, self._ports.timer())
         look_size = self._provider.look_size
-        if look.trouble is None:
-            await self._standing.answered(now, look_size=look_size)
-        else:
+        if look.trouble is not None:
             await self._standing.failed(look.trouble, look_size=look_size)
-        await self._pace.learn(self._ports.database, now)
+        elif not self._standing.is_told(now, look_size=look_size):
+            await self._standing.answered(now, look_size=look_size)
+        if self._pace.learns(now):
+            await self._pace.learn(self._ports.database, now)
 
     async def _record(self, batch: list[Watched], look: Look, now: datetime) -> None:
+        """Write what is news, and put all back."""
         news = [watched for watched in batch if watched.task_id not in look.unchanged]
         decisions: dict[int, Decide] = {}
         for watched in news:
             seen = look.seen[watched.task_id]
             watched.streak = tally(watched.streak, seen, now)
-            if self._may_change(watched, seen, now):
+            if may_change(watched, seen, now, self._rules):
                 decisions[watched.key] = partial(observe, seen=seen, now=now, streak=watched.streak, rules=self._rules)
         recorded, bad = await write_all(decisions, partial(self._write, now=now))
         self._postpone([watched for watched in news if watched.key in bad])
-        moment, tasks = self._ports.timer(), len(self.schedule)
-        rate = self._standing.rate.limit(moment)
-        self._pace.settle(
-            moment,
-            self._ports.clock() if decisions else now,
-            look_size=self._provider.look_size,
-            tasks=tasks,
-            rate=rate,
-        )
+        self._settle(self._ports.clock() if decisions else now)
         for watched in news:
             if watched.key in bad:
                 continue
@@ -231,13 +246,20 @@ class Lane:
                 self._pace.meet(watched, seen)
             if not isinstance(seen, Miss):
                 watched.digest = look.digests.get(watched.task_id)
-        self._put_back([watched for watched in batch if watched.key not in bad], look)
-
-    def _put_back(self, batch: list[Watched], look: Look) -> None:
-        """Into the schedule with all that goes on."""
         for watched in batch:
             if watched.task_id in look.unchanged:
                 watched.streak = NO_STREAK
+        self._put_back([watched for watched in batch if watched.key not in bad])
+
+    def _settle(self, now: datetime) -> None:
+        moment = self._ports.timer()
+        rate = self._standing.rate.limit(moment)
+        look_size = self._provider.look_size
+        self._pace.settle(moment, now, look_size=look_size, tasks=len(self.schedule), rate=rate)
+
+    def _put_back(self, batch: list[Watched]) -> None:
+        """Into the schedule with all that goes on."""
+        for watched in batch:
             if not self.schedule.holds(watched):
                 continue
             if watched.has_ended and not watched.is_hurried:
@@ -246,16 +268,8 @@ class Lane:
             if watched.has_ended:
                 # Somebody asked while it was out, and may have revived it: what it is now is in its row.
                 watched.digest = watched.fingerprint = None
-            self._reschedule(watched)
-
-    def _may_change(self, watched: Watched, seen: Seen, now: datetime) -> bool:
-        """Whether the database has to be asked what this means; most looks tell nothing new and cost no query."""
-        if isinstance(seen, Miss):
-            misses = max(watched.streak.count, watched.streak.silent)
-            if seen.kind not in _COUNTED or misses < MISSES_BEFORE_AN_END:
-                return False
-            return watched.streak.lasted(now) >= self._rules.lost_after or now.timestamp() >= watched.expires_at
-        return seen.fingerprint != watched.fingerprint or seen.implies_failure or now.timestamp() >= watched.expires_at
+            hurried, watched.is_hurried = watched.is_hurried, False
+            self.schedule.put_back(watched, self._ports.timer() if hurried else self._pace.due(watched))
 
     async def _write(self, decisions: Mapping[int, Decide], now: datetime) -> dict[int, Recorded]:
         batch = changes.Batch(decisions=decisions, watcher=self._ports.watcher(), now=now, compose=self._ports.compose)
@@ -283,7 +297,3 @@ class Lane:
         watched.news_at = self._ports.timer()
         if recorded.event.to_status is not None and task.status.is_end and recorded.event.to_status is task.status:
             tell_end(self._ports.metrics, task)
-
-    def _reschedule(self, watched: Watched) -> None:
-        hurried, watched.is_hurried = watched.is_hurried, False
-        self.schedule.put_back(watched, self._ports.timer() if hurried else self._pace.due(watched))

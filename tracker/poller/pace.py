@@ -96,10 +96,12 @@ class Pace:
             self._next = self._align((self._now if is_late else was_due) + self._interval)
         return self._next
 
+    def learns(self, now: datetime) -> bool:
+        """Whether it is time to `learn`: now and then, where habits matter."""
+        return self.is_scarce and (self._read_at is None or now - self._read_at >= _READ_EVERY)
+
     async def learn(self, database: Database, now: datetime) -> None:
-        """Read now and then what the table knows of past ends, where habits matter."""
-        if not self.is_scarce or (self._read_at is not None and now - self._read_at < _READ_EVERY):
-            return
+        """Read what the table knows of past ends."""
         self._read_at = now
         try:
             ended = await database.read(partial(habits.recent, upstream=self._name, limit=_MOST_ENDS))

@@ -1,16 +1,21 @@
-"""Writing what a look brought, all of it at once or one by one where something cannot be written, and telling of it."""
+"""Writing what a look brought, where it may be news: all at once, or one by one where some cannot be; telling of it."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
 
 import structlog
 
 from tracker.errors import UnavailableError
 from tracker.metrics import Metrics
-from tracker.model import Task
+from tracker.model import Miss, MissKind, Rules, Seen, Task
+from tracker.observe import MISSES_BEFORE_AN_END
+from tracker.poller.schedule import Watched
 from tracker.store.changes import Decide, Recorded
 
 log = structlog.get_logger()
+
+_COUNTED = (MissKind.UNKNOWN, MissKind.TRANSIENT)
 
 Write = Callable[[Mapping[int, Decide]], Awaitable[dict[int, Recorded]]]
 
@@ -32,6 +37,16 @@ async def write_all(decisions: Mapping[int, Decide], write: Write) -> tuple[dict
         recorded |= one
         bad |= failed
     return recorded, bad
+
+
+def may_change(watched: Watched, seen: Seen, now: datetime, rules: Rules) -> bool:
+    """Whether the database has to be asked what this means; most looks tell nothing new and cost no query."""
+    if isinstance(seen, Miss):
+        misses = max(watched.streak.count, watched.streak.silent)
+        if seen.kind not in _COUNTED or misses < MISSES_BEFORE_AN_END:
+            return False
+        return watched.streak.lasted(now) >= rules.lost_after or now.timestamp() >= watched.expires_at
+    return seen.fingerprint != watched.fingerprint or seen.implies_failure or now.timestamp() >= watched.expires_at
 
 
 def count_events(metrics: Metrics, recorded: Iterable[Recorded]) -> None:

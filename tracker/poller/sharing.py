@@ -1,6 +1,6 @@
 """What is this daemon's due of the free tasks, and what it has too many of, by what the table of daemons says."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from tracker.shares import share, surplus
 from tracker.store.daemons import Member
@@ -44,6 +44,20 @@ class Shares:
     def is_giving_back(self) -> bool:
         """Whether there was more to give back at the last look."""
         return bool(self._giving)
+
+
+def has_company(me: str, members: Iterable[Member]) -> bool:
+    """Whether others live too."""
+    return any(not member.is_gone and member.id != me for member in members)
+
+
+def most_left(upstreams: Collection[str], me: str, members: Iterable[Member]) -> int:
+    """How many tasks of these the one left behind that left the most, if we are alone and could go on as that one."""
+    members = list(members)
+    if has_company(me, members):
+        return 0
+    gone = [member.watching for member in members if member.is_gone and member.can_be_followed]
+    return max((sum(left.get(name, 0) for name in upstreams) for left in gone), default=0)
 
 
 def _others(upstream: str, me: str, members: Iterable[Member]) -> Sequence[tuple[int, str]]:

@@ -43,13 +43,16 @@ class Standing:
         self._health = upstreams.Health(name=name)
         self._is_written = False
 
+    def is_told(self, now: datetime, *, look_size: int) -> bool:
+        """Whether that it answers would be no news, and `answered` need not be told."""
+        return not self.pause.times and self._health.look_size == look_size and self._was_said(now)
+
     async def answered(self, now: datetime, *, look_size: int) -> None:
         """It answered as it should; this ends a pause."""
         if self.pause.over(self._timer()) or self._health.look_size != look_size:
             log.info("upstream_answers", upstream=self._name, look_size=look_size)
             self._is_written = False
-        last = self._health.last_ok_at
-        if not self._is_written or last is None or now - last >= _SAY_OK_EVERY:
+        if not self._was_said(now):
             await self._write(replace(self._health, last_ok_at=now, look_size=look_size))
 
     async def failed(self, trouble: Miss, *, look_size: int) -> None:
@@ -63,6 +66,10 @@ class Standing:
             now = self._clock()
             told = replace(self._health, last_error=trouble.detail, last_error_at=now, look_size=look_size)
             await self._write(told)
+
+    def _was_said(self, now: datetime) -> bool:
+        last = self._health.last_ok_at
+        return self._is_written and last is not None and now - last < _SAY_OK_EVERY
 
     async def _write(self, health: upstreams.Health) -> None:
         is_on = self.pause.is_on

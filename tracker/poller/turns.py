@@ -3,7 +3,7 @@
 import heapq
 import math
 
-from tracker.poller.schedule import Schedule, Watched
+from tracker.poller.schedule import TICKS_PER_SECOND, Schedule, Watched
 
 _LEAST_PATIENCE, _MOST_PATIENCE = 1.0, 100.0
 _ADJUSTMENT = 0.02
@@ -20,24 +20,34 @@ class Turns:
     def __init__(self, schedule: Schedule, interval: float) -> None:
         self._schedule = schedule
         self._interval = interval
-        self._heap: list[tuple[float, int]] = []
         self._waiting: dict[int, Watched] = {}
+        self._ranked: dict[float, list[Watched]] = {}
+        """By rank, to the tick as in the schedule; an entry holds as long as its task waits."""
+        self._ranks: list[float] = []
+        """A heap of the keys of `_ranked`."""
         self._patience = _LEAST_PATIENCE
 
     def take(self, now: float, most: int, *, is_scarce: bool) -> list[Watched]:
         """Up to `most` tasks that are due; in the order of their due times where there is room for all."""
-        if not is_scarce and not self._heap:
+        if not is_scarce and not self._ranks:
             return self._schedule.take(now, most)
         due = self._schedule.next_due()
         if due is not None and due <= now:
             for watched in self._schedule.take(now, len(self._schedule)):
                 self._waiting[watched.key] = watched
-                heapq.heappush(self._heap, (watched.due + self._patience * self._gap(watched), watched.key))
+                rank = watched.due + self._patience * self._gap(watched)
+                self._rank(watched, rank * TICKS_PER_SECOND // 1)
         taken: list[Watched] = []
-        while self._heap and len(taken) < most:
-            _, key = heapq.heappop(self._heap)
-            first = self._waiting.pop(key, None)  # None where it was hurried, and handed out before
-            if first is not None and self._schedule.holds(first):
+        while self._ranks and len(taken) < most:
+            ranked = self._ranked[self._ranks[0]]
+            first = ranked.pop()
+            if not ranked:
+                del self._ranked[heapq.heappop(self._ranks)]
+            if self._waiting.get(first.key) is not first:
+                # It was hurried, and handed out before.
+                continue
+            del self._waiting[first.key]
+            if self._schedule.holds(first):
                 first.is_hurried = False
                 self._notice((now - first.due) / self._gap(first))
                 taken.append(first)
@@ -46,13 +56,21 @@ class Turns:
     def hurry(self, key: int) -> None:
         """Somebody asks for this task now: it comes before all others, if it waits for its turn."""
         if key in self._waiting:
-            heapq.heappush(self._heap, (-math.inf, key))
+            self._rank(self._waiting[key], -math.inf)
 
     def next_due(self) -> float | None:
         """When the next task is due; None when nothing waits."""
-        if self._heap:
+        if self._ranks:
             return -math.inf
         return self._schedule.next_due()
+
+    def _rank(self, watched: Watched, rank: float) -> None:
+        ranked = self._ranked.get(rank)
+        if ranked is None:
+            self._ranked[rank] = [watched]
+            heapq.heappush(self._ranks, rank)
+        else:
+            ranked.append(watched)
 
     def _gap(self, watched: Watched) -> float:
         return (watched.life and watched.life.gap) or self._interval

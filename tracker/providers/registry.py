@@ -7,7 +7,7 @@ from tracker import __version__
 from tracker.clock import Clock
 from tracker.config import UpstreamSettings
 from tracker.errors import ConfigError
-from tracker.http import Client, ExchangeError, exchange, parse_retry_after
+from tracker.http import AS_IT_IS, Client, ExchangeError, Exchanges, Request, parse_retry_after
 from tracker.model import Miss, MissKind
 from tracker.providers.midjourney import Addresses, Batching, BatchMode, Fetch, Midjourney, Reply, credentials
 from tracker.providers.midjourney.answers import BODY_LIMIT
@@ -41,20 +41,12 @@ _DIALECTS: Mapping[str, Callable[[UpstreamSettings, Client, Clock], Provider]] =
 
 def fetch_with(client: Client, timeout: timedelta, clock: Clock) -> Fetch:
     """One exchange with an upstream, in a provider's terms: a reply, or the miss that there was none."""
+    exchanges = Exchanges(client, deadline=timeout, max_bytes=BODY_LIMIT, body_grace=timeout, inflate=True)
 
     async def fetch(method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply | Miss:
+        asked = {"user-agent": _USER_AGENT, **headers, **AS_IT_IS}
         try:
-            answer = await exchange(
-                client,
-                method=method,
-                url=url,
-                headers={"user-agent": _USER_AGENT, **headers},
-                content=content or b"",
-                deadline=timeout,
-                max_bytes=BODY_LIMIT,
-                body_grace=timeout,
-                inflate=True,
-            )
+            answer = await exchanges.do(Request(method=method, url=url, headers=asked, content=content or b""))
         except ExchangeError as error:
             return _unreached(error)
         return Reply(

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -21,7 +22,7 @@ from tracker.observe import message_for
 from tracker.pacing import PROGRESS_TYPES
 from tracker.store import pacing, taskrows
 from tracker.store.dialect import insert_for
-from tracker.store.given import end_to_end, given, moments, plain_rows, text_at
+from tracker.store.given import end_to_end, lined, lines, moments, text_at
 from tracker.store.moments import UtcDateTime
 from tracker.store.outbox import Compose, enqueue
 from tracker.store.rows import CALLBACK_COLUMNS, callback_of, dump_object, load_json
@@ -31,8 +32,7 @@ from tracker.store.watching import is_alive
 Decide = Callable[[Task], Change]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was written for one task."""
 
     task: Task
@@ -97,7 +97,7 @@ def _record(connection: Connection, batches: Sequence[Batch]) -> dict[int, Recor
     if watcher is not None:
         locked = _within_fence(connection, locked, watcher)
     changes = [(found, decisions[found.key](found)) for found, _ in locked]
-    news = [(before, change) for before, change in changes if change.event or change.object is not None]
+    news = [(before, change) for before, change in changes if change.event or change.kept is not None]
     counts = _write(connection, news, watcher=watcher, now=now, compose=compose) if news else {}
     return {
         before.key: Recorded(task=change.task, event=change.event, deliveries=counts.get(before.key, 0))
@@ -123,11 +123,12 @@ def _write(
     """Returns how many deliveries were written, by task key."""
     taskrows.write(connection, ((before, change.task) for before, change in news), watcher=watcher, now=now)
     changes = [change for _, change in news]
-    _keep_objects(connection, [change for change in changes if change.object], now)
     told = [(change, change.event) for change in changes if change.event is not None]
+    by_task = _interested(connection, told)
+    shown = _keep_objects(connection, changes, by_task, now)
     _insert_events(connection, told)
     _supersede(connection, told, now)
-    return enqueue(connection, _outgoing(connection, told), now=now, compose=compose)
+    return enqueue(connection, _outgoing(connection, told, by_task, shown), now=now, compose=compose)
 
 
 Told = tuple[Change, Event]
@@ -147,42 +148,52 @@ _EVENT = (
 def _insert_events(connection: Connection, told: Sequence[Told]) -> None:
     if told:
         written = moments(connection)
-        lines = [_event_row(change.task.key, line, written(line.observed_at)) for change, line in told]
-        connection.execute(_telling(connection.dialect.name), {"given": plain_rows(lines)})
+        new = [_event_row(change.task.key, line, written(line.observed_at)) for change, line in told]
+        connection.execute(_telling(connection.dialect.name), {"given": lines(connection, _EVENT, new)})
 
 
-def _event_row(task_key: int, line: Event, observed_at: object) -> dict[str, object]:
-    return {
-        "task_key": task_key,
-        "sequence": line.sequence,
-        "event": line.kind,
-        "observed_at": observed_at,
-        "from_status": line.from_status,
-        "to_status": line.to_status,
-        "upstream_status": line.upstream_status,
-        "progress": line.progress,
-        "note": line.note,
-    }
+def _event_row(task_key: int, line: Event, observed_at: object) -> tuple[object, ...]:
+    return (
+        task_key,
+        line.sequence,
+        line.kind,
+        observed_at,
+        line.from_status,
+        line.to_status,
+        line.upstream_status,
+        line.progress,
+        line.note,
+    )
 
 
 @cache
 def _telling(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    new = given(dialect, "given", **{name: event.c[name].type for name in _EVENT})
+    new = lined(dialect, "given", **{name: event.c[name].type for name in _EVENT})
     return insert(event).from_select(list(_EVENT), select(*(new.c[name] for name in _EVENT)))
 
 
-def _keep_objects(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
-    if not changes:
-        return
-    objects, places = end_to_end(dump_object(change.object or {}) for change in changes)
-    given_rows = [{"key": change.task.key, **place} for change, place in zip(changes, places, strict=True)]
-    asked = {"given": plain_rows(given_rows), "objects": objects, "now": now}
-    connection.execute(_keeping(connection.dialect.name), asked)
+def _keep_objects(
+    connection: Connection, changes: Iterable[Change], by_task: Mapping[int, object], now: datetime
+) -> dict[int, Mapping[str, object]]:
+    """Returns those of the tasks that somebody is told of; the others are gone again as soon as they are text."""
+    texts: dict[int, bytes] = {}
+    shown: dict[int, Mapping[str, object]] = {}
+    for change in changes:
+        if found := change.object:
+            texts[change.task.key] = dump_object(found)
+            if change.task.key in by_task:
+                shown[change.task.key] = found
+    if texts:
+        objects, places = end_to_end(texts.values())
+        new = [(key, place["start"], place["length"]) for key, place in zip(texts, places, strict=True)]
+        asked = {"given": lines(connection, ("key", "start", "length"), new), "objects": objects, "now": now}
+        connection.execute(_keeping(connection.dialect.name), asked)
+    return shown
 
 
 @cache
 def _keeping(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    new = given(dialect, "given", key=BigInteger(), start=Integer(), length=Integer())
+    new = lined(dialect, "given", key=BigInteger(), start=Integer(), length=Integer())
     seen_at = bindparam("now", type_=UtcDateTime())
     fresh = select(new.c.key, seen_at, text_at(dialect, "objects", new.c.start, new.c.length))
     # SQLite would take ON CONFLICT for a part of the query where that does not end in a WHERE.
@@ -204,11 +215,14 @@ def _supersede(connection: Connection, told: Iterable[Told], now: datetime) -> N
         pacing.supersede_questions(connection, answered, now=now)
 
 
-def _outgoing(connection: Connection, told: Sequence[Told]) -> list[Outgoing]:
-    kinds = [(change, line, kind) for change, line in told if (kind := message_for(line))]
-    by_task = _interested(connection, [(change.task.key, kind) for change, _, kind in kinds])
-    missing = [change.task.key for change, *_ in kinds if change.object is None and change.task.key in by_task]
-    objects = _last_objects(connection, missing)
+def _outgoing(
+    connection: Connection,
+    told: Sequence[Told],
+    by_task: Mapping[int, Sequence[Callback]],
+    shown: Mapping[int, Mapping[str, object]],
+) -> list[Outgoing]:
+    missing = [change.task.key for change, _ in told if change.kept is None and change.task.key in by_task]
+    objects = {**shown, **_last_objects(connection, missing)}
     return [
         Outgoing(
             message_type=kind,
@@ -216,35 +230,40 @@ def _outgoing(connection: Connection, told: Sequence[Told]) -> list[Outgoing]:
             callback=found,
             sequence=line.sequence,
             at=line.observed_at,
-            object=change.object or objects.get(change.task.key, {}),
+            object=objects.get(change.task.key, {}),
         )
-        for change, line, kind in kinds
-        for found in by_task.get(change.task.key, ())
+        for change, line in told
+        if change.task.key in by_task and (kind := message_for(line))
+        for found in by_task[change.task.key]
     ]
 
 
-def _interested(connection: Connection, kinds: Iterable[tuple[int, MessageType]]) -> dict[int, list[Callback]]:
-    """The callbacks that may want messages of these types, by the key of their task; asked under its lock."""
-    asked = [{"key": key, **_words(kind)} for key, kind in kinds]
+_ASKED = ("key", "word", "other")
+
+
+def _interested(connection: Connection, told: Iterable[Told]) -> dict[int, list[Callback]]:
+    """The callbacks that may want to be told of these events, by the key of their task; asked under its lock."""
+    asked = [(change.task.key, *_words(kind)) for change, line in told if (kind := message_for(line))]
     by_task: dict[int, list[Callback]] = {}
     if asked:
-        found = connection.execute(_asking(connection.dialect.name), {"given": plain_rows(asked)})
+        found = connection.execute(_asking(connection.dialect.name), {"given": lines(connection, _ASKED, asked)})
         # Sorted here: to have them in order, SQLite might rather go through all callbacks than look for these.
         for one in sorted(map(callback_of, found), key=lambda one: one.key):
             by_task.setdefault(one.task_key, []).append(one)
     return by_task
 
 
-def _words(kind: MessageType) -> dict[str, str]:
+@cache
+def _words(kind: MessageType) -> tuple[str, str]:
     """One of which a callback that wants it has among its own, if only as a part of one; see `Callback.wants`."""
     word = kind.removeprefix("task.")
-    return {"word": word, "other": word if kind in PROGRESS_TYPES else "ended"}
+    return word, word if kind in PROGRESS_TYPES else "ended"
 
 
 @cache
 def _asking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     """Most callbacks wait for the end, and most news is progress: those are not even read."""
-    new = given(dialect, "given", key=BigInteger(), word=Text(), other=Text())
+    new = lined(dialect, "given", key=BigInteger(), word=Text(), other=Text())
     wants = callback.c.events.contains(new.c.word) | callback.c.events.contains(new.c.other)
     query = select(*CALLBACK_COLUMNS).join_from(new, callback, callback.c.task_key == new.c.key)
     return query.where(callback.c.gone_at.is_(None), wants)

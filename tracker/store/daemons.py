@@ -5,7 +5,7 @@ is one, and its clock serves.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     DateTime,
+    Row,
     Text,
     and_,
     bindparam,
@@ -49,6 +50,8 @@ class Member:
     watching: Mapping[str, int]
     """How many tasks it watches, by upstream: of each that it is configured for."""
     is_gone: bool
+    can_be_followed: bool = False
+    """Whether another may go on under its name: where it has said which life it was."""
 
 
 def present(connection: Connection, now: datetime) -> ColumnElement[datetime]:
@@ -64,7 +67,7 @@ def what_time(connection: Connection) -> datetime:
     return moment
 
 
-def join(
+def join(  # noqa: PLR0913 - a row of its table
     connection: Connection,
     *,
     me: str,
@@ -74,14 +77,16 @@ def join(
     now: datetime,
     tells_operator: bool = False,
     watching: Mapping[str, int] | None = None,
+    life: str = "",
 ) -> datetime:
     """Enter a daemon into the table; returns the moment. Notices are written while one is there that `tells_operator`.
 
-    `watching` names the upstreams that it is configured for, each with the number of tasks that it watches.
+    `watching` names the upstreams that it is configured for, each with the number of tasks that it watches; `life`
+    is a word that nobody else under this name ever had.
     """
     moment = present(connection, now)
     row: dict[str, Any] = {"id": me, "host": host, "pid": pid, "version": version, "tells_operator": tells_operator}
-    row |= {"started_at": moment, "heartbeat_at": moment, "watching": _written(watching or {})}
+    row |= {"life": life, "started_at": moment, "heartbeat_at": moment, "watching": _written(watching or {})}
     entered: datetime = connection.execute(insert(daemon).values(row).returning(daemon.c.heartbeat_at)).scalar_one()
     return entered
 
@@ -93,13 +98,14 @@ def beat(
     now: datetime,
     watching: Mapping[str, int] | None = None,
     among: list[Member] | None = None,
+    life: str = "",
 ) -> datetime | None:
     """Show that a daemon lives; returns the moment, None when it has been declared dead and must start anew.
 
     Who is in the table then is put into `among`, since to ask for it apart would cost as much again; not on SQLite,
     and not where it must start anew.
     """
-    told = {"me": me, "now": now, **({} if watching is None else {"watching": _written(watching)})}
+    told = {"me": me, "which": life, "now": now, **({} if watching is None else {"watching": _written(watching)})}
     dialect = connection.dialect.name
     said: datetime | None = connection.execute(_showing(dialect, watching is not None), told).scalar_one_or_none()
     if said is not None and among is not None and dialect != "sqlite":
@@ -113,7 +119,8 @@ def _showing(dialect: str, tells_watching: bool) -> Any:  # noqa: ANN401, FBT001
     values: dict[str, Any] = {"heartbeat_at": moment}
     if tells_watching:
         values["watching"] = bindparam("watching", type_=Text())
-    shown = update(daemon).where(daemon.c.id == bindparam("me"), _THERE).values(values)
+    ours = daemon.c.id == bindparam("me"), daemon.c.life == bindparam("which"), _THERE
+    shown = update(daemon).where(*ours).values(values)
     return shown.returning(daemon.c.heartbeat_at)
 
 
@@ -146,9 +153,12 @@ def bury(connection: Connection, *, me: str, now: datetime, silent_for: timedelt
     return _declare_gone(connection, which, {"me": me, "silent_since": now - silent_for})
 
 
-def leave(connection: Connection, *, me: str) -> None:
-    """Go; what is watched can be adopted by others at once."""
-    _declare_gone(connection, daemon.c.id == me)
+def leave(connection: Connection, *, me: str, life: str = "", watching: Mapping[str, int] | None = None) -> None:
+    """Go; what is watched (so many, where that is known) can be adopted by others at once."""
+    if not _declare_gone(connection, and_(daemon.c.id == me, daemon.c.life == life)):
+        return
+    if watching is not None:
+        count(connection, who=me, watching=watching)
     forget(connection, [me])
 
 
@@ -199,10 +209,20 @@ def all_leave(connection: Connection) -> None:
     _declare_gone(connection, true())
 
 
-def last(connection: Connection) -> str | None:
-    """Who showed itself last, gone or not."""
-    name: str | None = connection.scalar(select(daemon.c.id).order_by(daemon.c.heartbeat_at.desc()).limit(1))
-    return name
+def predecessor(connection: Connection, *, now: datetime, silent_for: timedelta) -> Member | None:
+    """Whom a daemon that enters goes on as: of those who are gone the one that left the most; it is locked.
+
+    None where another daemon lives, or just begins to adopt what was left, or to go on itself.
+    """
+    is_sqlite = connection.dialect.name == "sqlite"
+    since = literal(now - silent_for, UtcDateTime) if is_sqlite else _NOW - silent_for
+    lives = daemon.alias("lives")
+    company = exists().where(~lives.c.is_gone, lives.c.heartbeat_at >= since)
+    # On SQLite there is no fence, and whoever could wake up would not have got the lock on the file.
+    known = true() if is_sqlite else _HAS_LIFE
+    left = _COMPANY.where(_IS_GONE, known, ~company).order_by(None).order_by(daemon.c.heartbeat_at.desc())
+    gone = _members(connection.execute(left.with_for_update(of=daemon, skip_locked=True)))
+    return max(gone, key=lambda member: sum(member.watching.values()), default=None)
 
 
 def silences(connection: Connection, *, now: datetime) -> tuple[timedelta, timedelta | None] | None:
@@ -221,21 +241,35 @@ def strike(connection: Connection, name: str) -> None:
     connection.execute(delete(daemon).where(daemon.c.id == name))
 
 
-_COMPANY = select(daemon.c.id, daemon.c.watching, daemon.c.is_gone).order_by(daemon.c.id)
+_HAS_LIFE = daemon.c.life != ""
+_COMPANY = select(daemon.c.id, daemon.c.watching, daemon.c.is_gone, _HAS_LIFE.label("has_life")).order_by(daemon.c.id)
 
 
 def company(connection: Connection) -> list[Member]:
     """Everybody in the table, by id."""
-    rows = connection.execute(_COMPANY)
-    return [Member(id=row.id, watching=json.loads(row.watching), is_gone=row.is_gone) for row in rows]
+    return _members(connection.execute(_COMPANY))
 
 
-def took_from(connection: Connection, gone: str, taken: Mapping[str, int]) -> None:
-    """Note how many tasks of each upstream were taken over from one that is gone; others wait until that is written."""
+def _members(rows: Iterable[Row[Any]]) -> list[Member]:
+    return [
+        Member(id=row.id, watching=json.loads(row.watching), is_gone=row.is_gone, can_be_followed=row.has_life)
+        for row in rows
+    ]
+
+
+def left_by(connection: Connection, gone: str) -> Mapping[str, int] | None:
+    """How many tasks of each upstream one that is gone still has; None where it is not gone, or not any more.
+
+    Nobody else takes over any of them, or goes on under its name, until this is committed.
+    """
     query = select(daemon.c.watching).where(daemon.c.id == gone, _IS_GONE).with_for_update()
-    if (had := connection.scalar(query)) is not None:
-        rest = {name: max(number - taken.get(name, 0), 0) for name, number in json.loads(had).items()}
-        count(connection, who=gone, watching=rest)
+    had = connection.scalar(query)
+    return None if had is None else json.loads(had)
+
+
+def took_from(connection: Connection, gone: str, had: Mapping[str, int], taken: Mapping[str, int]) -> None:
+    """Note how many tasks of each upstream were taken over from one that is gone, of those that `left_by` told."""
+    count(connection, who=gone, watching={name: max(number - taken.get(name, 0), 0) for name, number in had.items()})
 
 
 def _written(watching: Mapping[str, int]) -> str:

@@ -66,6 +66,10 @@ class Database:
         """Run a query on a reader's thread; raises UnavailableError when the database is out of reach."""
         return await _on(self._readers, partial(self.read_now, work))
 
+    async def read_as_one(self, work: Work[T]) -> T:
+        """The same in one transaction: what is set for it ends with it."""
+        return await _on(self._readers, partial(self._read_as_one, work))
+
     async def look(self, work: Work[T]) -> T:
         """The same for what is asked all the time: on one thread, since of several that wait each is woken."""
         return await _on(self._looker, partial(self.read_now, work))
@@ -75,9 +79,9 @@ class Database:
 
         Raises UnavailableError also where it takes too long.
         """
-        return await _on(self._askers, partial(self._ask_now, partial(_bounded, work)))
+        return await _on(self._askers, partial(self._read_as_one, partial(_bounded, work)))
 
-    def _ask_now(self, work: Work[T]) -> T:
+    def _read_as_one(self, work: Work[T]) -> T:
         return self._read(self._reading.begin, work)
 
     async def write(self, work: Work[T]) -> T:
@@ -114,14 +118,14 @@ class Database:
         with translated(), engine.begin() as connection:
             return work(connection)
 
-    def fence(self, me: str) -> None:
-        """From now on what is written is written by this daemon, while it has not been declared dead.
+    def fence(self, me: str, life: str = "") -> None:
+        """From now on what is written is written by this life of this daemon, while it has not been declared dead.
 
         After that every `write` raises UnavailableError, until there is a fence around its new name. On SQLite, where
         nobody else can be, there is none.
         """
         if not self.is_sqlite:
-            self._fence.put_around(me)
+            self._fence.put_around(me, life)
 
     def now(self) -> datetime:
         """What time it is for all who share this database: by its own clock on Postgres, by ours on SQLite."""

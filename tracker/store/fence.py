@@ -1,6 +1,7 @@
 """The fence around what a daemon writes: once it has been declared dead, nothing of it reaches the database.
 
 It is asked in every transaction that writes, whatever it writes: tasks, events, deliveries, outcomes, how upstreams do.
+Another may have gone on under its name meanwhile; so the question goes by its life too, which no two have in common.
 Whoever declares a daemon dead waits for the transaction that is under way, and the next one is refused.
 """
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 
 from tracker.errors import UnavailableError
 
-_NAME = re.compile(r"\w+")
+_WORD = re.compile(r"\w*")
 
 
 class ReplacedError(UnavailableError):
@@ -26,11 +27,12 @@ class Fence:
     def __init__(self) -> None:
         self._question = ""
 
-    def put_around(self, me: str) -> None:
-        """From now on only this daemon writes, and only while the table of daemons knows it to be alive."""
-        if not _NAME.fullmatch(me):
-            raise ValueError("a daemon's name has letters, digits and underscores")
-        alive = f"SELECT 1 FROM daemon WHERE id = '{me}' AND NOT is_gone FOR KEY SHARE"  # noqa: S608 - it is a word
+    def put_around(self, me: str, life: str) -> None:
+        """From now on only this daemon writes, and only while the table of daemons knows this life of it."""
+        if not (_WORD.fullmatch(me) and _WORD.fullmatch(life)):
+            raise ValueError("a daemon's name and life have letters, digits and underscores")
+        lives = f"id = '{me}' AND life = '{life}' AND NOT is_gone"
+        alive = f"SELECT 1 FROM daemon WHERE {lives} FOR KEY SHARE"  # noqa: S608 - these are words
         self._question = f", (SELECT count(*) FROM ({alive}) AS me) AS alive"  # noqa: S608
 
     def __call__(self, connection: Connection, limits: str) -> None:

@@ -55,6 +55,21 @@ def listed(name: str, **columns: TypeEngine[Any]) -> FromClause:
     return select(*fields).subquery(name)
 
 
+def lined(dialect: str, name: str, **columns: TypeEngine[Any]) -> FromClause:
+    """The rows of the parameter `name`, made by `lines`, with these columns in their order."""
+    return listed(name, **columns) if dialect == "sqlite" else given(dialect, name, **columns)
+
+
+def lines(connection: Connection, names: Sequence[str], values: Iterable[Sequence[object]]) -> str:
+    """The value of the parameter; as in `plain_rows`, every moment is written by `moments`.
+
+    Postgres is given names: it has no table of lists, and looks for a single field of one slowly.
+    """
+    if connection.dialect.name == "sqlite":
+        return plain_rows(values)
+    return plain_rows(dict(zip(names, row, strict=True)) for row in values)
+
+
 def _plain(type_: TypeEngine[Any]) -> TypeEngine[Any]:
     return DateTime(timezone=True) if isinstance(type_, UtcDateTime) else type_
 

@@ -3,7 +3,6 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +11,7 @@ import msgspec
 from tracker.model import Callback, Status, Task
 from tracker.store.schema import callback, task
 
-_TASK_FIELDS = tuple(field.name for field in fields(Task))
+_TASK_FIELDS = Task.__struct_fields__
 TASK_COLUMNS = tuple(task.c[name] for name in _TASK_FIELDS)
 CALLBACK_COLUMNS = tuple(column for column in callback.c if column.name != "created_at")
 _CALLBACK_FIELDS = tuple(column.name for column in CALLBACK_COLUMNS)

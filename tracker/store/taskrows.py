@@ -1,17 +1,18 @@
 """The rows of tasks, read under lock and written back: hundreds by one statement."""
 
+import json
 from collections.abc import Callable, Iterable
-from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, bindparam, case, func, select, update
+from msgspec.structs import replace
+from sqlalchemy import BigInteger, Connection, Text, bindparam, case, cast, func, select, update
 
 from tracker.model import Task
-from tracker.store.given import given, plain_rows, rows
+from tracker.store.given import given, lined, lines, rows
 from tracker.store.moments import UtcDateTime, from_sqlite
 from tracker.store.rows import TASK_COLUMNS, task_of
 from tracker.store.schema import task
@@ -20,10 +21,12 @@ _NAMES = ("key", "id", "upstream", "task_id", "registered_at")
 """What never changes of a task."""
 _MOVING = ("upstream_status", "progress", "sequence", "image_url")
 """What a step of progress changes; no index and no rule of the table asks for any of these."""
-_TOLD = tuple(field.name for field in fields(Task) if field.name not in _NAMES)
+_TOLD = tuple(name for name in Task.__struct_fields__ if name not in _NAMES)
 _STAYING = tuple(name for name in _TOLD if name not in _MOVING)
 _staying: Callable[[Task], tuple[object, ...]] = attrgetter(*_STAYING)
 _told: Callable[[Task], tuple[object, ...]] = attrgetter(*_TOLD)
+_moved: Callable[[Task], tuple[object, ...]] = attrgetter("key", *_MOVING)
+_MOMENTS = tuple(column.name for column in TASK_COLUMNS if isinstance(column.type, UtcDateTime))
 
 Locked = tuple[Task, str | None]
 """A task and who watches it."""
@@ -31,37 +34,56 @@ Locked = tuple[Task, str | None]
 
 def lock(connection: Connection, keys: Iterable[int]) -> list[Locked]:
     """The tasks that there are, locked in the order of their keys, as everybody does who needs several."""
-    dialect = connection.dialect.name
-    asked = {"given": plain_rows({"key": key} for key in sorted(keys))}
-    if dialect != "sqlite":
-        return [(task_of(row[:-1]), row[-1]) for row in connection.execute(_locking(dialect), asked).all()]
-    found = msgspec.json.decode(connection.scalar(_reading(dialect), asked) or "[]")
-    return [(task_of(_with_moments(row)), row[-1]) for row in found]
+    asked = {"given": lines(connection, ("key",), ([key] for key in sorted(keys)))}
+    return _read(connection.scalar(_locking(connection.dialect.name), asked) or "[]")
 
 
 @cache
 def _locking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    wanted = given(dialect, "given", key=BigInteger())
+    """All rows as one value, from which tasks are made without a step between.
+
+    Row by row, SQLite's driver lets go of the interpreter at each, and a busy event loop keeps it waiting.
+    """
+    wanted = lined(dialect, "given", key=BigInteger())
     query = select(*TASK_COLUMNS, task.c.watcher).where(task.c.key.in_(select(wanted.c.key)))
-    return query.order_by(task.c.key).with_for_update(of=task)
+    found = query.order_by(task.c.key).with_for_update(of=task).subquery()
+    *told, watcher = found.c
+    if dialect == "sqlite":
+        return select(func.json_group_array(func.json_array(func.json_array(*told), watcher)))
+    # As text: its driver would read JSON by itself, and slowly.
+    return select(cast(func.json_agg(func.json_build_array(func.json_build_array(*told), watcher)), Text))
 
 
-@cache
-def _reading(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    """All rows as one value: the driver lets go of the interpreter at each, and a busy event loop keeps it waiting."""
-    found = _locking(dialect).subquery()
-    return select(func.json_group_array(func.json_array(*found.c)))
+_decode = msgspec.json.Decoder(list[Locked]).decode
+_moments: Callable[[Task], tuple[datetime | None, ...]] = attrgetter(*_MOMENTS)
 
 
-_MOMENTS = tuple(place for place, column in enumerate(TASK_COLUMNS) if isinstance(column.type, UtcDateTime))
+def _read(text: str) -> list[Locked]:
+    try:
+        found = _decode(text)
+    except msgspec.MsgspecError:
+        # Something that only a person writes, such as a moment without a zone.
+        return [(task_of(_with_moments(row)), watcher) for row, watcher in json.loads(text)]
+    return [one if _is_utc(one[0]) else (_in_utc(one[0]), one[1]) for one in found]
+
+
+def _is_utc(found: Task) -> bool:
+    for moment in _moments(found):  # noqa: SIM110 - a generator takes twice as long
+        if moment is not None and moment.tzinfo is not UTC:
+            return False
+    return True
+
+
+def _in_utc(found: Task) -> Task:
+    moments = zip(_MOMENTS, _moments(found), strict=True)
+    return replace(found, **{name: moment.astimezone(UTC) for name, moment in moments if moment})
 
 
 def _with_moments(row: list[Any]) -> list[Any]:
-    told = row[:-1]
-    for place in _MOMENTS:
-        if told[place] is not None:
-            told[place] = from_sqlite(told[place])
-    return told
+    return [
+        from_sqlite(value) if value is not None and name in _MOMENTS else value
+        for name, value in zip(Task.__struct_fields__, row, strict=True)
+    ]
 
 
 def write(connection: Connection, changed: Iterable[tuple[Task, Task]], *, watcher: str | None, now: datetime) -> None:
@@ -70,35 +92,24 @@ def write(connection: Connection, changed: Iterable[tuple[Task, Task]], *, watch
     Without a `watcher`, whoever watches them finds a note.
     """
     dialect = connection.dialect.name
-    # SQLite writes every index that has a column of the statement anew; Postgres looks whether it changed.
-    may_be_short = dialect == "sqlite" and watcher is not None
-    moved: list[dict[str, object]] = []
+    moved: list[Task] = []
     turned: list[dict[str, object]] = []
     for before, after in changed:
-        if may_be_short and _staying(before) == _staying(after):
-            moved.append(_moving_row(after))
+        # The database writes every index anew that has a column of the statement, or looks whether it has to.
+        if watcher is not None and _staying(before) == _staying(after):
+            moved.append(after)
         else:
             turned.append({"key": after.key, **dict(zip(_TOLD, _told(after), strict=True))})
     if moved:
-        connection.execute(_moving(dialect), {"given": plain_rows(moved)})
+        connection.execute(_moving(dialect), {"given": lines(connection, ("key", *_MOVING), map(_moved, moved))})
     if turned:
         statement = _noting(dialect) if watcher is None else _turning(dialect)
         connection.execute(statement, {"given": rows(connection, turned), **({"now": now} if watcher is None else {})})
 
 
-def _moving_row(after: Task) -> dict[str, object]:
-    return {
-        "key": after.key,
-        "upstream_status": after.upstream_status,
-        "progress": after.progress,
-        "sequence": after.sequence,
-        "image_url": after.image_url,
-    }
-
-
 @cache
 def _moving(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    new = given(dialect, "given", key=BigInteger(), **{name: task.c[name].type for name in _MOVING})
+    new = lined(dialect, "given", key=BigInteger(), **{name: task.c[name].type for name in _MOVING})
     return update(task).where(task.c.key == new.c.key).values({name: new.c[name] for name in _MOVING})
 
 

@@ -34,7 +34,7 @@ from sqlalchemy import (
 
 from tracker.model import EventKind, Status
 from tracker.store.adopted import ADOPTED, Adopted, Row, asked_for, live, read
-from tracker.store.daemons import beat, bury, forget, is_alive, join, leave, took_from
+from tracker.store.daemons import beat, bury, forget, is_alive, join, leave, left_by, took_from
 from tracker.store.given import given, plain_rows
 from tracker.store.schema import event, task
 
@@ -114,7 +114,7 @@ def adopt_left(
 
     What we do not watch is let go of.
     """
-    if not is_alive(connection, me):
+    if not is_alive(connection, me) or (had := left_by(connection, gone)) is None:
         return NOTHING
     with _in_order(connection):
         found = read(connection, _left(limit), {"gone": gone, "above": above})
@@ -127,7 +127,7 @@ def adopt_left(
         keys = plain_rows({"key": key} for key in elsewhere)
         connection.execute(_letting_go(connection.dialect.name), {"given": keys})
     if taken:
-        took_from(connection, gone, Counter(row.upstream for row in taken))
+        took_from(connection, gone, had, Counter(row.upstream for row in taken))
     batch = _take(connection, found, taken, me=me, now=now)
     return replace(batch, left=batch.left - len(elsewhere))
 
@@ -161,8 +161,9 @@ _PLANNING = select(
 
 
 def mine(connection: Connection, *, me: str, above: int, limit: int) -> list[Adopted]:
-    """The next `limit` tasks that a daemon watches already, by what the database says."""
-    return [live(row) for row in read(connection, _mine(limit), {"me": me, "above": above})]
+    """The next `limit` tasks that a daemon watches already, by what the database says: in one transaction."""
+    with _in_order(connection):
+        return [live(row) for row in read(connection, _mine(limit), {"me": me, "above": above})]
 
 
 @cache

@@ -33,6 +33,9 @@ class Addresses:
 
 
 def _segment(task_id: str) -> str:
+    if task_id.isascii() and task_id.isalnum():
+        # As nearly all are.
+        return task_id
     # A segment of one or two dots would be resolved away by the client or a proxy: it must not stay bare.
     if task_id in (".", ".."):
         return task_id.replace(".", "%2E")

@@ -26,6 +26,8 @@ from tracker.providers.midjourney.complaints import (
 from tracker.providers.midjourney.objects import is_task
 from tracker.vocabulary import miss_by_code
 
+_OK, _MULTIPLE_CHOICES = int(HTTPStatus.OK), int(HTTPStatus.MULTIPLE_CHOICES)
+"""As numbers: each answer is asked for them, and to look a member up costs more than to compare."""
 BODY_LIMIT = 8 * 1024 * 1024
 """Bytes of an answer, inflated."""
 
@@ -112,7 +114,7 @@ def is_whole(reply: Reply) -> bool:
 
 
 def _is_fine(reply: Reply) -> bool:
-    return HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES
+    return _OK <= reply.status < _MULTIPLE_CHOICES
 
 
 def _unusable(detail: str) -> Miss:

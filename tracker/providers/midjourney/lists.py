@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -13,7 +12,7 @@ from tracker.providers.midjourney.answers import Reply, is_success, is_whole, ta
 from tracker.providers.midjourney.bodies import parse
 from tracker.providers.midjourney.cleaning import clean
 from tracker.providers.midjourney.entries import seen_in, told_by
-from tracker.providers.midjourney.objects import Found, identity
+from tracker.providers.midjourney.objects import Found, Unread, identity
 from tracker.providers.midjourney.ordinary import ordinary
 
 _STRICTER = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -27,27 +26,26 @@ class _Envelope(msgspec.Struct, gc=False):
     success: Any = None
 
 
-class _Entry(msgspec.Struct, omit_defaults=True, gc=False):
+class _Entry(TypedDict, total=False):
     """The fields that decide what an object is and whether it has news; the others are passed over."""
 
-    id: Any = msgspec.UNSET
-    action: Any = msgspec.UNSET
-    status: Any = msgspec.UNSET
-    progress: Any = msgspec.UNSET
-    prompt: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    submitTime: Any = msgspec.UNSET  # noqa: N815 - the upstream's names
-    startTime: Any = msgspec.UNSET  # noqa: N815
-    finishTime: Any = msgspec.UNSET  # noqa: N815
-    failReason: Any = msgspec.UNSET  # noqa: N815
-    imageUrl: Any = msgspec.UNSET  # noqa: N815
-    imageUrls: Any = msgspec.UNSET  # noqa: N815
-    videoUrl: Any = msgspec.UNSET  # noqa: N815
-    videoUrls: Any = msgspec.UNSET  # noqa: N815
+    id: Any
+    action: Any
+    status: Any
+    progress: Any
+    prompt: msgspec.Raw
+    submitTime: Any
+    startTime: Any
+    finishTime: Any
+    failReason: Any
+    imageUrl: Any
+    imageUrls: Any
+    videoUrl: Any
+    videoUrls: Any
 
 
 _open = msgspec.json.Decoder(_Envelope).decode
 _begin = msgspec.json.Decoder(_Entry).decode
-_NAMES = _Entry.__struct_fields__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ def _sifted(reply: Reply, wanted: AbstractSet[str], known: Mapping[int, str]) ->
             entry = None
             task_id = known.get(digest)
             if task_id is None:
-                entry = _fields(text)
+                entry = _begin(text)
                 task_id = identity(entry)
             if task_id is None or task_id not in wanted:
                 continue
@@ -101,7 +99,7 @@ def _sifted(reply: Reply, wanted: AbstractSet[str], known: Mapping[int, str]) ->
             if entry is None:
                 unchanged.add(task_id)
                 continue
-            one = seen[task_id] = told_by(task_id, entry, partial(_kept, text, entry))
+            one = seen[task_id] = told_by(task_id, entry, Unread(_kept, text, entry))
             if is_calm(one):
                 digests[task_id] = digest
     except _STRICTER:
@@ -119,11 +117,6 @@ def _entries(reply: Reply) -> list[msgspec.Raw]:
     if not is_success({"code": envelope.code, "success": envelope.success}):
         raise ValueError("not a success")
     return _split(envelope.data)
-
-
-def _fields(text: bytes) -> dict[str, object]:
-    entry = _begin(text)
-    return {name: value for name in _NAMES if (value := getattr(entry, name)) is not msgspec.UNSET}
 
 
 def _kept(text: bytes, entry: Found) -> Found:

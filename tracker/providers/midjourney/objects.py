@@ -1,7 +1,6 @@
 """One upstream object, and what it says in the tracker's terms."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
 from tracker.model import Snapshot
@@ -12,25 +11,18 @@ LONGEST_WORD = 64
 LONGEST_ID = 255
 LONGEST_URL = 4096
 Found = Mapping[str, object]
-"""An upstream's object; named here because a class with a field `object` cannot say it."""
+"""An upstream's object."""
+
+
+class Unread(partial[Found]):
+    """Makes an object when it is wanted; shows nothing of what from, which is as it was sent, secrets and all."""
+
+    def __repr__(self) -> str:
+        """The same for all."""
+        return "Unread(...)"
+
+
 _TASK_FIELDS = ("action", "progress", "submitTime", "prompt", "imageUrl", "failReason")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sighting(Snapshot):
-    """A snapshot that cleans its object when somebody first wants it: most looks bring nothing to keep."""
-
-    kept: Callable[[], Found] = field(repr=False, compare=False)
-    """Gives it cleaned, from what the upstream sent, secrets and all."""
-    object: Found = field(init=False)
-
-    def __getattr__(self, name: str) -> Found:
-        # Only reached for what is not there yet; a property cannot stand in for a field of the class above.
-        if name != "object":
-            raise AttributeError(name, name=name, obj=self)
-        kept = self.kept()
-        object.__setattr__(self, "object", kept)
-        return kept
 
 
 def is_task(found: Mapping[str, object], asked: str | None = None) -> bool:
@@ -67,7 +59,7 @@ def snapshot(asked: str, found: Found, kept: Callable[[], Found] | None = None) 
     fail_reason = _text(found.get("failReason"), LONGEST_TEXT)
     carried = identity(found)
     is_end = status is not None and status.is_end
-    return _Sighting(
+    return Snapshot(
         task_id=asked,
         status=status,
         upstream_status=_text(found.get("status"), LONGEST_WORD) or "",
@@ -80,7 +72,7 @@ def snapshot(asked: str, found: Found, kept: Callable[[], Found] | None = None) 
         fail_reason=fail_reason,
         reported_id=None if carried in (None, asked.strip()) else _text(carried, LONGEST_ID),
         implies_failure=progress == 100 and fail_reason is not None and not is_end,  # noqa: PLR2004, percent
-        kept=kept or partial(clean, found),
+        kept=kept or Unread(clean, found),
     )
 
 

@@ -105,10 +105,9 @@ class Midjourney:
 
     async def look(self, task_ids: Sequence[str], known: Mapping[int, str] = NOTHING_KNOWN) -> Look:
         """Ask about these tasks; starts no further request once the timeout of one has passed."""
+        if len(task_ids) == 1 and not self._batching.insists:
+            return await self._look_at(task_ids[0], known)
         this = _Round(waiting=list(dict.fromkeys(task_ids)), known=known)
-        if len(this.waiting) == 1 and not self._batching.insists:
-            await self._ask_one(this, this.waiting[0])
-            return this.close()
         started_at = now = self._clock()
         while this.waiting and not this.trouble and this.requests < MOST_REQUESTS and now - started_at < self._timeout:
             # One id is asked for alone even where lists work: the fetch call says more about it.
@@ -121,14 +120,27 @@ class Midjourney:
                 now = self._clock()
         return this.close()
 
+    async def _look_at(self, task_id: str, known: Mapping[int, str]) -> Look:
+        """A look at a single id; most tell what they told before, and need no round."""
+        reply = await self._fetch("GET", self._addresses.fetch(task_id), self._headers, None)
+        if _is_as_before(reply, task_id, known):
+            return Look(seen={}, unchanged=frozenset((task_id,)))
+        this = _Round(waiting=[task_id], known=known, requests=1)
+        self._read(this, task_id, reply)
+        return this.close()
+
     async def _ask_one(self, this: _Round, task_id: str) -> Seen:
         reply = await self._request(this, "GET", self._addresses.fetch(task_id))
+        if _is_as_before(reply, task_id, this.known):
+            this.answer({}, {task_id})
+            return _AS_BEFORE
+        return self._read(this, task_id, reply)
+
+    def _read(self, this: _Round, task_id: str, reply: Reply | Miss) -> Seen:
+        """What has been answered about one id."""
         seen: Seen
         if isinstance(reply, Miss):
             seen = this.trouble = self._discreet(reply)
-        elif this.known and is_whole(reply) and this.known.get(_alone(reply.body)) == task_id:
-            this.answer({}, {task_id})
-            return _AS_BEFORE
         else:
             found = task_in(reply, task_id)
             seen = self._discreet(found) if isinstance(found, Miss) else snapshot(task_id, found)
@@ -225,6 +237,13 @@ def _is_unknown(seen: Seen) -> bool:
 def _is_proper(seen: Seen) -> bool:
     """Whether the upstream answered the question."""
     return isinstance(seen, Snapshot) or _is_unknown(seen)
+
+
+def _is_as_before(reply: Reply | Miss, task_id: str, known: Mapping[int, str]) -> bool:
+    """Whether an answer about one id is byte for byte the one that is known."""
+    if not known or isinstance(reply, Miss) or not is_whole(reply):
+        return False
+    return known.get(_alone(reply.body)) == task_id
 
 
 def _alone(body: bytes) -> int:

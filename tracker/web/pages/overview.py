@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from tracker.config import UpstreamSettings
 from tracker.model import DeliveryStatus, Status
-from tracker.poller.adoption import DEAD_AFTER
+from tracker.poller.presence import DEAD_AFTER
 from tracker.store import deliveries, overview, overview_now, overview_owner, tasks, upstreams
 from tracker.store.database import Connection
 from tracker.store.overview import RANGES, Course, Range

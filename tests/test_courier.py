@@ -766,11 +766,11 @@ def test_what_was_handed_out_while_a_look_was_under_way_is_not_taken_from_it() -
     seen = Seen(due=[first, second], is_all=False)
     backlog.see(Waiting(seen=replace(seen, due=[first]), resting=()), now=START, took=timedelta(0))
     assert backlog.choose(slots, START).deliveries == [1]
-    backlog.begin_to_see(while_claiming=True)
+    backlog.begin_to_see_beside_a_claim()
     backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
 
     assert backlog.choose(slots, START).deliveries == [2]
-    backlog.begin_to_see(while_claiming=False)
+    backlog.begin_to_see()
     backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
     assert backlog.choose(slots, START).deliveries == [1, 2], "no claim of theirs is under way, and they are due"
 

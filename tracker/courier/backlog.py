@@ -47,6 +47,8 @@ class Backlog:
         self._handed_out: set[int] = set()
         """What was chosen since a look began, or shortly before: it may be claimed, and no longer due."""
         self._last_chosen: Sequence[int] = ()
+        self._has_seen_all = True
+        """Whether the last look showed all that was due."""
         self.may_have_more = False
         """Whether another look may show what this one had no room for."""
 
@@ -61,7 +63,7 @@ class Backlog:
 
     def runs_low(self, slots: Slots) -> bool:
         """Whether the next claims will soon want more than is left, and there may be more."""
-        return self.may_have_more and sum(map(len, self._due.values())) < _CLAIMS_AHEAD * slots.free
+        return not self._has_seen_all and sum(map(len, self._due.values())) < _CLAIMS_AHEAD * slots.free
 
     def forget_if_stale(self, now: datetime) -> None:
         """Begin anew where the first look was too long ago."""
@@ -73,11 +75,16 @@ class Backlog:
         self._due.clear()
         self._resting = ()
         self._seen_at = None
+        self._has_seen_all = True
         self.may_have_more = False
 
-    def begin_to_see(self, *, while_claiming: bool) -> None:
-        """A look begins: where a claim is under way, it does not see yet that what was chosen last is claimed."""
-        self._handed_out = set(self._last_chosen if while_claiming else ())
+    def begin_to_see(self) -> None:
+        """A look begins, and shows what there is."""
+        self._handed_out.clear()
+
+    def begin_to_see_beside_a_claim(self) -> None:
+        """A look begins that does not see yet that what was chosen last is claimed."""
+        self._handed_out = set(self._last_chosen)
 
     def see(self, waiting: Waiting, *, now: datetime, took: timedelta) -> None:
         """Remember what a look, which took so long, has shown."""
@@ -85,6 +92,7 @@ class Backlog:
             # What is hard to find out may be older.
             self._seen_at, self._fresh_for = now, max(STALE_AFTER, 4 * took)
         self._resting = waiting.resting
+        self._has_seen_all = waiting.seen.is_all
         known = {key for keys in self._due.values() for key in keys}
         new = [due for due in waiting.seen.due if due.key not in known and due.key not in self._handed_out]
         for due in new:

@@ -161,7 +161,7 @@ class Courier:
         if self._looking and self._backlog.is_short(self._slots):
             await self._looking
         if self._backlog.is_short(self._slots):
-            self._backlog.begin_to_see(while_claiming=False)
+            self._backlog.begin_to_see()
             await self._look([*self._slots.saturated(), *self._backlog.stocked(self._slots)])
         return self._backlog.choose(self._slots, self._ports.clock())
 
@@ -173,12 +173,12 @@ class Courier:
     async def _look_calmly(self) -> None:
         try:
             # One that is full just now, and has answered before, has room by the time.
-            self._backlog.begin_to_see(while_claiming=True)
+            self._backlog.begin_to_see_beside_a_claim()
             await self._look([*self._slots.hopeless(), *self._backlog.stocked(self._slots)])
         except UnavailableError as error:
             log.warning("deliveries_postponed", reason=str(error))
         except Exception:
-            log.exception("look_failed")
+            log.exception("look_ahead_failed")
         finally:
             self._looking = None
 

@@ -41,7 +41,7 @@ class Desk:
         )
 
     def under(self, ports: Ports) -> Self:
-        """The same desk under other settings: who listens still counts, and nobody's allowance begins anew."""
+        """The same desk under other settings: who listens counts on, as does what was used up of the same limits."""
         limits = self.limits
         if limits.settings != ports.settings.limits:
             limits = Limits(ports.settings.limits, ports.database, ports.timer)

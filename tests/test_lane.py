@@ -713,6 +713,23 @@ class TestLooksWithoutNews:
         assert b'tracker_polls_total{upstream="default"} 10.0' in watch.metrics.exposition()[0]
         assert b'tracker_upstream_requests_total{upstream="default"} 10.0' in watch.metrics.exposition()[0]
 
+    async def test_one_that_is_asked_for_as_its_answer_comes_is_looked_at_again_at_once(self, watch: Watch) -> None:
+        """The lane has come round by then, and has seen nothing to do yet."""
+        watch = Watch(watch.world, Repeating(look_size=1))
+        await watch.start("1")
+        await watch.lane.run_once()
+        watch.world.clock.advance(60)
+        gate = watch.provider.gate = asyncio.Event()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch.lane.run())
+            await until(lambda: len(watch.provider.asked) == 2)
+            gate.set()
+            watch.lane.schedule.hurry(next(iter(watch.lane.schedule)).key, watch.world.clock.timer())
+            watch.lane.wake()
+            await until(lambda: len(watch.provider.asked) == 3)
+            watch.lane.stop()
+
     async def test_people_are_told_all_the_same_that_the_upstream_answers(self, watch: Watch) -> None:
         watch = Watch(watch.world, Repeating())
         await watch.start("1")

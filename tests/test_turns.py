@@ -53,6 +53,17 @@ def test_what_waits_is_handed_out_before_anything_else_when_there_is_room_again(
     assert keys(turns.take(10.0, 1, is_scarce=False)) == [2]
 
 
+def test_who_asks_first_is_served_first() -> None:
+    turns, schedule = turns_of(*((watched(key), float(key)) for key in range(1, 6)))
+    turns.take(10.0, 1, is_scarce=True)
+
+    for key in (4, 3, 5):
+        assert schedule.hurry(key, 10.0)
+        turns.hurry(key)
+
+    assert [keys(turns.take(10.0, 1, is_scarce=True)) for _ in range(4)] == [[4], [3], [5], [2]]
+
+
 def test_what_somebody_asks_for_comes_before_all_others_and_once() -> None:
     asked = watched(3, gap=60)
     turns, schedule = turns_of((watched(1), 1.0), (watched(2), 2.0), (asked, 9.0))

@@ -150,8 +150,7 @@ class Lane:
                 self._settle_later(batch)
                 return
             # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
-            now = self._ports.clock()
-            await self._record(batch, look, now)
+            await self._record(batch, look, now := self._ports.clock())
             self._count(look.requests, len(look.seen) + len(look.unchanged))
             await self._judge(look, now)
         except UnavailableError as error:
@@ -187,12 +186,14 @@ class Lane:
             self._settle(now)
             self._put_back(batch)
             self._count(looks, len(batch))
-            self._has_to_tell = self._pace.learns(now) or not self._standing.is_told(
-                now, look_size=self._provider.look_size
-            )
+            is_told = self._standing.is_told(now, look_size=self._provider.look_size)
+            self._has_to_tell = self._pace.learns(now) or not is_told
         except Exception:
             log.exception("look_failed", upstream=self.name, tasks=len(batch))
             self._postpone(batch)
+        if self._wait() is not None:
+            # `run` may have come round since their requests ended, and sleeps without counting on them.
+            self._wake.set()
 
     def _known(self, batch: list[Watched]) -> dict[int, str]:
         """The digests of last answers that need not be read again, should they come again.

@@ -2,11 +2,14 @@
 
 import heapq
 import math
+from itertools import count
 
 from tracker.poller.schedule import TICKS_PER_SECOND, Schedule, Watched
 
 _LEAST_PATIENCE, _MOST_PATIENCE = 1.0, 100.0
 _ADJUSTMENT = 0.02
+_BEFORE_ALL = -(2**53)
+"""No rank of a task that nobody asked for is as small."""
 
 
 class Turns:
@@ -25,6 +28,8 @@ class Turns:
         """By rank, to the tick as in the schedule; an entry holds as long as its task waits."""
         self._ranks: list[float] = []
         """A heap of the keys of `_ranked`."""
+        self._asked = count(_BEFORE_ALL)
+        """The ranks of what is asked for, in the order of asking."""
         self._patience = _LEAST_PATIENCE
 
     def take(self, now: float, most: int, *, is_scarce: bool) -> list[Watched]:
@@ -56,7 +61,7 @@ class Turns:
     def hurry(self, key: int) -> None:
         """Somebody asks for this task now: it comes before all others, if it waits for its turn."""
         if key in self._waiting:
-            self._rank(self._waiting[key], -math.inf)
+            self._rank(self._waiting[key], next(self._asked))
 
     def next_due(self) -> float | None:
         """When the next task is due; None when nothing waits."""

@@ -305,6 +305,24 @@ class TestShares:
         assert first.watched == first.owned()
         assert second.watched == second.owned()
 
+    async def test_what_one_left_is_counted_before_more_is_taken_of_what_the_next_left(
+        self, daemons: list[Daemon]
+    ) -> None:
+        first, second, third = daemons
+        await first.adoption.join()
+        await second.adoption.join()
+        first.world.register(*(want(f"{number:03}") for number in range(80)))
+        await many(first, second)
+        await third.adoption.join()
+        await first.adoption.leave()
+        await second.adoption.leave()
+        await Daemon(first.world).adoption.join()
+
+        await third.adoption.run_once()
+
+        assert len(third.watched) < 80
+        assert third.watched == third.owned()
+
     async def test_one_that_joins_gets_its_share_in_small_steps_and_nothing_that_is_being_looked_at(
         self, daemons: list[Daemon], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -482,6 +500,29 @@ async def test_the_only_daemon_of_a_file_goes_on_after_one_that_said_nothing(wor
     await many(after)
 
     assert (after.adoption.me, after.watched) == (before.adoption.me, ["1"])
+
+
+async def test_what_another_left_is_taken_up_where_the_one_that_we_went_on_as_left_less_than_it_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tasks were ended by hand, say, after it had gone."""
+    monkeypatch.setattr("tracker.poller.adoption._AT_ONCE", 20)
+    other, before, after = Daemon(world), Daemon(world), Daemon(world)
+    await other.adoption.join()
+    world.register(*(want(f"{number:03}") for number in range(60)))
+    await many(other)
+    await other.adoption.leave()
+    await before.adoption.join()
+    said = f'{{"{UPSTREAM}":100}}'
+    world.sql("UPDATE daemon SET is_gone = true, watching = :said WHERE id = :me", said=said, me=before.adoption.me)
+
+    await after.adoption.resume()
+    assert after.adoption.me == before.adoption.me
+    await many(after)
+    await after.adoption.beat()
+    await many(after)
+
+    assert len(after.watched) == len(after.owned()) == 60
 
 
 async def test_what_could_not_be_given_back_after_a_restart_costs_nobody_else(

@@ -550,6 +550,23 @@ async def test_what_could_not_be_given_back_after_a_restart_costs_nobody_else(
     assert after.watched == after.owned() == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_time_beyond_all_calendars_keeps_no_other_task_from_being_watched(world: World) -> None:
+    """Somebody registered a task by SQL for the year 20000, and ended one in 44 BC."""
+    daemon = Daemon(world)
+    await daemon.adoption.join()
+    world.register(want("ended"), want("far"), want("usual"))
+    world.sql("UPDATE task SET registered_at = '20000-01-01' WHERE task_id = 'far'")
+    ended = "status = 'failed', ended_at = '0044-03-15 BC', refresh_at = now()"
+    world.sql(f"UPDATE task SET {ended} WHERE task_id = 'ended'")
+
+    await many(daemon)
+
+    assert daemon.owned() == ["far", "usual"]
+    assert set(daemon.owned()) <= set(daemon.watched)
+    assert world.column("SELECT task_id FROM task WHERE refresh_at IS NOT NULL") == []
+
+
 class TestNewcomers:
     """Tasks that were registered as this daemon's."""
 

@@ -305,6 +305,24 @@ class TestShares:
         assert first.watched == first.owned()
         assert second.watched == second.owned()
 
+    async def test_what_one_left_is_counted_before_more_is_taken_of_what_the_next_left(
+        self, daemons: list[Daemon]
+    ) -> None:
+        first, second, third = daemons
+        await first.adoption.join()
+        await second.adoption.join()
+        first.world.register(*(want(f"{number:03}") for number in range(80)))
+        await many(first, second)
+        await third.adoption.join()
+        await first.adoption.leave()
+        await second.adoption.leave()
+        await Daemon(first.world).adoption.join()
+
+        await third.adoption.run_once()
+
+        assert len(third.watched) < 80
+        assert third.watched == third.owned()
+
     async def test_one_that_joins_gets_its_share_in_small_steps_and_nothing_that_is_being_looked_at(
         self, daemons: list[Daemon], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -484,6 +502,29 @@ async def test_the_only_daemon_of_a_file_goes_on_after_one_that_said_nothing(wor
     assert (after.adoption.me, after.watched) == (before.adoption.me, ["1"])
 
 
+async def test_what_another_left_is_taken_up_where_the_one_that_we_went_on_as_left_less_than_it_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tasks were ended by hand, say, after it had gone."""
+    monkeypatch.setattr("tracker.poller.adoption._AT_ONCE", 20)
+    other, before, after = Daemon(world), Daemon(world), Daemon(world)
+    await other.adoption.join()
+    world.register(*(want(f"{number:03}") for number in range(60)))
+    await many(other)
+    await other.adoption.leave()
+    await before.adoption.join()
+    said = f'{{"{UPSTREAM}":100}}'
+    world.sql("UPDATE daemon SET is_gone = true, watching = :said WHERE id = :me", said=said, me=before.adoption.me)
+
+    await after.adoption.resume()
+    assert after.adoption.me == before.adoption.me
+    await many(after)
+    await after.adoption.beat()
+    await many(after)
+
+    assert len(after.watched) == len(after.owned()) == 60
+
+
 async def test_what_could_not_be_given_back_after_a_restart_costs_nobody_else(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -507,6 +548,23 @@ async def test_what_could_not_be_given_back_after_a_restart_costs_nobody_else(
         await after.adoption.run_once()
 
     assert after.watched == after.owned() == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_time_beyond_all_calendars_keeps_no_other_task_from_being_watched(world: World) -> None:
+    """Somebody registered a task by SQL for the year 20000, and ended one in 44 BC."""
+    daemon = Daemon(world)
+    await daemon.adoption.join()
+    world.register(want("ended"), want("far"), want("usual"))
+    world.sql("UPDATE task SET registered_at = '20000-01-01' WHERE task_id = 'far'")
+    ended = "status = 'failed', ended_at = '0044-03-15 BC', refresh_at = now()"
+    world.sql(f"UPDATE task SET {ended} WHERE task_id = 'ended'")
+
+    await many(daemon)
+
+    assert daemon.owned() == ["far", "usual"]
+    assert set(daemon.owned()) <= set(daemon.watched)
+    assert world.column("SELECT task_id FROM task WHERE refresh_at IS NOT NULL") == []
 
 
 class TestNewcomers:

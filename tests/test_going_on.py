@@ -93,6 +93,22 @@ class TestAfterAnOrderlyEnd:
         assert len(after.watched) == 50
         assert after.watched == after.owned()
 
+    async def test_what_others_left_of_upstreams_that_are_not_ours_does_not_count(self, crew: list[Daemon]) -> None:
+        before, elsewhere, after = crew
+        stranger = Daemon(elsewhere.world, upstreams=("elsewhere",))
+        await fill(before, 10)
+        await stranger.adoption.join()
+        stranger.world.register(*(want(f"{number:03}", upstream="elsewhere") for number in range(20)))
+        await many(stranger)
+        await before.adoption.leave()
+        await stranger.adoption.leave()
+
+        await after.adoption.resume()
+        await after.adoption.run_once()
+
+        assert after.adoption.me == before.adoption.me
+        assert len(after.watched) == 10
+
     async def test_nobody_goes_on_as_one_that_knew_nothing_of_lives(self, crew: list[Daemon]) -> None:
         """A daemon of an older version asks the table by its name alone: woken up, it would take our life for its."""
         before, after, _ = crew
@@ -160,7 +176,7 @@ class TestAtTheSameMoment:
         before, first, second = crew
         await fill(before)
         await before.adoption.leave()
-        find = partial(daemons.predecessor, now=first.world.clock(), silent_for=DEAD_AFTER)
+        find = partial(daemons.predecessor, upstreams=[UPSTREAM], now=first.world.clock(), silent_for=DEAD_AFTER)
         held = HeldOpen(first.world.database, find)
 
         await second.adoption.resume()

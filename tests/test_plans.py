@@ -478,7 +478,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         daemons.forget: [lambda c: daemons.forget(c, [years.WATCHER])],
         daemons.find_strays: [lambda c: daemons.find_strays(c, now=now)],
         daemons.company: [daemons.company],
-        daemons.predecessor: [lambda c: daemons.predecessor(c, now=now, silent_for=DAY)],
+        daemons.predecessor: [lambda c: daemons.predecessor(c, upstreams=["a"], now=now, silent_for=DAY)],
         daemons.left_by: [lambda c: daemons.left_by(c, "x")],
         daemons.silences: [lambda c: daemons.silences(c, now=now)],
         daemons.strike: [lambda c: daemons.strike(c, "x")],

@@ -170,7 +170,6 @@ class Adoption:
 
     async def _adopt(self, place: str, take: Callable[..., Batch], in_a_row: int, *, is_new: bool) -> tuple[int, bool]:
         """Take what is found at a place, so many batches at most; returns how many, and whether some were left."""
-        await self._handing.finish()
         watched = Counter(self._watching())
         before = watched.total()
         for _ in range(in_a_row):
@@ -180,6 +179,8 @@ class Adoption:
             await self._handing.begin(batch.taken, me, is_new=is_new and not is_full)
             if not is_full:
                 break
+        # What there is room for at the next place is counted by what the lanes have.
+        await self._handing.finish()
         return watched.total() - before, bool(batch.left)
 
     async def _take(self, place: str, take: Callable[..., Batch], watched: Counter[str]) -> tuple[Batch, bool]:
@@ -263,8 +264,9 @@ class Adoption:
                 self._shares.surplus(name, self.me, len(lane.schedule), members)
 
     def _has_better_place(self, members: Sequence[Member]) -> bool:
-        """Whether we are alone, and to go on as one that is gone spares more writes than it costs."""
-        return most_left(self._lanes, self.me, members) > max(_WORTH_MOVING * sum(self._watching().values()), _AT_ONCE)
+        """Whether we are alone, and to go on as one that is gone spares more writes than it costs; not on SQLite."""
+        worth = max(_WORTH_MOVING * sum(self._watching().values()), _AT_ONCE)
+        return not self._database.is_sqlite and most_left(self._lanes, self.me, members) > worth
 
     async def _start_anew(self) -> None:
         for lane in self._lanes.values():

@@ -40,7 +40,7 @@ class Presence:
         entered: list[tuple[str, Member | None]] = []
 
         def enter(connection: Connection) -> datetime:
-            gone = None if anew else daemons.predecessor(connection, now=now, silent_for=DEAD_AFTER)
+            gone = None if anew else daemons.predecessor(connection, upstreams=watching, now=now, silent_for=DEAD_AFTER)
             if gone is not None:
                 daemons.strike(connection, gone.id)
                 # The others reckon with all of them from now on, though it takes us a while to read them.

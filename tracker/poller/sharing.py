@@ -56,8 +56,8 @@ def most_left(upstreams: Collection[str], me: str, members: Iterable[Member]) ->
     members = list(members)
     if has_company(me, members):
         return 0
-    gone = [member.watching for member in members if member.is_gone and member.can_be_followed]
-    return max((sum(left.get(name, 0) for name in upstreams) for left in gone), default=0)
+    gone = (member for member in members if member.is_gone and member.can_be_followed)
+    return max((member.watches(upstreams) for member in gone), default=0)
 
 
 def _others(upstream: str, me: str, members: Iterable[Member]) -> Sequence[tuple[int, str]]:

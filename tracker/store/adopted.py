@@ -7,7 +7,19 @@ from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, Text, case, cast, func, select, text, type_coerce
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import NullType
 
@@ -64,11 +76,24 @@ def _column(name: str) -> ColumnElement[Any]:
     """A time as the driver has it; one written by hand may be such that it could not be read, and is left out."""
     if name not in ("submitted_at", "started_at", "finished_at"):
         return type_coerce(task.c[name], NullType()).label(name) if name.endswith("_at") else task.c[name]
-    is_usual = text(f"task.{name} BETWEEN '0001-01-02' AND '9999-12-30'")
-    return type_coerce(case((is_usual, task.c[name])), NullType()).label(name)
+    return type_coerce(case((_is_usual(name), task.c[name])), NullType()).label(name)
+
+
+def _readable(name: str) -> ColumnElement[Any]:
+    """The same where a time that has to be there, and cannot be read either, is later than all others."""
+    if name not in ("registered_at", "ended_at"):
+        return _column(name)
+    never: ColumnElement[Any] = literal_column("'9999-12-30 00:00:00Z'")
+    there = case((_is_usual(name), task.c[name]), else_=never)
+    return type_coerce(case((task.c[name].is_not(None), there)), NullType()).label(name)
+
+
+def _is_usual(name: str) -> ColumnElement[bool]:
+    return literal_column(f"task.{name} BETWEEN '0001-01-02' AND '9999-12-30'", Boolean)
 
 
 ADOPTED = tuple(map(_column, Row.__struct_fields__))
+_READABLE = tuple(map(_readable, Row.__struct_fields__))
 
 
 def read(connection: Connection, query: Select[Any], asked: Mapping[str, object]) -> list[Row]:
@@ -81,7 +106,7 @@ def read(connection: Connection, query: Select[Any], asked: Mapping[str, object]
         return _decode(connection.scalar(_as_one(dialect, query), asked) or "[]")
     except unreadable:
         # Something was written by hand, and otherwise than we do. It concerns one task, not all of them.
-        return [_patiently(row) for row in connection.execute(query, asked)]
+        return [_patiently(row) for row in connection.execute(query.with_only_columns(*_READABLE), asked)]
 
 
 def _patiently(row: Iterable[Any]) -> Row:

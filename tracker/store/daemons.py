@@ -5,7 +5,7 @@ is one, and its clock serves.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -52,6 +52,10 @@ class Member:
     is_gone: bool
     can_be_followed: bool = False
     """Whether another may go on under its name: where it has said which life it was."""
+
+    def watches(self, upstreams: Collection[str]) -> int:
+        """How many tasks of these it watches, or has left."""
+        return sum(self.watching.get(name, 0) for name in upstreams)
 
 
 def present(connection: Connection, now: datetime) -> ColumnElement[datetime]:
@@ -209,8 +213,10 @@ def all_leave(connection: Connection) -> None:
     _declare_gone(connection, true())
 
 
-def predecessor(connection: Connection, *, now: datetime, silent_for: timedelta) -> Member | None:
-    """Whom a daemon that enters goes on as: of those who are gone the one that left the most; it is locked.
+def predecessor(
+    connection: Connection, *, upstreams: Collection[str], now: datetime, silent_for: timedelta
+) -> Member | None:
+    """Whom a daemon that enters goes on as: of those who are gone the one that left the most of these; it is locked.
 
     None where another daemon lives, or just begins to adopt what was left, or to go on itself.
     """
@@ -222,7 +228,7 @@ def predecessor(connection: Connection, *, now: datetime, silent_for: timedelta)
     known = true() if is_sqlite else _HAS_LIFE
     left = _COMPANY.where(_IS_GONE, known, ~company).order_by(None).order_by(daemon.c.heartbeat_at.desc())
     gone = _members(connection.execute(left.with_for_update(of=daemon, skip_locked=True)))
-    return max(gone, key=lambda member: sum(member.watching.values()), default=None)
+    return max(gone, key=lambda member: member.watches(upstreams), default=None)
 
 
 def silences(connection: Connection, *, now: datetime) -> tuple[timedelta, timedelta | None] | None:

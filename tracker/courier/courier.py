@@ -133,9 +133,6 @@ class Courier:
                 self._slots.take(entry.delivery)
             if claimed:
                 return claimed
-        else:
-            # Whoever holds it may let go of it; the look beside a claim says nothing of what that has chosen.
-            self._backlog.may_have_more = True
         return []
 
     async def _write(self, claim: Work[list[Claimed]]) -> list[Claimed]:

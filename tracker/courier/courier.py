@@ -1,7 +1,6 @@
 """Claims due deliveries, some more than may be sent at a time, sends them, and has written down what came of it."""
 
 import asyncio
-from collections import deque
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import partial
@@ -51,9 +50,7 @@ class Courier:
         self._low_water = LowWater()
         self._recorder = Recorder(ports.database, self._hear)
         self._teller = Teller(ports.metrics)
-        self._claimed: deque[tuple[Claimed, float]] = deque()
-        """What waits for its turn to be sent, and since when."""
-        self._senders = 0
+        self._sending = asyncio.Semaphore(settings.max_in_flight)
         self._looking: asyncio.Task[None] | None = None
         """A look that was begun before it was needed."""
         self._wake = asyncio.Event()
@@ -192,30 +189,17 @@ class Courier:
 
     def _begin(self, group: asyncio.TaskGroup, claimed: Sequence[Claimed]) -> None:
         claimed_at = self._ports.timer()
-        self._claimed.extend((entry, claimed_at) for entry in claimed)
-        for _ in range(min(len(self._claimed), self._settings.max_in_flight - self._senders)):
-            self._senders += 1
-            group.create_task(self._send_in_turn())
-
-    async def _send_in_turn(self) -> None:
-        try:
-            while self._claimed:
-                await self._deliver(*self._claimed.popleft())
-        except asyncio.CancelledError:
-            rest = [entry.delivery for entry, _ in self._claimed]
-            self._claimed.clear()
-            await asyncio.gather(*map(self._give_back, rest))
-            raise
-        finally:
-            self._senders -= 1
+        for entry in claimed:
+            group.create_task(self._deliver(entry, claimed_at))
 
     async def _deliver(self, entry: Claimed, claimed_at: float) -> None:
         delivery = entry.delivery
         try:
-            if self._ports.timer() - claimed_at < _LONGEST_WAIT:
-                await self._send(entry)
-            else:
-                await self._give_back(delivery)
+            async with self._sending:
+                if self._ports.timer() - claimed_at < _LONGEST_WAIT:
+                    await self._send(entry)
+                else:
+                    await self._give_back(delivery)
         except asyncio.CancelledError:
             await self._give_back(delivery)
             raise

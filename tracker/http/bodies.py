@@ -14,6 +14,7 @@ async def read_into(body: list[bytes], response: Response, max_bytes: int) -> bo
     """Add the raw body, at most `max_bytes`; whether there was more. What came before a fault stays in `body`."""
     room = max_bytes
     while True:
+        # Where all of it is there, one read gives it: a second would only find the end.
         is_last = response.is_there
         chunk = await response.read()
         if chunk:

@@ -24,13 +24,13 @@ class Deadlines:
         return Deadline(self, self._seconds)
 
     def add(self, deadline: "Deadline") -> None:
-        """Watch over one more."""
+        """Watch over one more; a deadline does this itself, as it begins."""
         self._running[deadline] = None
         if self._timer is None:
             self._timer = deadline.loop.call_at(deadline.ends_at, self._pass)
 
     def remove(self, deadline: "Deadline") -> None:
-        """Watch over it no longer."""
+        """Watch over it no longer; a deadline does this itself, at its end."""
         self._running.pop(deadline, None)
         if not self._running and self._timer is not None:
             self._timer.cancel()

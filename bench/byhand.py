@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 import tracker
 from tracker.clock import utc_now
-from tracker.http import Client, Request
+from tracker.http import AS_IT_IS, Client, Request
 from tracker.model import Delivery, Outcome
 from tracker.store import deliveries, outcomes
 from tracker.store.database import Connection, Database
@@ -58,7 +58,7 @@ async def _send(client: Client, one: Delivery, secret: str) -> Settlement:
         "webhook-id": one.id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": sign([secret], one.id, timestamp, body),
-        "accept-encoding": "identity",
+        **AS_IT_IS,
     }
     response = await client.open(Request(method="POST", url=one.url, headers=headers, content=body))
     response.release()

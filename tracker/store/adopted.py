@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import NullType
 
-from tracker.model import NEWS, fingerprint
+from tracker.model import NEWS, Moment, fingerprint
 from tracker.store.moments import from_sqlite
 from tracker.store.schema import task
 
@@ -45,26 +45,23 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """That of a snapshot which tells nothing but what its row says already; None where that is not known."""
 
 
-_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-
-
 class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The columns of `ADOPTED`, in their order."""
 
     key: int
     upstream: str
     task_id: str
-    registered_at: _Moment
-    ended_at: _Moment | None
+    registered_at: Moment
+    ended_at: Moment | None
     watcher: str | None
     sequence: int
     status: str
     upstream_status: str
     progress: int | None
     action: str | None
-    submitted_at: _Moment | None
-    started_at: _Moment | None
-    finished_at: _Moment | None
+    submitted_at: Moment | None
+    started_at: Moment | None
+    finished_at: Moment | None
     fail_reason: str | None
 
 

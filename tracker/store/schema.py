@@ -23,9 +23,8 @@ from sqlalchemy import (
     text,
 )
 
-import tracker.store.rollup_tables
-import tracker.store.session_table  # noqa: F401 - so does this
 from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, NoticeStatus, NoticeType, Status
+from tracker.store import rollup_tables, session_table  # noqa: F401 - with tables of their own
 from tracker.store.moments import UtcDateTime
 from tracker.store.naming import metadata
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from tracker.clock import Clock
-from tracker.http import Answer, Client, ExchangeError, exchange, parse_retry_after
+from tracker.http import AS_IT_IS, Answer, Client, ExchangeError, Exchanges, Request, parse_retry_after
 from tracker.model import Outcome
 from tracker.webhooks.signing import sign
 
@@ -54,9 +54,8 @@ class Sender:
     """Sends messages through the client of their kind of place; `timeout` bounds a whole attempt."""
 
     def __init__(self, client: Client, *, version: str, timeout: timedelta, clock: Clock) -> None:
-        self._client = client
+        self._exchanges = Exchanges(client, deadline=timeout, max_bytes=_MOST_READ, body_grace=_BODY_GRACE)
         self._user_agent = f"tracker/{version}"
-        self._timeout = timeout
         self._clock = clock
 
     async def send(self, message: Message, secrets: Sequence[str]) -> Outcome:
@@ -78,22 +77,15 @@ class Sender:
     async def _post(self, message: Message, secrets: Sequence[str]) -> Answer:
         body = message.body.encode()
         timestamp = int(self._clock().timestamp())
-        return await exchange(
-            self._client,
-            method="POST",
-            url=message.url,
-            headers={
-                "content-type": "application/json",
-                "user-agent": self._user_agent,
-                "webhook-id": message.id,
-                "webhook-timestamp": str(timestamp),
-                "webhook-signature": sign(secrets, message.id, timestamp, body),
-            },
-            content=body,
-            deadline=self._timeout,
-            max_bytes=_MOST_READ,
-            body_grace=_BODY_GRACE,
-        )
+        headers = {
+            "content-type": "application/json",
+            "user-agent": self._user_agent,
+            "webhook-id": message.id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(secrets, message.id, timestamp, body),
+            **AS_IT_IS,
+        }
+        return await self._exchanges.do(Request(method="POST", url=message.url, headers=headers, content=body))
 
     def _judged(self, answer: Answer, duration: timedelta) -> Outcome:
         delivered = 200 <= answer.status < 300  # noqa: PLR2004 - what HTTP calls success

@@ -20,7 +20,7 @@ NO_SUCH_TASK = {"description": "task_no_found ", "type": "upstream_error", "code
 
 def reply(body: object = b"", status: int = 200, *, content_type: str = "application/json", **more: object) -> Reply:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Reply(status=status, content_type=content_type, body=raw, **more)  # type: ignore[arg-type]
+    return Reply(status=status, headers={"content-type": content_type}, body=raw, **more)  # type: ignore[arg-type]
 
 
 def task(task_id: str = ASKED, **fields: object) -> dict[str, object]:

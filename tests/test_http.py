@@ -20,7 +20,7 @@ from raw_servers import (
     silent,
 )
 
-from tracker.http import open_upstream_client
+from tracker.http import Fixed, Request, open_upstream_client
 from tracker.model import Phase
 
 pytestmark = pytest.mark.anyio
@@ -218,6 +218,32 @@ async def test_a_header_that_would_break_the_request_is_a_local_fault() -> None:
 
     assert [fault.error for fault in faults] == ["local", "local"]
     assert server.requests == []
+
+
+async def test_headers_that_are_written_once_name_each_host_they_go_to() -> None:
+    headers = Fixed({"accept": "application/json", "x-own": "1"})
+    async with serving(answering(OK, OK)) as one, serving(answering(OK)) as other, open_upstream_client() as client:
+        for server in (one, other, one):
+            response = await client.open(Request(method="GET", url=server.url(), headers=headers))
+            response.release()
+        with pytest.raises(ValueError, match="header"):
+            await client.open(Request(method="GET", url=one.url(), headers=Fixed({"x": "a\r\nb: c"})))
+
+    assert [len(server.requests) for server in (one, other)] == [2, 1]
+    for server in (one, other):
+        host = server.url().split("/")[2].encode()
+        fields = b"host: " + host + b"\r\naccept: application/json\r\nx-own: 1\r\n\r\n"
+        assert all(request == b"GET /hook HTTP/1.1\r\n" + fields for request in server.requests)
+
+
+async def test_headers_of_an_answer_are_found_by_names_in_lower_case_and_equal_ones_joined() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nX-Thing: a\r\nContent-Length: 0\r\nx-thing: b\r\nX-Old: \xfc\r\n\r\n"
+    async with serving(answering(answer)) as server, open_upstream_client() as client:
+        got = await ask(client, server.url())
+
+    assert "x-thing" in got.headers
+    assert "retry-after" not in got.headers
+    assert dict(got.headers) == {"x-thing": "a, b", "content-length": "0", "x-old": "ü"}
 
 
 async def test_a_url_that_cannot_be_called_is_blocked() -> None:

@@ -796,6 +796,43 @@ class TestRunning:
         assert watch.world.messages() == [("task.succeeded", "pending")]
         assert watch.beats
 
+    @pytest.mark.parametrize(
+        "said", [Look(seen={}, unchanged={"1"}), Look(seen={"1": snap(progress=5)}), OSError("bug")]
+    )
+    async def test_each_look_that_comes_back_shows_that_it_lives(self, watch: Watch, said: Look | Exception) -> None:
+        """Where there is always more to ask for, the looks hand on to each other, and nobody else comes round."""
+        await watch.start("1")
+        watch.provider.script.append(Look(seen={"1": snap()}, digests={"1": 11}))
+        await watch.lane.run_once()
+        watch.beats.clear()
+        watch.provider.script.append(said)
+
+        with capture_logs():
+            assert await watch.look_after(60) == 1
+
+        assert watch.beats
+
+    async def test_one_that_is_cancelled_has_settled_its_looks_without_news(self, watch: Watch) -> None:
+        """Later it would move tasks that are another lane's by then, which would never look at them again."""
+        await watch.start("1")
+        watch.provider.script += [
+            Look(seen={"1": snap()}, digests={"1": 11}),
+            Look(seen={}, unchanged={"1"}),
+        ]
+        await watch.lane.run_once()
+        watch.world.clock.advance(60)
+        [watched] = watch.lane.schedule
+        running = asyncio.create_task(watch.lane.run())
+        await until(lambda: len(watch.provider.asked) == 2)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+        running.cancel()
+        await asyncio.wait([running])
+
+        assert not watched.is_out
+        assert watched.due > watch.world.clock.timer()
+
     async def test_a_new_task_wakes_it(self, watch: Watch) -> None:
         await watch.start()
 

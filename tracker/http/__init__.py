@@ -12,7 +12,7 @@ from tracker.http.dialing import Lookup, rule_against, system_lookup
 from tracker.http.exchanges import AS_IT_IS, Answer, Exchanges, exchange
 from tracker.http.faults import ExchangeError
 from tracker.http.retry_after import parse_retry_after
-from tracker.http.transport import Client, Request, Response
+from tracker.http.transport import Client, Fixed, Request, Response
 
 __all__ = [
     "AS_IT_IS",
@@ -20,6 +20,7 @@ __all__ = [
     "Client",
     "ExchangeError",
     "Exchanges",
+    "Fixed",
     "Lookup",
     "Request",
     "Response",

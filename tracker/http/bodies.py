@@ -15,14 +15,14 @@ async def read_into(body: list[bytes], response: Response, max_bytes: int) -> bo
     room = max_bytes
     while True:
         # Where all of it is there, one read gives it: a second would only find the end.
-        is_last = response.is_there
-        chunk = await response.read()
+        rest = response.rest()
+        chunk = await response.read() if rest is None else rest
         if chunk:
             body.append(chunk[:room])
             room -= len(chunk)
         if room < 0:
             return True
-        if is_last or not chunk:
+        if rest is not None or not chunk:
             return False
 
 

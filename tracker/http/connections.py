@@ -15,8 +15,6 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 
-from tracker.http import phases
-
 MOST_EARLY_WORDS = 16
 """Answers like 103 that may come before the one that counts; each costs time, and nothing else bounds them."""
 IDLE_FOR_EACH = 4
@@ -39,7 +37,6 @@ class Connection(ResponseHandler):
         """Begin to wait for the answer to a request."""
         self._early_words = 0
         self._is_answered = False
-        phases.note_transport(self.transport)
         super().set_response_params(**parameters)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:

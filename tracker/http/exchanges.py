@@ -1,8 +1,9 @@
 """One request and its answer, bounded in time and in bytes."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -71,21 +72,12 @@ class Exchanges:
         self.client = client
         self.max_bytes = max_bytes
         self.body_grace = None if body_grace is None else body_grace.total_seconds()
-        self._deadlines = Deadlines(deadline.total_seconds())
-        self._inflate = inflate
+        self.deadlines = Deadlines(deadline.total_seconds())
+        self.inflate = inflate
 
-    async def do(self, request: Request) -> Answer:
+    def do(self, request: Request) -> Coroutine[Any, Any, Answer]:
         """Do one, of which the headers are in lower case and say `AS_IT_IS`; raises ExchangeError."""
-        done = _Exchange(self)
-        try:
-            with self._deadlines.begin() as limit:
-                await done.run(request, limit)
-        except FAULTS as fault:
-            done.broke(fault)
-        answer = done.answer()
-        if self._inflate and "content-encoding" in answer.headers:
-            return _inflated(answer, self.max_bytes, is_noted=self.body_grace is not None)
-        return answer
+        return _Exchange(self).run(request)
 
 
 class _Exchange:
@@ -101,19 +93,44 @@ class _Exchange:
         self._truncated = False
         self._error: str | None = None
 
-    async def run(self, request: Request, limit: Deadline) -> None:
-        while True:
-            try:
-                response = self._response = await self._with.client.open(request)
-                break
-            except FAULTS as fault:
-                if not self._met_an_ending(fault):
-                    raise
-            self._mark = phases.begin()
+    async def run(self, request: Request) -> Answer:
         try:
-            self._mark.phase = Phase.BODY
+            with self._with.deadlines.begin() as limit:
+                while self._response is None:
+                    try:
+                        self._response = await self._with.client.open(request)
+                    except FAULTS as fault:
+                        if not self._met_an_ending(fault):
+                            raise
+                        self._mark = phases.begin()
+                self._mark.phase = Phase.BODY
+                if not self._has_all(self._response):
+                    await self._read(self._response, limit)
+        except FAULTS as fault:
+            self._broke(fault)
+        answer = self._answer()
+        if self._with.inflate and "content-encoding" in answer.headers:
+            return _inflated(answer, self._with.max_bytes, is_noted=self._with.body_grace is not None)
+        return answer
+
+    def _has_all(self, response: Response) -> bool:
+        """Whether all of it came with its headers, as most answers do: then it is read, without waiting for anybody."""
+        try:
+            rest = response.rest()
+        except BaseException:
+            response.close()
+            raise
+        if rest is None:
+            return False
+        self._body.append(rest[: self._with.max_bytes])
+        self._truncated = len(rest) > self._with.max_bytes
+        response.release()
+        return True
+
+    async def _read(self, response: Response, limit: Deadline) -> None:
+        try:
             grace = self._with.body_grace
-            if grace is not None and not response.is_there and (graced := limit.loop.time() + grace) < limit.ends_at:
+            if grace is not None and (graced := limit.loop.time() + grace) < limit.ends_at:
                 limit.move(graced)
             self._truncated = await bodies.read_into(self._body, response, self._with.max_bytes)
         except BaseException:
@@ -128,14 +145,14 @@ class _Exchange:
         """
         return self._mark.reused and explain(fault, self._mark).error == "reset"
 
-    def broke(self, fault: BaseException) -> None:
+    def _broke(self, fault: BaseException) -> None:
         """Note it, where the answer counts without its body; raises ExchangeError where not."""
         error = explain(fault, self._mark)
         if self._response is None or self._with.body_grace is None:
             raise error from fault
         self._truncated, self._error = True, error.error
 
-    def answer(self) -> Answer:
+    def _answer(self) -> Answer:
         if self._response is None:
             raise AssertionError("it has been sent")
         return Answer(

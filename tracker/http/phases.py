@@ -69,10 +69,11 @@ def note_handshake(session: SSLObject) -> None:
         mark.handshake = session
 
 
-def note_transport(transport: WriteTransport | None) -> None:
-    """Note what the request of the exchange in hand is written to."""
+def note_request(transport: WriteTransport) -> None:
+    """Note that the request of the exchange in hand is written, and to what."""
     if mark := _mark.get():
         mark.transport = transport
+        mark.phase = Phase.HEADERS
 
 
 def note_blocked() -> None:

@@ -8,7 +8,7 @@ costs more than the exchange: here a request is bytes that are written, and an a
 import functools
 import re
 from asyncio import WriteTransport
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
@@ -17,6 +17,7 @@ import aiohttp
 import httpx
 import msgspec
 from aiohttp.client_exceptions import ClientConnectionResetError
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
@@ -24,6 +25,7 @@ from aiohttp.streams import StreamReader
 from yarl import URL
 
 from tracker.http import phases
+from tracker.http.answer_headers import AnswerHeaders
 from tracker.http.connections import Connector
 from tracker.http.targets import target_of
 from tracker.model import Phase
@@ -36,6 +38,12 @@ _USUAL = re.compile(r"(https?://[^/?#@\\\s]+)(/[\w/.~%:@!$&'()*+,;=-]*)", re.ASC
 """A URL of which httpx has to judge but the origin, and nothing needs to be escaped."""
 _LONGEST_USUAL = 2000
 _WITH_BODY = ("POST", "PUT", "PATCH")
+
+
+class Fixed(dict[str, str]):
+    """Headers of many requests, never to be changed again: how they are written is worked out once."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment] # they are known by who they are
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +62,8 @@ class Response(Protocol):
     headers: Mapping[str, str]
     """By name in lower case; of equal names the values are joined by commas."""
 
-    @property
-    def is_there(self) -> bool:
-        """Whether all of its body has arrived, so that reading it waits for nobody."""
+    def rest(self) -> bytes | None:
+        """All that is left of the body, once it has arrived; None where it has to be waited for."""
         ...
 
     async def read(self) -> bytes:
@@ -115,13 +122,16 @@ class PooledClient:
             raise RuntimeError("the client is closed")
         origin, target = _parsed(request.url)
         head = _head(request, origin, target, is_last=self._connector.force_close)
-        connection = await self._connector.connect(self._way(origin.url), [_MARKS], _NO_TIMEOUTS)
+        connection = await self._connector.connect(self._way(origin.url), _TRACES, _NO_TIMEOUTS)
         try:
-            message, payload = await _asked(connection, request, head)
+            protocol = _written(connection, request, head)
+            while True:
+                message, payload = await protocol.read()
+                if message.code >= _FIRST_FINAL or message.code == _SWITCHING:
+                    return _Pooled(connection, message, payload)
         except BaseException:
             connection.close()
             raise
-        return _Pooled(connection, message, payload)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -136,8 +146,8 @@ class PooledClient:
         await self.aclose()
 
 
-async def _asked(connection: Connection, request: Request, head: bytes) -> tuple[RawResponseMessage, StreamReader]:
-    """Write the request, wait for the answer that counts."""
+def _written(connection: Connection, request: Request, head: bytes) -> ResponseHandler:
+    """Write the request; returns what its answer is to be read from."""
     protocol = connection.protocol
     if protocol is None or protocol.transport is None or protocol.transport.is_closing():
         raise ClientConnectionResetError("the connection has just ended")
@@ -148,11 +158,8 @@ async def _asked(connection: Connection, request: Request, head: bytes) -> tuple
         read_bufsize=_MOST_BUFFERED,
     )
     protocol.transport.write(head + request.content)
-    phases.reach(Phase.HEADERS)
-    while True:
-        message, payload = await protocol.read()
-        if message.code >= _FIRST_FINAL or message.code == _SWITCHING:
-            return message, payload
+    phases.note_request(protocol.transport)
+    return protocol
 
 
 class _Pooled:
@@ -164,11 +171,10 @@ class _Pooled:
         self._connection = connection
         self._payload = payload
         self.status = message.code
-        self.headers: Mapping[str, str] = _joined(message.raw_headers)
+        self.headers: Mapping[str, str] = AnswerHeaders(message)
 
-    @property
-    def is_there(self) -> bool:
-        return self._payload.is_eof()
+    def rest(self) -> bytes | None:
+        return self._payload.read_nowait() if self._payload.is_eof() else None
 
     def read(self) -> Coroutine[Any, Any, bytes]:
         return self._payload.readany()
@@ -215,7 +221,7 @@ class _Marks(aiohttp.tracing.Trace):
     async def send_dns_cache_miss(self, host: str) -> None: ...
 
 
-_MARKS = _Marks()
+_TRACES: list[aiohttp.tracing.Trace] = [_Marks()]
 
 
 def _parsed(url: str) -> tuple[_Origin, str]:
@@ -241,32 +247,27 @@ def _origin(url: str) -> _Origin:
 
 def _head(request: Request, origin: _Origin, target: str, *, is_last: bool) -> bytes:
     """The request line and the headers; raises ValueError for what would break them."""
-    headers = {"host": origin.netloc, "accept": "*/*", **request.headers}
+    line = f"{request.method} {target} HTTP/1.1"
     if request.content or request.method in _WITH_BODY:
-        headers.setdefault("content-type", "application/octet-stream")
-        headers["content-length"] = str(len(request.content))
+        about = {"content-type": "application/octet-stream", **request.headers}
+        fields = _fields(about | {"content-length": str(len(request.content))}, origin.netloc, is_last=is_last)
+    elif isinstance(request.headers, Fixed):
+        fields = _fixed_fields(request.headers, origin.netloc, is_last=is_last)
+    else:
+        fields = _fields(request.headers, origin.netloc, is_last=is_last)
+    if "\n" in line or "\r" in line or "\0" in line:
+        raise ValueError("a request line holds what would end it")
+    return f"{line}\r\n{fields}\r\n\r\n".encode("ascii")
+
+
+def _fields(headers: Mapping[str, str], netloc: str, *, is_last: bool) -> str:
+    every = {"host": netloc, "accept": "*/*", **headers}
     if is_last:
-        headers["connection"] = "close"
-    lines = [f"{request.method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
-    text = "\n".join(lines)
-    if text.count("\n") >= len(lines) or "\r" in text or "\0" in text:
+        every["connection"] = "close"
+    text = "\n".join([f"{name}: {value}" for name, value in every.items()])
+    if text.count("\n") >= len(every) or "\r" in text or "\0" in text:
         raise ValueError("a header holds what would end it")
-    return text.replace("\n", "\r\n").encode("ascii") + b"\r\n\r\n"
+    return text.replace("\n", "\r\n")
 
 
-@functools.lru_cache(maxsize=256)
-def _lowered(name: bytes) -> str:
-    """The same few names come with every answer."""
-    return name.decode("latin-1").lower()
-
-
-def _joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in raw:
-        name = _lowered(raw_name)
-        try:
-            value = raw_value.decode()
-        except UnicodeDecodeError:
-            value = raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+_fixed_fields = functools.lru_cache(maxsize=256)(_fields)

@@ -67,6 +67,10 @@ class Habits:
     def gap(self, life: Life, now: datetime) -> float:
         """Seconds from now to the next look."""
         life.looked = at = now.timestamp()
+        if not self._tallies:
+            # None has ended yet that could say more.
+            life.gap = self.bounds.interval
+            return life.gap
         best = surest(self._forecasts(life, at))
         life.gap = next_gap(best, looks=self._tempo(), quiet=at - life.news, bounds=self.bounds)
         return life.gap

@@ -13,6 +13,7 @@ from tracker.model import NO_STREAK, Miss, Rules, Seen
 from tracker.observe import observe, tally
 from tracker.poller.pace import Pace
 from tracker.poller.ports import Ports
+from tracker.poller.quiet import Quiet
 from tracker.poller.recording import count_events, may_change, tell_end, write_all
 from tracker.poller.schedule import Schedule, Watched
 from tracker.poller.standing import Standing
@@ -48,6 +49,7 @@ class Lane:
             timer=ports.timer,
             most_per_second=settings.max_requests_per_second,
         )
+        self._pause, self._rate = self._standing.pause, self._standing.rate
         self._pace = Pace(name, settings, now=ports.clock(), dice=ports.dice)
         self._turns = Turns(self.schedule, settings.poll_interval.total_seconds())
         ports.metrics.watched.labels(name).set_function(self.schedule.__len__)
@@ -55,11 +57,11 @@ class Lane:
         self._requests = ports.metrics.upstream_requests.labels(name)
         self._lateness = ports.metrics.lateness.labels(name)
         self._longest_look = _LONGEST_LOOK * settings.timeout.total_seconds()
-        self._quiet: list[Watched] = []
-        """Looked at in this turn of the loop, and nothing new: settled together at its end."""
-        self._quiet_looks = 0
+        self._quiet = Quiet(self._settle_quiet)
         self._has_to_tell = True
         """Whether the next answer has to be judged although it brings no news, which takes the database."""
+        self._epoch = ports.timer() - ports.clock().timestamp()
+        """What the timer would have said in 1970, by the last reading of both clocks."""
         self._out = 0
         self._wake = asyncio.Event()
         self._stopping = False
@@ -88,20 +90,22 @@ class Lane:
         self._wake.set()
 
     async def run(self) -> None:
-        """Watch until stopped."""
-        async with asyncio.TaskGroup() as group:
-            while not self._stopping:
-                self._ports.beat()
-                if (wait := self._wait()) == 0 and (batch := self._take()):
-                    group.create_task(self._work(batch))
-                else:
-                    await self._sleep(wait)
+        """Watch until stopped. Cancelled or not, it leaves no look unsettled: its tasks may be another lane's then."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while not self._stopping:
+                    self._ports.beat()
+                    if (wait := self._wait()) == 0 and (batch := self._take()):
+                        group.create_task(self._work(batch))
+                    else:
+                        await self._sleep(wait)
+        finally:
+            self._quiet.settle()
 
     async def _work(self, batch: list[Watched]) -> None:
         """Look at a batch, and then at what is due by then: the room for a request is handed on without a detour."""
         while batch:
             await self._look(batch)
-            self._ports.beat()
             batch = self._take() if self._wait() == 0 and not self._stopping else []
             if not batch or self._wait() == 0:
                 # There is room for more than this one, or something to wait for.
@@ -112,18 +116,17 @@ class Lane:
         looked_at = 0
         while self._wait() == 0 and (batch := self._take()):
             await self._look(batch)
-            self._settle_quiet()
+            self._quiet.settle()
             looked_at += len(batch)
         return looked_at
 
     def _wait(self) -> float | None:
         """Seconds until a request may be sent: 0 now, None until something wakes us."""
-        if self._out >= (1 if self._standing.pause.is_on else self._settings.max_in_flight):
+        if self._out >= self._settings.max_in_flight or (self._out and self._pause.is_on):
             return None
-        due = self._turns.next_due()
-        if due is None:
+        if (due := self._turns.next_due()) is None:
             return None
-        return max(max(due, self._standing.pause.until, self._standing.rate.next_at) - self._ports.timer(), 0.0)
+        return max(max(due, self._pause.until, self._rate.next_at) - self._ports.timer(), 0.0)
 
     async def _sleep(self, seconds: float | None) -> None:
         try:
@@ -135,23 +138,24 @@ class Lane:
 
     def _take(self) -> list[Watched]:
         now = self._ports.timer()
-        most = 1 if self._standing.pause.is_on else self._provider.look_size
+        most = 1 if self._pause.is_on else self._provider.look_size
         batch = self._turns.take(now, most, is_scarce=self._pace.is_scarce)
         if batch:
             self._out += 1
             self._lateness.observe(max(now - batch[0].due, 0.0))
-            self._standing.rate.spend(1, now)
+            self._rate.spend(1, now)
         return batch
 
     async def _look(self, batch: list[Watched]) -> None:
         try:
             look = await self._provider.look([watched.task_id for watched in batch], self._known(batch))
             if self._is_quiet(look, batch):
-                self._settle_later(batch)
+                self._quiet.add(batch)
                 return
             # What the tasks did comes first: that it cannot be told how the upstream does must not cost an observation.
             await self._record(batch, look, now := self._ports.clock())
-            self._count(look.requests, len(look.seen) + len(look.unchanged))
+            self._polls.inc(len(look.seen) + len(look.unchanged))
+            self._requests.inc(look.requests)
             await self._judge(look, now)
         except UnavailableError as error:
             log.warning("observation_postponed", upstream=self.name, tasks=len(batch), reason=str(error))
@@ -165,27 +169,19 @@ class Lane:
 
     def _is_quiet(self, look: Look, batch: list[Watched]) -> bool:
         """Whether it brought no news at all, of tasks or of their upstream; most looks are like that."""
-        is_well = look.trouble is None and not self._standing.pause.times and not self._has_to_tell
+        is_well = look.trouble is None and not self._pause.times and not self._has_to_tell
         return is_well and look.requests == 1 and len(look.unchanged) == len(batch)
 
-    def _settle_later(self, batch: list[Watched]) -> None:
-        if not self._quiet:
-            asyncio.get_running_loop().call_soon(self._settle_quiet)
-        self._quiet += batch
-        self._quiet_looks += 1
-
-    def _settle_quiet(self) -> None:
-        """Put back what brought no news, all of this turn of the loop at once; `_record` does so with the rest."""
-        batch, looks, self._quiet, self._quiet_looks = self._quiet, self._quiet_looks, [], 0
-        if not batch:
-            return
+    def _settle_quiet(self, batch: list[Watched], looks: int) -> None:
+        """Put back what brought no news; `_record` does so with the rest."""
         try:
             now = self._ports.clock()
             for watched in batch:
                 watched.streak = NO_STREAK
             self._settle(now)
             self._put_back(batch)
-            self._count(looks, len(batch))
+            self._polls.inc(len(batch))
+            self._requests.inc(looks)
             is_told = self._standing.is_told(now, look_size=self._provider.look_size)
             self._has_to_tell = self._pace.learns(now) or not is_told
         except Exception:
@@ -200,23 +196,20 @@ class Lane:
 
         A deadline that may pass while the look is out has to be judged by what is seen then.
         """
-        back_at = self._ports.clock().timestamp() + self._longest_look
+        back_at = self._ports.timer() - self._epoch + self._longest_look
         return {one.digest: one.task_id for one in batch if one.digest is not None and one.expires_at > back_at}
 
     def _postpone(self, batch: list[Watched]) -> None:
+        self._ports.beat()
         due = self._ports.timer() + max(self._settings.poll_interval.total_seconds(), _RETRY_AFTER_DATABASE_TROUBLE)
         for watched in batch:
             if self.schedule.holds(watched) and watched.is_out:
                 self.schedule.put_back(watched, due)
 
-    def _count(self, requests: int, polls: int) -> None:
-        self._polls.inc(polls)
-        self._requests.inc(requests)
-
     async def _judge(self, look: Look, now: datetime) -> None:
         """What the answer says about the upstream as a whole."""
         self._has_to_tell = False
-        self._standing.rate.add(look.requests - 1, self._ports.timer())
+        self._rate.add(look.requests - 1, self._ports.timer())
         look_size = self._provider.look_size
         if look.trouble is not None:
             await self._standing.failed(look.trouble, look_size=look_size)
@@ -232,7 +225,7 @@ class Lane:
         for watched in news:
             seen = look.seen[watched.task_id]
             watched.streak = tally(watched.streak, seen, now)
-            if may_change(watched, seen, now, self._rules):
+            if self.schedule.holds(watched) and may_change(watched, seen, now, self._rules):
                 decisions[watched.key] = partial(observe, seen=seen, now=now, streak=watched.streak, rules=self._rules)
         recorded, bad = await write_all(decisions, partial(self._write, now=now))
         self._postpone([watched for watched in news if watched.key in bad])
@@ -253,9 +246,9 @@ class Lane:
         self._put_back([watched for watched in batch if watched.key not in bad])
 
     def _settle(self, now: datetime) -> None:
-        moment = self._ports.timer()
-        rate = self._standing.rate.limit(moment)
-        look_size = self._provider.look_size
+        self._ports.beat()
+        self._epoch = (moment := self._ports.timer()) - now.timestamp()
+        rate, look_size = self._rate.limit(moment), self._provider.look_size
         self._pace.settle(moment, now, look_size=look_size, tasks=len(self.schedule), rate=rate)
 
     def _put_back(self, batch: list[Watched]) -> None:
@@ -263,14 +256,20 @@ class Lane:
         for watched in batch:
             if not self.schedule.holds(watched):
                 continue
-            if watched.has_ended and not watched.is_hurried:
-                self.schedule.remove(watched.key)
-                continue
-            if watched.has_ended:
-                # Somebody asked while it was out, and may have revived it: what it is now is in its row.
-                watched.digest = watched.fingerprint = None
-            hurried, watched.is_hurried = watched.is_hurried, False
-            self.schedule.put_back(watched, self._ports.timer() if hurried else self._pace.due(watched))
+            if watched.has_ended or watched.is_hurried:
+                self._put_back_asked_for(watched)
+            else:
+                self.schedule.put_back(watched, self._pace.due(watched))
+
+    def _put_back_asked_for(self, watched: Watched) -> None:
+        """One that has ended is let go, unless somebody asked for it while it was out."""
+        if not watched.is_hurried:
+            self.schedule.remove(watched.key)
+            return
+        # It may have been revived, or be another of the same name: what it is now is in its row.
+        watched.digest = watched.fingerprint = None
+        watched.is_hurried = False
+        self.schedule.put_back(watched, self._ports.timer())
 
     async def _write(self, decisions: Mapping[int, Decide], now: datetime) -> dict[int, Recorded]:
         batch = changes.Batch(decisions=decisions, watcher=self._ports.watcher(), now=now, compose=self._ports.compose)

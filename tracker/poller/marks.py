@@ -27,6 +27,11 @@ class Marks:
         """The key above which to look."""
         return self._above.get(place, 0)
 
+    @property
+    def is_from_bottom(self) -> bool:
+        """Whether this look begins at the bottom."""
+        return self._from_bottom
+
     def begin(self) -> None:
         """Take another look: from the bottom if it is time for that, and the last step has found the end."""
         self._from_bottom = not self._is_under_way and self._timer() >= self._rested_at

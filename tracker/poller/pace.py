@@ -72,28 +72,25 @@ class Pace:
 
     def due(self, watched: Watched) -> float:
         """When to look again, in seconds on the monotonic clock."""
-        is_moving = self._now - watched.news_at <= cadence.PATIENCE_SECONDS
-        if watched.due == self._was_due and is_moving and watched.streak is NO_STREAK and not self.is_scarce:
-            # As for the one before it: most tasks of a list were due together.
-            return self._next
         streak = watched.streak
-        misses = max(streak.count, streak.silent)
+        misses = 0 if streak is NO_STREAK else max(streak.count, streak.silent)
         if self.is_scarce and watched.life is not None:
             gap = self.habits.gap(watched.life, self._wall)
         else:
             quiet = self._now - watched.news_at
             if not self.is_scarce and not misses and quiet <= cadence.PATIENCE_SECONDS:
-                return self._one_interval_on(watched.due)
+                # Most tasks of a list were due together.
+                return self._next if watched.due == self._was_due else self._one_interval_on(watched.due)
             gap = cadence.patient(self._interval, quiet=quiet)
-        gap = cadence.when_missing(gap, interval=self._interval, misses=misses)
+        if misses:
+            gap = cadence.when_missing(gap, interval=self._interval, misses=misses)
         return self._align(self._now + cadence.jittered(gap, self._dice()))
 
     def _one_interval_on(self, was_due: float) -> float:
         """Counted from when it was due, so that what answers take does not add up; the same for all of a stop."""
-        if was_due != self._was_due:
-            self._was_due = was_due
-            is_late = self._now - was_due > self._interval / 2
-            self._next = self._align((self._now if is_late else was_due) + self._interval)
+        self._was_due = was_due
+        is_late = self._now - was_due > self._interval / 2
+        self._next = self._align((self._now if is_late else was_due) + self._interval)
         return self._next
 
     def learns(self, now: datetime) -> bool:

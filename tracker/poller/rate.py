@@ -3,6 +3,7 @@
 Times are seconds on the monotonic clock.
 """
 
+import math
 from dataclasses import dataclass
 
 _SLOWER = 0.5
@@ -12,6 +13,8 @@ _DOUBLES_IN = 60.0
 _FORGOTTEN_AT = 8.0
 """Times the rate it was slowed down to, from where on nothing holds it back any more."""
 _REMEMBERED = 10.0
+_STEP = 0.25
+"""Seconds in which what is counted fades by no more than a sixtieth: it is done in such steps, not for each request."""
 _SHORTEST = 1.0
 
 
@@ -26,7 +29,8 @@ class Rate:
     _slowed_at: float = 0.0
     _count: float = 0.0
     """Requests sent lately; those of long ago count less."""
-    _counted_at: float = 0.0
+    _counted_at: float = -math.inf
+    """What came since then has not faded yet."""
     _began_at: float | None = None
 
     def limit(self, now: float) -> float | None:
@@ -42,11 +46,13 @@ class Rate:
 
     def spend(self, requests: int, now: float) -> None:
         """Note that so many are sent."""
-        self._count = self._decayed(now) + requests
-        self._counted_at = now
-        if self._began_at is None:
-            self._began_at = now
-        if limit := self.limit(now):
+        if now - self._counted_at >= _STEP:
+            self._count = self._decayed(now)
+            self._counted_at = now
+            if self._began_at is None:
+                self._began_at = now
+        self._count += requests
+        if (self.most is not None or self._slowed_to is not None) and (limit := self.limit(now)):
             self.next_at = max(self.next_at, now) + requests / limit
 
     def add(self, requests: int, now: float) -> None:

@@ -63,6 +63,11 @@ class Schedule:
         """Whether this very entry is still the one for its task."""
         return self._watched.get(watched.key) is watched
 
+    def is_out(self, key: int) -> bool:
+        """Whether a task is being looked at just now."""
+        watched = self._watched.get(key)
+        return watched is not None and watched.is_out
+
     def add(self, watched: Watched, due: float) -> None:
         """Watch a task from now on."""
         self._watched[watched.key] = watched
@@ -84,6 +89,8 @@ class Schedule:
         watched = self._watched.get(key)
         if watched is None:
             return False
+        # Whoever asks may have changed its row: what is seen next is compared with that.
+        watched.digest = watched.fingerprint = None
         if watched.is_out:
             watched.is_hurried = True
         else:
@@ -103,13 +110,15 @@ class Schedule:
     def take(self, now: float, most: int) -> list[Watched]:
         """Up to `most` tasks that are due, longest first; they are out until put back or removed."""
         taken: list[Watched] = []
-        while len(taken) < most and (tick := self.next_due()) is not None and tick <= now:
+        while len(taken) < most and self._ticks and (tick := self._ticks[0]) <= now:
             waiting = self._waiting[tick]
             while waiting and len(taken) < most:
                 watched = waiting.pop()
                 if self._waits(watched, tick):
                     watched.is_out = True
                     taken.append(watched)
+            if not waiting:
+                del self._waiting[heapq.heappop(self._ticks)]
         return taken
 
     def next_due(self) -> float | None:

@@ -36,27 +36,30 @@ class Turns:
         """Up to `most` tasks that are due; in the order of their due times where there is room for all."""
         if not is_scarce and not self._ranks:
             return self._schedule.take(now, most)
-        due = self._schedule.next_due()
-        if due is not None and due <= now:
-            for watched in self._schedule.take(now, len(self._schedule)):
-                self._waiting[watched.key] = watched
-                rank = watched.due + self._patience * self._gap(watched)
-                self._rank(watched, rank * TICKS_PER_SECOND // 1)
+        self._queue(self._schedule.take(now, len(self._schedule)))
         taken: list[Watched] = []
-        while self._ranks and len(taken) < most:
-            ranked = self._ranked[self._ranks[0]]
-            first = ranked.pop()
-            if not ranked:
-                del self._ranked[heapq.heappop(self._ranks)]
-            if self._waiting.get(first.key) is not first:
+        waiting, ranked, ranks = self._waiting, self._ranked, self._ranks
+        while ranks and len(taken) < most:
+            rank = ranks[0]
+            first = ranked[rank].pop()
+            if not ranked[rank]:
+                del ranked[heapq.heappop(ranks)]
+            if waiting.get(first.key) is not first:
                 # It was hurried, and handed out before.
                 continue
-            del self._waiting[first.key]
+            del waiting[first.key]
             if self._schedule.holds(first):
                 first.is_hurried = False
                 self._notice((now - first.due) / self._gap(first))
                 taken.append(first)
         return taken
+
+    def _queue(self, due: list[Watched]) -> None:
+        """Have them wait for their turns."""
+        for watched in due:
+            self._waiting[watched.key] = watched
+            rank = watched.due + self._patience * self._gap(watched)
+            self._rank(watched, rank * TICKS_PER_SECOND // 1)
 
     def hurry(self, key: int) -> None:
         """Somebody asks for this task now: it comes before all others, if it waits for its turn."""
@@ -82,4 +85,8 @@ class Turns:
 
     def _notice(self, waited: float) -> None:
         patience = self._patience + _ADJUSTMENT * (waited - self._patience)
-        self._patience = min(max(patience, _LEAST_PATIENCE), _MOST_PATIENCE)
+        if patience < _LEAST_PATIENCE:
+            patience = _LEAST_PATIENCE
+        elif patience > _MOST_PATIENCE:
+            patience = _MOST_PATIENCE
+        self._patience = patience

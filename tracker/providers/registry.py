@@ -7,7 +7,7 @@ from tracker import __version__
 from tracker.clock import Clock
 from tracker.config import UpstreamSettings
 from tracker.errors import ConfigError
-from tracker.http import AS_IT_IS, Client, ExchangeError, Exchanges, Request, parse_retry_after
+from tracker.http import AS_IT_IS, Client, ExchangeError, Exchanges, Fixed, Request, parse_retry_after
 from tracker.model import Miss, MissKind
 from tracker.providers.midjourney import Addresses, Batching, BatchMode, Fetch, Midjourney, Reply, credentials
 from tracker.providers.midjourney.answers import BODY_LIMIT
@@ -43,15 +43,21 @@ def fetch_with(client: Client, timeout: timedelta, clock: Clock) -> Fetch:
     """One exchange with an upstream, in a provider's terms: a reply, or the miss that there was none."""
     exchanges = Exchanges(client, deadline=timeout, max_bytes=BODY_LIMIT, body_grace=timeout, inflate=True)
 
+    given: Mapping[str, str] = {}
+    # A provider gives the same headers with each request for a single task.
+    fixed = Fixed()
+
     async def fetch(method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply | Miss:
-        asked = {"user-agent": _USER_AGENT, **headers, **AS_IT_IS}
+        nonlocal given, fixed
+        if headers is not given:
+            given, fixed = headers, Fixed({"user-agent": _USER_AGENT, **headers, **AS_IT_IS})
         try:
-            answer = await exchanges.do(Request(method=method, url=url, headers=asked, content=content or b""))
+            answer = await exchanges.do(Request(method=method, url=url, headers=fixed, content=content or b""))
         except ExchangeError as error:
             return _unreached(error)
         return Reply(
             status=answer.status,
-            content_type=answer.headers.get("content-type", ""),
+            headers=answer.headers,
             body=answer.body,
             truncated=answer.truncated,
             broken=answer.body_error,

@@ -36,13 +36,19 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """An HTTP answer, as far as it was read."""
 
     status: int
-    content_type: str = ""
+    headers: Mapping[str, str] = {}
+    """By name, in lower case."""
     body: bytes = b""
     truncated: bool = False
     """It was longer than `BODY_LIMIT`."""
     broken: str | None = None
     """Why the body could not be read to its end."""
     retry_after: timedelta | None = None
+
+    @property
+    def content_type(self) -> str:
+        """What the body is said to be; empty where nothing is said."""
+        return self.headers.get("content-type", "")
 
 
 def task_in(reply: Reply, asked: str) -> Mapping[str, object] | Miss:
@@ -110,7 +116,7 @@ def _lacks_route(reply: Reply, parsed: Parsed) -> bool:
 
 def is_whole(reply: Reply) -> bool:
     """Whether it is one of success, and was read to its end."""
-    return _is_fine(reply) and not reply.broken and not reply.truncated
+    return _OK <= reply.status < _MULTIPLE_CHOICES and not reply.broken and not reply.truncated
 
 
 def _is_fine(reply: Reply) -> bool:

@@ -108,7 +108,7 @@ class Batching:
 
     def look_size(self, now: datetime) -> int:
         """How many ids one request carries."""
-        return self.size if self.asks_lists(now) else 1
+        return self.size if self.mode is not BatchMode.OFF and self.asks_lists(now) else 1
 
     @property
     def doubts(self) -> bool:

@@ -1,10 +1,12 @@
 """Asks one upstream about tasks: by lists where it has them, one by one where not."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
 from tracker.clock import Clock
 from tracker.model import Miss, MissKind, Seen, Snapshot
@@ -28,6 +30,7 @@ _UNSETTLED = Miss(
     kind=MissKind.TRANSIENT,
     detail="the upstream leaves this id out of its list; no single fetch has settled yet whether it knows it",
 )
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _AS_BEFORE = Snapshot(task_id="", status=None)
 """Stands for what a task told before, where it tells the same again."""
 
@@ -103,10 +106,13 @@ class Midjourney:
         # It is asked for all the time, and seldom hangs on what time it is.
         return self._batching.look_size(self._clock() if self._batching.single_until else _ANY_TIME)
 
-    async def look(self, task_ids: Sequence[str], known: Mapping[int, str] = NOTHING_KNOWN) -> Look:
+    def look(self, task_ids: Sequence[str], known: Mapping[int, str] = NOTHING_KNOWN) -> Coroutine[Any, Any, Look]:
         """Ask about these tasks; starts no further request once the timeout of one has passed."""
         if len(task_ids) == 1 and not self._batching.insists:
-            return await self._look_at(task_ids[0], known)
+            return self._look_at(task_ids[0], known)
+        return self._look_at_many(task_ids, known)
+
+    async def _look_at_many(self, task_ids: Sequence[str], known: Mapping[int, str]) -> Look:
         this = _Round(waiting=list(dict.fromkeys(task_ids)), known=known)
         started_at = now = self._clock()
         while this.waiting and not this.trouble and this.requests < MOST_REQUESTS and now - started_at < self._timeout:
@@ -124,7 +130,7 @@ class Midjourney:
         """A look at a single id; most tell what they told before, and need no round."""
         reply = await self._fetch("GET", self._addresses.fetch(task_id), self._headers, None)
         if _is_as_before(reply, task_id, known):
-            return Look(seen={}, unchanged=frozenset((task_id,)))
+            return Look(seen=_NOTHING, unchanged=frozenset((task_id,)), digests=_NOTHING)
         this = _Round(waiting=[task_id], known=known, requests=1)
         self._read(this, task_id, reply)
         return this.close()
@@ -241,9 +247,9 @@ def _is_proper(seen: Seen) -> bool:
 
 def _is_as_before(reply: Reply | Miss, task_id: str, known: Mapping[int, str]) -> bool:
     """Whether an answer about one id is byte for byte the one that is known."""
-    if not known or isinstance(reply, Miss) or not is_whole(reply):
+    if not known or isinstance(reply, Miss) or known.get(_alone(reply.body)) != task_id:
         return False
-    return known.get(_alone(reply.body)) == task_id
+    return is_whole(reply)
 
 
 def _alone(body: bytes) -> int:

@@ -24,7 +24,7 @@ from bench.receivers import Arrival, Manners, Receivers
 from tracker.clock import utc_now
 from tracker.store import migrate
 from tracker.store.database import Database
-from tracker.store.schema import delivery
+from tracker.store.schema import attempt
 
 SETTINGS = {
     "TRACKER_UPSTREAMS__DEFAULT__BASE_URL": "http://127.0.0.1:9/mj",
@@ -136,8 +136,8 @@ class KillDelivery:
         assert code == 0, f"exit {code} after SIGTERM"
 
     def _run_out(self) -> None:
-        due = update(delivery).where(delivery.c.status == "pending").values(next_attempt_at=utc_now())
-        self._database.write_now(lambda connection: connection.execute(due).close())
+        over = update(attempt).where(attempt.c.outcome == "sending").values(claimed_until=utc_now())
+        self._database.write_now(lambda connection: connection.execute(over).close())
 
     def _rows(self, query: str) -> list[dict[str, Any]]:
         found = self._database.read_now(lambda connection: connection.execute(text(query)).mappings().all())

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
 import pytest
-from conftest import START, FakeClock
+from conftest import FakeClock
 from fakes import (
     OWNER,
     FakeSender,
@@ -29,18 +29,16 @@ from structlog.testing import capture_logs
 
 from tracker.config import CallbackSettings
 from tracker.courier import Courier, Ports
-from tracker.courier.backlog import Backlog, Waiting
-from tracker.courier.slots import Pace, Slots
+from tracker.courier.claims import Claimed
 from tracker.metrics import Metrics
-from tracker.model import Delivery, MessageType, Outcome, Status
+from tracker.model import Delivery, Outcome, Status
 from tracker.store import access, endpoints
 from tracker.store.database import Work
-from tracker.store.due import Due, Seen
 from tracker.webhooks.signing import new_secret
 
 pytestmark = pytest.mark.anyio
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-"""SQLite writes in this process: there nothing is claimed ahead."""
+"""SQLite writes in this process: there nothing is claimed ahead, but for brisk endpoints."""
 
 T = TypeVar("T")
 GOOD = "https://good.example/hook"
@@ -93,9 +91,10 @@ class Post:
             self.sender.holes[endpoint] = asyncio.Event()
         return list(self.sender.holes.values())
 
-    def know(self, endpoint: str, *, seconds: float = 0.1) -> None:
+    def know(self, endpoint: str, *, seconds: float = 0.1, delivered: bool = False) -> None:
         """It was called before, and took so long."""
-        self.courier._slots.time(endpoint, timedelta(seconds=seconds))  # noqa: SLF001 - what a first attempt does
+        slots, took = self.courier._slots, timedelta(seconds=seconds)  # noqa: SLF001 - what a first attempt does
+        slots.time(endpoint, took, delivered=delivered)
 
     def next_attempt_in(self) -> float | None:
         (value,) = self.world.column("SELECT next_attempt_at FROM delivery")
@@ -167,7 +166,8 @@ class TestDelivering:
             await post.sender.started.wait()
             assert post.world.attempts() == [(1, "sending")]
             # Beyond its deadline of 20 s, so that nobody sends it meanwhile.
-            assert post.next_attempt_in() == 50
+            (until,) = post.world.column("SELECT claimed_until FROM attempt")
+            assert moment_of(until) == post.world.clock() + timedelta(seconds=50)
             hole.set()
 
     async def test_it_delivers_until_stopped_and_finishes_what_is_out(self, post: Post) -> None:
@@ -319,7 +319,7 @@ class TestRoom:
         post.pending_at_holes("a", "b", "c", "d", "e")
 
         running = asyncio.create_task(post.courier.run())
-        await until(lambda: post.courier._slots.free == 0)  # noqa: SLF001 - they have been taken, not only claimed
+        await until(lambda: post.courier._slots.free_for_all == 0)  # noqa: SLF001 - they have been taken, not only claimed
 
         assert len(post.world.attempts()) == 4
         await until(lambda: len(post.sender.sent) == 2)
@@ -327,6 +327,42 @@ class TestRoom:
         with pytest.raises(asyncio.CancelledError):
             await running
         assert len(post.world.due()) == 5, "also those that waited are given back"
+
+    async def test_more_are_claimed_for_a_brisk_endpoint_than_it_gets_at_a_time(self, world: World) -> None:
+        """A claim takes longer than what it does with them."""
+        post = Post(world, {"max_in_flight_per_endpoint": 2})
+        post.pending(21, GOOD)
+        sizes: list[int] = []
+        claim = post.courier._write  # noqa: SLF001 - how many come at a time
+
+        async def counted(work: Work[list[Claimed]]) -> list[Claimed]:
+            claimed = await claim(work)
+            sizes.append(len(claimed))
+            return claimed
+
+        post.courier._write = counted  # type: ignore[method-assign]  # noqa: SLF001
+        assert await post.courier.run_once() == 21
+
+        assert sizes == [1, 8, 8, 4]
+        assert post.sender.most_at_once == 2
+
+    async def test_one_that_is_brisk_no_longer_keeps_nothing_waiting(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tracker.courier.courier._LONGEST_QUEUE", 0.01)
+        post = Post(world, {"max_in_flight_per_endpoint": 2})
+        post.know(GOOD_ENDPOINT, seconds=0.01, delivered=True)
+        post.pending(10, GOOD)
+        post.sender.holes[GOOD_ENDPOINT] = asyncio.Event()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: [outcome for _, outcome in post.world.attempts()].count("interrupted") == 6)
+
+            assert len(post.sender.sent) == 2
+            assert len(post.world.due()) == 8
+            post.sender.holes[GOOD_ENDPOINT].set()
+            post.courier.stop()
 
     @ON_POSTGRES
     async def test_one_that_waited_too_long_for_its_turn_is_given_back_unsent(self, world: World) -> None:
@@ -336,7 +372,7 @@ class TestRoom:
 
         async with asyncio.TaskGroup() as group:
             group.create_task(post.courier.run())
-            await until(lambda: post.courier._slots.free == 0)  # noqa: SLF001 - both have been taken
+            await until(lambda: post.courier._slots.free_for_all == 0)  # noqa: SLF001 - both have been taken
             await until(lambda: len(post.sender.sent) == 1)
             post.world.clock.advance(16)
             for hole in holes:
@@ -470,6 +506,35 @@ class TestRoom:
             assert len(post.beats) <= beats + 1
             post.courier.stop()
             hole.set()
+
+    @ON_POSTGRES
+    async def test_while_everything_is_taken_nobody_looks_whatever_else_comes_in(self, world: World) -> None:
+        """What might wait for brisk endpoints is room for no other."""
+        post = Post(world, {"max_in_flight": 2})
+        holes = post.pending_at_holes("a", "b", "c", "d", "e")
+        looks = 0
+        read = world.database.read
+
+        async def counted(work: Work[T]) -> T:
+            nonlocal looks
+            looks += 1
+            return await read(work)
+
+        world.database.read = counted  # type: ignore[method-assign]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(post.courier.run())
+            await until(lambda: len(post.sender.sent) == 2 and post.courier._slots.free_for_all == 0)  # noqa: SLF001
+            before = looks
+            for _ in range(10):
+                beats = len(post.beats)
+                post.courier.wake()
+                await until(lambda beats=beats: len(post.beats) > beats)  # type: ignore[misc]
+
+            assert looks <= before + 1
+            for hole in holes:
+                hole.set()
+            await until(lambda: len(post.sender.sent) == 5)
+            post.courier.stop()
 
     async def test_one_that_worked_before_a_restart_gets_its_whole_share(self, world: World) -> None:
         before = Post(world)
@@ -643,7 +708,7 @@ class TestHealth:
             assert await post.courier.run_once() == 500
 
         assert "endpoint_recovered" in [line["event"] for line in logs]
-        assert max(sizes) == 8
+        assert post.sender.most_at_once == 8
         assert sizes[:16] == [1, 1, 1, 2, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8], "the probe, then 1, 2, 4, 8 at once"
         assert set(post.statuses()) == {"delivered"}
         assert self.state(post) == "active"
@@ -716,121 +781,6 @@ class TestHealth:
 
         assert claimed.delivery.url == GOOD
         assert early == 1
-
-
-def out_to(endpoint: str, key: int) -> Delivery:
-    return Delivery(
-        key=key,
-        id=f"msg_{key}",
-        task_key=key,
-        callback_key=key,
-        owner=OWNER,
-        message_type=MessageType.SUCCEEDED,
-        url=GOOD,
-        endpoint=endpoint,
-        body="{}",
-        attempt=1,
-        failures=0,
-        created_at=START,
-    )
-
-
-def test_what_is_in_hand_is_no_reason_to_look_again() -> None:
-    """Its claim may have run out while its outcome waits to be written; looks without pause would not help that."""
-    slots, backlog = Slots(CallbackSettings(), lambda: 0.0), Backlog()
-    slots.take(out_to("e", 1))
-    seen = Seen(due=[Due(key=1, endpoint="e"), Due(key=2, endpoint="other")], is_all=True)
-    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
-    slots.give_back(out_to("e", 1))
-
-    assert backlog.choose(slots, START).deliveries == [2]
-    backlog.see(Waiting(seen=replace(seen, due=seen.due[:1]), resting=()), now=START, took=timedelta(0))
-    assert not backlog.choose(slots, START)
-    assert not backlog.may_have_more
-
-
-def test_what_was_handed_out_while_a_look_was_under_way_is_not_taken_from_it() -> None:
-    """The look began before its claim was written, and so shows it as due."""
-    slots, backlog = Slots(CallbackSettings(), lambda: 0.0), Backlog()
-    first, second = Due(key=1, endpoint="e"), Due(key=2, endpoint="f")
-    seen = Seen(due=[first, second], is_all=False)
-    backlog.see(Waiting(seen=replace(seen, due=[first]), resting=()), now=START, took=timedelta(0))
-    assert backlog.choose(slots, START).deliveries == [1]
-    backlog.begin_to_see_beside_a_claim()
-    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
-
-    assert backlog.choose(slots, START).deliveries == [2]
-    backlog.begin_to_see()
-    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
-    assert backlog.choose(slots, START).deliveries == [1, 2], "no claim of theirs is under way, and they are due"
-
-
-class TestSlots:
-    def test_of_a_swift_endpoint_that_is_full_there_is_hope(self) -> None:
-        slots = self.slots(max_in_flight_per_endpoint=1)
-        slots.time("swift", timedelta(seconds=0.1))
-        slots.time("slow", timedelta(seconds=3))
-        for number, endpoint in enumerate(("swift", "slow", "unknown")):
-            slots.take(out_to(endpoint, number))
-
-        assert sorted(slots.saturated()) == ["slow", "swift", "unknown"]
-        assert sorted(slots.hopeless()) == ["slow", "unknown"]
-
-    def slots(self, **settings: object) -> Slots:
-        return Slots(CallbackSettings(**settings), lambda: 0.0)  # type: ignore[arg-type]
-
-    def test_slow_ones_share_half_of_the_room(self) -> None:
-        slots = self.slots(max_in_flight=8)
-        for number in range(4):
-            slots.time(f"slow {number}", timedelta(seconds=2.1))
-        slots.time("swift", timedelta(seconds=1.9))
-        taken = [out_to(f"slow {number}", number) for number in range(3)]
-
-        for delivery in taken:
-            slots.take(delivery)
-
-        assert [slots.room(f"slow {number}") for number in (0, 3)] == [1, 1]
-        assert slots.room("slow 3", {Pace.SLOW: 1}) == 0
-        assert slots.room("swift") == 4
-        slots.give_back(taken[0])
-        assert slots.room("slow 3") == 2
-
-    def test_one_that_turns_swift_gets_its_whole_share(self) -> None:
-        slots = self.slots()
-
-        assert slots.room("new") == 1
-        slots.time("new", timedelta(seconds=30))
-        slots.time("new", timedelta(seconds=0.1))
-
-        assert slots.room("new") == 4
-
-    def test_room_doubles_with_each_round_that_was_delivered(self) -> None:
-        slots = self.slots(max_in_flight_per_endpoint=6)
-        slots.time("e", timedelta(seconds=0.1))
-        slots.start_slowly("e")
-        rooms = []
-        for _ in range(8):
-            rooms.append(slots.room("e"))
-            slots.learn("e", delivered=True)
-
-        assert rooms == [1, 2, 2, 4, 4, 4, 4, 6]
-
-    def test_a_failure_on_the_way_back_starts_it_again(self) -> None:
-        slots = self.slots()
-        slots.start_slowly("e")
-        slots.learn("e", delivered=True)
-        slots.learn("e", delivered=False)
-
-        assert slots.room("e") == 1
-
-    def test_whoever_woke_it_it_starts_slowly(self) -> None:
-        slots = self.slots()
-        for endpoint in "eg":
-            slots.time(endpoint, timedelta(seconds=0.1))
-        slots.see_resting(["e", "f"])
-        slots.see_resting(["f"])
-
-        assert (slots.room("e"), slots.room("g")) == (1, 4)
 
 
 class TestOutages:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from conftest import FakeClock
 from databases import PostgresDatabases
-from fakes import HOOK, HeldOpen, World, delivered, moment_of, refused_by, snap, want
+from fakes import HOOK, OWNER, HeldOpen, World, delivered, moment_of, refused_by, snap, want
 from lending import KINDS, lent_database
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from tracker.errors import TrackerError, UnavailableError
 from tracker.model import Status
-from tracker.store import access, endpoints, migrate, rollups, sessions, upstreams
+from tracker.store import access, endpoints, migrate, redelivery, rollups, sessions, upstreams
 from tracker.store.database import Database
 from tracker.store.schema import metadata
 
@@ -178,7 +179,8 @@ def test_busy_tables_have_settings_of_their_own(request: pytest.FixtureRequest) 
 
     assert set(found) >= {"task", "delivery", "attempt", "snapshot", "daemon", "upstream", "endpoint"}
     assert "fillfactor=80" in found["task"]
-    assert "fillfactor" not in found["delivery"], "each claim moves an indexed time: room would be for nothing"
+    assert "fillfactor=40" in found["attempt"]
+    assert "fillfactor" not in found["delivery"], "each outcome moves it in indexes: room would be for nothing"
 
 
 def test_a_second_upgrade_changes_nothing(database: Database, clock: FakeClock) -> None:
@@ -189,6 +191,65 @@ def test_a_second_upgrade_changes_nothing(database: Database, clock: FakeClock) 
     assert migrate.upgrade(database.url) == (migrate.newest(), migrate.newest())
 
     assert everything(world) == before
+
+
+def test_what_was_under_way_before_claims_were_attempts_goes_on(database: Database, clock: FakeClock) -> None:
+    """Left by a daemon that was killed, and not counted as an attempt that came to nothing until it runs out."""
+    world = World(database, clock)
+    world.pending(want("1"), want("2"))
+    (out, _) = world.claim(for_seconds=50)
+    migrate.downgrade(database.url, "0008")
+    assert world.column("SELECT attempt FROM delivery") == [1, 1]
+    (until, _) = world.column("SELECT next_attempt_at FROM delivery ORDER BY key")
+    assert moment_of(until) == clock() + timedelta(seconds=50)
+
+    migrate.upgrade(database.url)
+
+    assert world.due() == []
+    assert world.settle(out, delivered())
+    clock.advance(50)
+    assert [again.attempt for again in world.claim()] == [2]
+    assert world.column("SELECT attempt FROM delivery ORDER BY key") == [1, 1]
+
+
+def superseded(world: World) -> None:
+    """A message whose task has ended while it was out, and nobody knows what came of it."""
+    key = world.watched(want(events=("ended", "progress")))
+    world.record({key: snap(progress=5)})
+    assert world.claim()
+    world.end()
+    assert world.messages() == [("task.progress", "superseded"), ("task.succeeded", "pending")]
+
+
+def test_what_nobody_waits_for_is_not_under_way_after_the_upgrade(database: Database, clock: FakeClock) -> None:
+    """It was left for ever: before, the next attempt of its message closed it, which has a number of its own now."""
+    world = World(database, clock)
+    superseded(world)
+    migrate.downgrade(database.url, "0008")
+    assert world.attempts() == [(1, "sending")]
+    world.sql("UPDATE delivery SET status = 'dead' WHERE status = 'superseded'")
+
+    migrate.upgrade(database.url)
+
+    assert world.attempts() == [(1, "interrupted")]
+    (dead,) = world.rows("SELECT key, id FROM delivery WHERE status = 'dead'")
+    world.write(partial(redelivery.redeliver, id_=dead["id"], owner=OWNER, now=clock()))
+    clock.advance(1)
+    assert [again.attempt for again in world.claim(dead["key"])] == [2]
+
+
+def test_whatever_was_begun_counts_after_the_downgrade(database: Database, clock: FakeClock) -> None:
+    """Also of messages that are over: the numbers of their next attempts would be taken."""
+    world = World(database, clock)
+    superseded(world)
+    world.claim()
+
+    migrate.downgrade(database.url, "0008")
+
+    begun = """SELECT max(attempt.attempt) AS attempt FROM attempt JOIN delivery ON delivery.key = attempt.delivery_key
+               GROUP BY delivery.key ORDER BY delivery.key"""
+    assert world.column("SELECT attempt FROM delivery ORDER BY key") == world.column(begun) == [1, 1]
+    migrate.upgrade(database.url)
 
 
 def test_a_failing_migration_leaves_nothing_behind(empty_url: str) -> None:

@@ -38,6 +38,7 @@ from tracker.model import (
 from tracker.observe import drop, observe
 from tracker.store import (
     access,
+    ahead,
     audience,
     changes,
     daemons,
@@ -146,6 +147,12 @@ def add_up(connection: Connection) -> None:
 
 def claimed_of(connection: Connection, seeded: Seeded) -> list[Delivery]:
     return deliveries.claim(connection, seeded.waiting, now=NOW, until=NOW + DAY)
+
+
+def left_open(connection: Connection, seeded: Seeded) -> None:
+    assert claimed_of(connection, seeded)
+    later = NOW + 2 * DAY
+    assert deliveries.claim(connection, seeded.waiting, now=later, until=later + DAY)
 
 
 def lessons_of(connection: Connection, seeded: Seeded) -> list[learning.Lesson]:
@@ -267,7 +274,8 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
             lambda c: habits.recent(c, "default", 100),
             lambda c: habits.recent(c, years.RARE, 100),
         ],
-        deliveries.claim: [lambda c: claimed_of(c, seeded)],
+        deliveries.claim: [lambda c: claimed_of(c, seeded), lambda c: left_open(c, seeded)],
+        deliveries.count_closed: [lambda c: deliveries.count_closed(c, seeded.waiting)],
         deliveries.oldest_due_seconds: [lambda c: deliveries.oldest_due_seconds(c, now=now)],
         deliveries.release_claims: [lambda c: deliveries.release_claims(c, claimed_of(c, seeded), now=now)],
         endpoints.resting: [lambda c: endpoints.resting(c, now=now, among=["https://shop-1.example:443"])],
@@ -494,6 +502,15 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
                 c, me=years.WATCHER, gone="x", room=dict.fromkeys(UPSTREAMS, 9), above=0, limit=100, now=now
             )
         ],
+        ahead.last: [lambda c: ahead.last(c, upstream="default")],
+        ahead.waiting: [lambda c: ahead.waiting(c, upstream="default", above=0, up_to=2**62, limit=100)],
+        ahead.adopt_each: [
+            lambda c: (
+                # Else there would be nothing to take.
+                watching.give_back(c, me=years.WATCHER, keys=[live]),
+                ahead.adopt_each(c, [ahead.Batch(me=years.WATCHER, keys=[live, *OLD], now=now)]),
+            )
+        ],
         watching.give_back: [lambda c: watching.give_back(c, me=years.WATCHER, keys=[live])],
         watching.mine: [lambda c: watching.mine(c, me=years.WATCHER, above=0, limit=100)],
         inspection.look: [inspection.look],
@@ -503,7 +520,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         watching.noted: [
             lambda c: (
                 tasks.ask_refresh(c, live, now=now),
-                watching.noted(c, me=years.WATCHER, upstreams=UPSTREAMS, limit=100),
+                watching.noted(c, me=years.WATCHER, upstreams=UPSTREAMS, limit=100, now=now),
             ),
         ],
     }
@@ -564,6 +581,9 @@ THROUGH_OTHERS = {
     "repeats.register_any",
     "taskrows.lock",
     "taskrows.write",
+    "watching.in_order",
+    "watching.note_registration",
+    "watching.take",
 }
 """Asked by `changes.record`, `registrations.register` and `watching`, or asking the same for many."""
 

@@ -125,7 +125,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule()
     def read_notes(self) -> None:
-        self.world.write(partial(watching.noted, me=self.me, upstreams=[UPSTREAM], limit=10))
+        self.world.write(partial(watching.noted, me=self.me, upstreams=[UPSTREAM], limit=10, now=self.world.clock()))
 
     @rule()
     def claim(self) -> None:
@@ -208,8 +208,8 @@ class AnyLife(RuleBasedStateMachine):
                FROM delivery d JOIN task t ON t.key = d.task_key"""
         )
         for row in rows:
-            assert row["attempts"] == row["attempt"] >= row["failures"]
-            assert row["open"] in (None, str(row["attempt"])), "only the last attempt may be under way"
+            assert row["attempts"] - (row["open"] is not None) == row["attempt"] >= row["failures"]
+            assert row["open"] in (None, str(row["attempt"] + 1)), "only the next attempt may be under way"
             is_progress = row["message_type"] in ("task.progress", "task.needs_input")
             assert not (row["status"] == "pending" and is_progress and row["ended_at"])
             assert not (row["status"] == "superseded" and not is_progress)
@@ -222,7 +222,7 @@ class AnyLife(RuleBasedStateMachine):
     @invariant()
     def progress_is_told_one_at_a_time_and_not_too_fast(self) -> None:
         rows = self.world.rows(
-            """SELECT d.callback_key, a.attempted_at, a.outcome, d.next_attempt_at FROM attempt a
+            """SELECT d.callback_key, d.status, a.attempted_at, a.outcome, a.claimed_until FROM attempt a
                JOIN delivery d ON d.key = a.delivery_key
                WHERE d.message_type IN ('task.progress', 'task.needs_input') ORDER BY d.callback_key, a.key"""
         )
@@ -234,7 +234,7 @@ class AnyLife(RuleBasedStateMachine):
         out = [
             row["callback_key"]
             for row in rows
-            if row["outcome"] == "sending" and row["next_attempt_at"] and moment_of(row["next_attempt_at"]) > now
+            if row["outcome"] == "sending" and row["status"] == "pending" and moment_of(row["claimed_until"]) > now
         ]
         assert len(out) == len(set(out))
 
@@ -242,7 +242,7 @@ class AnyLife(RuleBasedStateMachine):
     def of_what_waits_only_the_newest_and_a_question_are_kept(self) -> None:
         rows = self.world.rows(
             """SELECT d.callback_key, d.message_type, t.status FROM delivery d JOIN task t ON t.key = d.task_key
-               LEFT JOIN attempt a ON a.delivery_key = d.key AND a.attempt = d.attempt AND a.outcome = 'sending'
+               LEFT JOIN attempt a ON a.delivery_key = d.key AND a.attempt = d.attempt + 1 AND a.outcome = 'sending'
                WHERE d.status = 'pending' AND a.key IS NULL
                AND d.message_type IN ('task.progress', 'task.needs_input')"""
         )

@@ -290,11 +290,35 @@ class TestFence:
         assert world.record({key: snap(Status.RUNNING)}) == {}
         assert world.history() == ["registered", "status"]
 
-    def test_nobody_writes_about_an_unwatched_task(self, world: World) -> None:
+    def test_whoever_is_first_to_see_something_of_a_free_task_has_it_from_then_on(self, world: World) -> None:
+        world.register(want())
+        key = world.key()
+        world.join()
+        world.join("dmn_other")
+
+        assert world.record({key: snap(progress=10)})[key].event
+        assert world.record({key: snap(Status.SUCCEEDED)}, "dmn_other") == {}
+        assert world.column("SELECT watcher FROM task") == [ME]
+
+        assert world.record({key: snap(Status.SUCCEEDED)})[key].event
+        assert world.column("SELECT watcher FROM task") == [None]
+
+    def test_one_that_was_declared_dead_does_not_write_about_a_free_task(self, world: World) -> None:
         world.register(want())
         world.join()
+        world.write(partial(watching.leave, me=ME))
 
         assert world.record({world.key(): snap(Status.SUCCEEDED)}) == {}
+        assert world.column("SELECT watcher FROM task") == [None]
+
+    def test_a_plain_insert_that_is_not_adopted_yet_has_its_first_event_before_its_news(self, world: World) -> None:
+        world.join()
+        world.sql("INSERT INTO task (upstream, task_id) VALUES ('default', 'sql')")
+
+        world.record({world.key("sql"): snap(progress=3)})
+
+        assert world.history("sql") == ["registered", "status"]
+        assert world.sequences("sql") == [1, 2]
 
     def test_the_others_in_the_call_are_written(self, world: World) -> None:
         world.watched(want("1"), want("2"))

@@ -23,7 +23,7 @@ from fakes import (
 from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import MessageType, Phase, Status
-from tracker.store import deliveries, outcomes
+from tracker.store import deliveries, due, outcomes, redelivery
 from tracker.store.database import Database
 from tracker.store.outcomes import Settlement
 
@@ -99,20 +99,17 @@ class TestClaiming:
         assert claimed.created_at == world.clock()
         assert claimed.finished_at == world.clock() - timedelta(seconds=1)
 
-    def test_a_claim_moves_the_due_time_beyond_the_attempt_and_is_a_row_before_it_is_a_request(
-        self, world: World
-    ) -> None:
+    def test_a_claim_is_an_attempt_that_is_a_row_before_it_is_a_request(self, world: World) -> None:
         (key,) = world.pending(want())
+        before = world.rows("SELECT * FROM delivery")
 
         world.claim(key, for_seconds=50)
 
         assert world.due() == []
         assert world.claim(key) == []
-        assert moment_of(world.column("SELECT next_attempt_at FROM delivery")[0]) == world.clock() + timedelta(
-            seconds=50
-        )
+        assert moment_of(world.column("SELECT claimed_until FROM attempt")[0]) == world.clock() + timedelta(seconds=50)
         assert world.attempts() == [(1, "sending")]
-        assert statuses(world) == ["pending"]
+        assert world.rows("SELECT * FROM delivery") == before
 
     def test_what_a_crash_left_open_is_interrupted_and_sent_again_under_the_same_id(self, world: World) -> None:
         world.pending(want())
@@ -124,6 +121,24 @@ class TestClaiming:
         assert (again.id, again.body) == (lost.id, lost.body)
         assert (again.attempt, again.failures) == (2, 0), "a crash of ours costs the receiver no attempt"
         assert world.attempts() == [(1, "interrupted"), (2, "sending")]
+
+    def test_what_somebody_else_has_in_hand_hides_nothing(self, world: World) -> None:
+        *taken, last = world.pending(*(want(str(number)) for number in range(9)))
+
+        world.claim(*taken)
+
+        assert world.due(limit=4) == [last]
+
+    def test_what_a_crash_left_open_long_ago_is_looked_for_from_its_due_time_on(self, world: World) -> None:
+        (lost,) = world.pending(want("lost"))
+        due_since = world.clock()
+        world.claim(lost, for_seconds=50)
+        world.clock.advance(40)
+        world.pending(want("next"))
+
+        seen = world.database.read_now(partial(due.look, now=world.clock(), without=(), limit=8))
+
+        assert (seen.oldest, len(seen.due)) == (due_since, 1)
 
     def test_a_claim_leaves_the_attempts_of_others_alone(self, world: World) -> None:
         first, second = world.pending(want("1"), want("2"))
@@ -247,6 +262,22 @@ class TestSettling:
 
         assert world.messages() == [("task.progress", "superseded"), ("task.succeeded", "pending")]
         assert world.attempts() == [(1, "delivered")]
+
+    def test_one_whose_callback_went_while_it_was_out_can_be_sent_again(self, world: World) -> None:
+        """Its last attempt came to its end without it, and counts all the same."""
+        key = world.watched(want(events=("progress", "ended")))
+        world.record({key: snap(progress=5)})
+        (progress,) = world.claim()
+        world.end()
+        (end,) = world.claim()
+        world.settle(progress, failed(410))
+        world.settle(end, delivered())
+        world.sql("UPDATE callback SET gone_at = NULL")
+        assert world.messages()[1] == ("task.succeeded", "dead")
+
+        world.write(partial(redelivery.redeliver, id_=end.id, owner=OWNER, now=world.clock()))
+
+        assert [(again.id, again.attempt) for again in world.claim()] == [(end.id, 2)]
 
     def test_the_line_in_the_history_follows_what_the_poller_wrote_meanwhile(self, world: World) -> None:
         key = world.watched(want(events=("progress", "ended")))

@@ -55,6 +55,15 @@ def test_a_look_that_saw_everything_says_so(world: World) -> None:
     assert not look(world, limit=1).is_all
 
 
+def test_a_look_says_whether_it_is_worth_looking_at_more(world: World) -> None:
+    assert not look(world, limit=1).is_rich
+    crowded(world, "a", crowd=18)
+
+    assert look(world).is_rich
+    assert not look(world, without=[HOLE_ENDPOINT]).is_rich
+    assert not look(world, limit=100).is_rich, "this is all"
+
+
 def test_what_is_left_out_hides_nobody(world: World) -> None:
     crowded(world, "a", "b")
 

@@ -12,12 +12,14 @@ from lending import KINDS, lent_database, lent_worlds
 
 from tracker.errors import NotFoundError
 from tracker.model import Delivery, Outcome
-from tracker.store import endpoints, learning, receivers
+from tracker.store import deliveries, endpoints, learning, receivers
 from tracker.store.database import Connection, Database
 from tracker.store.endpoints import HELD_FOR, Turn
 from tracker.store.learning import Lesson
 
 ORIGIN = "https://shop.example:443"
+_AGAIN_AT = """coalesce((SELECT claimed_until FROM attempt WHERE delivery_key = delivery.key AND outcome = 'sending'),
+    next_attempt_at)"""
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Receivers:
         for _ in range(times):
             self.world.clock.advance(every)
             # Those that are due at the same moment come in any order: the oldest is meant.
-            first = "SELECT key FROM delivery WHERE status = 'pending' ORDER BY next_attempt_at, key LIMIT 1"
+            first = f"SELECT key FROM delivery WHERE status = 'pending' ORDER BY {_AGAIN_AT}, key LIMIT 1"
             (claimed,) = self.world.claim(*self.world.column(first))
             self.learn(claimed, outcome or failed())
 
@@ -55,8 +57,8 @@ class Receivers:
         return int(self.world.column("SELECT key FROM endpoint")[0])
 
     def waits(self) -> list[float]:
-        """In how many seconds each pending delivery is due."""
-        due = self.world.column("SELECT next_attempt_at FROM delivery WHERE status = 'pending' ORDER BY key")
+        """In how many seconds each pending delivery is due, or its claim runs out."""
+        due = self.world.column(f"SELECT {_AGAIN_AT} FROM delivery WHERE status = 'pending' ORDER BY key")
         return [(moment_of(value) - self.world.clock()).total_seconds() for value in due]
 
     def probe(self) -> int | None:
@@ -108,16 +110,30 @@ class TestPausing:
         assert ours.world.rows("SELECT state, failures FROM endpoint") == [{"state": "active", "failures": 0}]
 
     def test_what_is_out_while_it_is_paused_settles_and_is_held(self, ours: Receivers) -> None:
-        ours.world.pending(want("1"), want("2"))
-        out, _ = ours.world.claim(for_seconds=500)
-        ours.world.sql("UPDATE delivery SET next_attempt_at = :now WHERE key <> :out", now=_text(ours), out=out.key)
-        ours.world.sql("UPDATE attempt SET outcome = 'interrupted' WHERE delivery_key <> :out", out=out.key)
+        first, _ = ours.world.pending(want("1"), want("2"))
+        (out,) = ours.world.claim(first, for_seconds=500)
         ours.fail(5)
         assert ours.waits()[0] < 500, "its claim is left alone"
 
         ours.learn(out, failed())
 
         assert ours.waits() == [HELD_FOR.total_seconds()] * 2
+
+    def test_what_a_crash_left_open_is_held_as_soon_as_its_claim_has_run_out(self, ours: Receivers) -> None:
+        """Else it is due for as long as its endpoint is disabled, and each look and the alert go by it."""
+        ours.world.pending(want())
+        ours.world.claim(for_seconds=50)
+        ours.world.write(partial(endpoints.disable, key=ours.key(), reason="", now=ours.world.clock()))
+        holding = partial(endpoints.hold_again, limit=10)
+        assert ours.world.write(partial(holding, now=ours.world.clock())) == 0, "it may be under way"
+        ours.world.clock.advance(50)
+
+        assert ours.world.write(partial(holding, now=ours.world.clock())) == 1
+
+        overdue = partial(deliveries.oldest_due_seconds, now=ours.world.clock())
+        assert ours.world.database.read_now(overdue) == 0
+        ours.world.write(partial(endpoints.enable, key=ours.key(), now=ours.world.clock()))
+        assert [again.attempt for again in ours.world.claim()] == [2]
 
     def test_a_success_of_a_healthy_endpoint_writes_nothing_about_it(self, ours: Receivers) -> None:
         ours.world.pending(want("1"), want("2"), want("3"))

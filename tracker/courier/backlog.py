@@ -13,6 +13,7 @@ STALE_AFTER = timedelta(seconds=0.5)
 """A claim checks each row again, so an old look costs nothing but fairness towards what has come due since."""
 _CLAIMS_AHEAD = 2
 """Claims of the present size for which it should hold something, so that none has to wait for a look."""
+_NARROW, _BROAD = 4, 16
 MOST_REMEMBERED = 20_000
 """Deliveries, a few megabytes; where the oldest so many are all at endpoints without room, the rest has to wait."""
 
@@ -51,14 +52,20 @@ class Backlog:
         """Whether the last look showed all that was due."""
         self.may_have_more = False
         """Whether another look may show what this one had no room for."""
+        self.breadth = _NARROW
+        """How many times as many as there are slots the next look goes through.
+
+        What is at the head may be at endpoints without room. Where it is not, few broad looks cost less than many.
+        """
 
     def stocked(self, slots: Slots) -> list[str]:
         """The endpoints of which enough is remembered: of one without room, anything at all."""
-        return [endpoint for endpoint, keys in self._due.items() if len(keys) >= FEW or slots.room(endpoint) == 0]
+        rooms = ((endpoint, slots.room(endpoint), len(keys)) for endpoint, keys in self._due.items())
+        return [endpoint for endpoint, room, left in rooms if room == 0 or left >= max(FEW, room)]
 
     def is_short(self, slots: Slots) -> bool:
         """Whether it is worth looking again: nothing here can be sent, or little while there may be more."""
-        enough = max(slots.free // 2, 1) if self.may_have_more else 1
+        enough = max(slots.free_for_all // 2, 1) if self.may_have_more else 1
         return sum(min(slots.room(endpoint), len(keys)) for endpoint, keys in self._due.items()) < enough
 
     def runs_low(self, slots: Slots) -> bool:
@@ -93,6 +100,7 @@ class Backlog:
             self._seen_at, self._fresh_for = now, max(STALE_AFTER, 4 * took)
         self._resting = waiting.resting
         self._has_seen_all = waiting.seen.is_all
+        self.breadth = _BROAD if waiting.seen.is_rich else _NARROW
         known = {key for keys in self._due.values() for key in keys}
         new = [due for due in waiting.seen.due if due.key not in known and due.key not in self._handed_out]
         for due in new:
@@ -113,15 +121,17 @@ class Backlog:
 
     def _deliveries(self, slots: Slots, most: int) -> list[int]:
         chosen: list[int] = []
-        planned: Counter[Pace] = Counter()
-        for endpoint in list(self._due):
-            if len(chosen) >= most:
-                break
-            room = min(slots.room(endpoint, planned), most - len(chosen))
-            if room > 0:
-                some = self._some_of(endpoint, slots, room)
-                planned[slots.pace(endpoint)] += len(some)
-                chosen += some
+        planned: Counter[Pace | str] = Counter()
+        # First what can be sent at once, wherever it goes to; then what waits for those who take that soon.
+        for room_of in (slots.room_now, slots.room):
+            for endpoint in list(self._due):
+                if len(chosen) >= most:
+                    break
+                room = min(room_of(endpoint, planned), most - len(chosen))
+                if room > 0:
+                    some = self._some_of(endpoint, slots, room)
+                    planned.update({slots.pace(endpoint): len(some), endpoint: len(some)})
+                    chosen += some
         return chosen
 
     def _some_of(self, endpoint: str, slots: Slots, most: int) -> list[int]:

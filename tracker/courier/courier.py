@@ -17,6 +17,7 @@ from tracker.courier.recorder import Recorder
 from tracker.courier.settling import Closing, Settled
 from tracker.courier.slots import Slots
 from tracker.courier.telling import Teller
+from tracker.courier.turns import Turns
 from tracker.courier.writing import CLAIM_MARGIN
 from tracker.errors import UnavailableError
 from tracker.model import Delivery, EndpointState
@@ -25,8 +26,6 @@ from tracker.store.database import Connection, Work
 
 log = structlog.get_logger()
 
-_LOOK_AHEAD = 4
-"""How many times as many as there are slots to look at: what is at the head may be at endpoints without room."""
 _CLAIMS_IN_A_ROW = 3
 """That others may be faster with all of it before we wait for the next wake."""
 _BREATH = 0.005
@@ -35,6 +34,8 @@ _GIVE_BACK_WITHIN = 1.0
 _AHEAD = 2
 """Where the database is a server: while it writes one claim, what was claimed before is sent, so that neither waits for
 the other. SQLite writes in this very process, and more at a time would only wait for the interpreter."""
+_LONGEST_QUEUE = 1.0
+"""Seconds that one waits for others at its endpoint; who claimed it took that for faster."""
 _LONGEST_WAIT = CLAIM_MARGIN.total_seconds() / 2
 """Seconds from a claim to its attempt: after that the claim might run out before the outcome is written."""
 
@@ -50,7 +51,7 @@ class Courier:
         self._low_water = LowWater()
         self._recorder = Recorder(ports.database, self._hear)
         self._teller = Teller(ports.metrics)
-        self._sending = asyncio.Semaphore(settings.max_in_flight)
+        self._turns = Turns(settings.max_in_flight, settings.max_in_flight_per_endpoint)
         self._looking: asyncio.Task[None] | None = None
         """A look that was begun before it was needed."""
         self._wake = asyncio.Event()
@@ -74,10 +75,10 @@ class Courier:
                 self._ports.beat()
                 claimed = await self._claim_calmly(group)
                 self._begin(group, claimed)
-                if claimed and self._slots.free < self._settings.max_in_flight // 2:
+                if claimed and self._slots.free_for_all < self._settings.max_in_flight // 2:
                     # A claim of one costs as much as a claim of ten: let some more come back first.
                     await asyncio.sleep(_BREATH)
-                elif not claimed and not (self._slots.free and self._backlog.may_have_more):
+                elif not claimed and (self._slots.are_taken or not self._backlog.may_have_more):
                     await self._sleep()
                 elif not claimed and fruitless:
                     # What is due is held by somebody: asking again at once would only keep the database busy.
@@ -149,7 +150,7 @@ class Courier:
 
     async def _choose(self) -> Chosen:
         """From what was seen before, where that is enough; else from what is there now."""
-        if not self._slots.free:
+        if self._slots.are_taken:
             return Chosen()
         self._backlog.forget_if_stale(self._ports.clock())
         if self._looking and self._backlog.is_short(self._slots):
@@ -177,7 +178,7 @@ class Courier:
             self._looking = None
 
     async def _look(self, without: Collection[str]) -> None:
-        started, most = self._ports.clock(), _LOOK_AHEAD * self._settings.max_in_flight
+        started, most = self._ports.clock(), self._backlog.breadth * self._settings.max_in_flight
         since = self._low_water.mark(started)
         look = partial(claims.look, now=started, without=without, limit=most, known=self._slots.known(), since=since)
         waiting = await self._ports.database.read(look)
@@ -195,11 +196,17 @@ class Courier:
     async def _deliver(self, entry: Claimed, claimed_at: float) -> None:
         delivery = entry.delivery
         try:
-            async with self._sending:
-                if self._ports.timer() - claimed_at < _LONGEST_WAIT:
+            turn = await self._turns.take(delivery.endpoint, within=_LONGEST_QUEUE)
+            try:
+                if turn and self._ports.timer() - claimed_at < _LONGEST_WAIT:
                     await self._send(entry)
                 else:
                     await self._give_back(delivery)
+            finally:
+                if turn:
+                    turn.give_back()
+                else:
+                    self._slots.keep_none_waiting(delivery.endpoint)
         except asyncio.CancelledError:
             await self._give_back(delivery)
             raise
@@ -210,9 +217,10 @@ class Courier:
 
     async def _send(self, entry: Claimed) -> None:
         delivery = entry.delivery
-        started = self._ports.timer()
+        started, delivered = self._ports.timer(), False
         try:
             outcome = await self._ports.sender.send(delivery, entry.secrets)
+            delivered = outcome.delivered
             now, dice = self._ports.clock(), self._ports.dice()
             closing = settling.judge(entry, outcome, settings=self._settings, now=now, dice=dice)
         except Exception:
@@ -222,7 +230,8 @@ class Courier:
         else:
             self._recorder.add(closing)
         finally:
-            self._slots.time(delivery.endpoint, timedelta(seconds=self._ports.timer() - started))
+            took = timedelta(seconds=self._ports.timer() - started)
+            self._slots.time(delivery.endpoint, took, delivered=delivered)
 
     async def _give_back(self, delivery: Delivery) -> None:
         """Not sent, or not to its end: due again at once, under the same id."""

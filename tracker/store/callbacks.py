@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, case, f
 from sqlalchemy.types import TypeEngine
 
 from tracker.model import Callback
-from tracker.store.given import given, rows
+from tracker.store.given import among, given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.rows import CALLBACK_COLUMNS, callback_of, dump_json
 from tracker.store.schema import callback
@@ -99,7 +99,7 @@ def known_of(connection: Connection, keys: Collection[int]) -> dict[Place, int]:
 def _known(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     keys = given(dialect, "given", key=BigInteger())
     columns = (callback.c.task_key, callback.c.owner, callback.c.url, callback.c.key)
-    return select(*columns).where(callback.c.task_key.in_(select(keys.c.key)))
+    return select(*columns).where(among(dialect, callback.c.task_key, keys))
 
 
 def standard(default_format: str) -> dict[str, Any]:
@@ -183,5 +183,5 @@ def _read(connection: Connection, keys: Iterable[int]) -> list[Callback]:
 @cache
 def _reading(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     keys = given(dialect, "given", key=BigInteger())
-    live = select(*CALLBACK_COLUMNS).where(callback.c.key.in_(select(keys.c.key)), text("callback.gone_at IS NULL"))
+    live = select(*CALLBACK_COLUMNS).where(among(dialect, callback.c.key, keys), text("callback.gone_at IS NULL"))
     return live.order_by(callback.c.key)

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -27,7 +28,7 @@ from tracker.store.moments import UtcDateTime
 from tracker.store.outbox import Compose, enqueue
 from tracker.store.rows import CALLBACK_COLUMNS, callback_of, dump_object, load_json
 from tracker.store.schema import callback, event, snapshot
-from tracker.store.watching import is_alive
+from tracker.store.watching import is_alive, take
 
 Decide = Callable[[Task], Change]
 
@@ -96,6 +97,7 @@ def _record(connection: Connection, batches: Sequence[Batch]) -> dict[int, Recor
     locked: Sequence[taskrows.Locked] = taskrows.lock(connection, decisions)
     if watcher is not None:
         locked = _within_fence(connection, locked, watcher)
+        locked = _adopted(connection, locked, watcher, now)
     changes = [(found, decisions[found.key](found)) for found, _ in locked]
     news = [(before, change) for before, change in changes if change.event or change.kept is not None]
     counts = _write(connection, news, watcher=watcher, now=now, compose=compose) if news else {}
@@ -106,10 +108,23 @@ def _record(connection: Connection, batches: Sequence[Batch]) -> dict[int, Recor
 
 
 def _within_fence(connection: Connection, locked: Sequence[taskrows.Locked], watcher: str) -> Sequence[taskrows.Locked]:
-    """Live tasks belong to their watcher, ended ones to any daemon: none to one that was replaced."""
+    """Live tasks belong to their watcher, or to nobody yet, ended ones to any daemon: none to one that was replaced."""
     if not is_alive(connection, watcher):
         return []
-    return [(found, by) for found, by in locked if by == watcher or found.status.is_end]
+    return [(found, by) for found, by in locked if by in (watcher, None) or found.status.is_end]
+
+
+def _adopted(
+    connection: Connection, locked: Sequence[taskrows.Locked], watcher: str, now: datetime
+) -> Sequence[taskrows.Locked]:
+    """Whoever was first to see something of a task that it watches ahead of its adoption has it from then on."""
+    free = {found.key: found.sequence for found, by in locked if by is None and not found.status.is_end}
+    if not free:
+        return locked
+    take(connection, [*free.items()], me=watcher, now=now)
+    return [
+        (replace(found, sequence=max(found.sequence, 1)) if found.key in free else found, by) for found, by in locked
+    ]
 
 
 def _write(

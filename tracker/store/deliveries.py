@@ -11,15 +11,17 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
-    Integer,
+    ScalarSelect,
+    Select,
     bindparam,
     case,
     exists,
     func,
-    insert,
     literal_column,
+    or_,
     select,
     text,
+    true,
     type_coerce,
     update,
 )
@@ -28,7 +30,8 @@ from sqlalchemy.types import NullType
 
 from tracker.model import Delivery, MessageType
 from tracker.store import pacing
-from tracker.store.given import given, plain_rows, rows
+from tracker.store.dialect import insert_for
+from tracker.store.given import among, given, plain_rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import attempt, callback, delivery, endpoint, task
 
@@ -36,76 +39,133 @@ PENDING = text("delivery.status = 'pending'")
 """A literal, so that no plan is made for statuses in general."""
 WAITS = text("delivery.settled_at IS NULL")
 """The same, for what is found by its endpoint or its time: the partial indexes of those go by these words."""
-IS_OUT = exists().where(
-    attempt.c.delivery_key == delivery.c.key, attempt.c.attempt == delivery.c.attempt, attempt.c.outcome == "sending"
+_CLAIMED_UNTIL: ScalarSelect[datetime | None] = (
+    select(attempt.c.claimed_until)
+    .where(attempt.c.delivery_key == delivery.c.key, attempt.c.attempt == delivery.c.attempt + 1)
+    .where(text("attempt.outcome = 'sending'"))
+    .correlate(delivery)
+    .scalar_subquery()
 )
-"""That the last attempt is under way, or was when somebody crashed: its claim runs out by itself."""
+"""Of the attempt that is under way: one value, where a join might go through all attempts there are."""
 _MOMENT = UtcDateTime()
 _NOW = bindparam("now", type_=_MOMENT)
+IS_FREE: ColumnElement[bool] = func.coalesce(_CLAIMED_UNTIL <= _NOW, true())
+"""That nobody has a claim to it just now. Asks for `now`."""
+BEGUN: ColumnElement[int] = (delivery.c.attempt + case((_CLAIMED_UNTIL.is_not(None), 1), else_=0)).label("attempt")
+"""How many attempts there were, with the one that is under way, or was when somebody crashed."""
+AGAIN_AT: ColumnElement[datetime | None] = case(
+    (delivery.c.next_attempt_at.is_not(None), func.coalesce(_CLAIMED_UNTIL, delivery.c.next_attempt_at, type_=_MOMENT))
+).label("next_attempt_at")
+"""When the next attempt is due: while one is under way, when its claim runs out."""
 
 
 def claim(connection: Connection, keys: Collection[int], *, now: datetime, until: datetime) -> list[Delivery]:
-    """Make these deliveries ours by moving their due time beyond the attempt's deadline.
+    """Begin an attempt of each of these deliveries, whose row is our claim to it until a moment.
 
     Those that somebody else was faster with are missing from the answer, and those whose callback is being told
-    another message by now. Each claim starts an attempt; one that a crash left open is closed as `interrupted`: its
-    message may have arrived.
+    another message by now. An attempt that a crash left open is closed as `interrupted`: its message may have arrived.
     """
-    wanted = rows(connection, [{"key": key} for key in keys])
-    asked = {"given": wanted, "until": until, **pacing.moments(now)}
+    asked = {"until": until, **pacing.moments(now)}
+    taken = _take(connection, keys, asked)
+    missing = set(keys).difference(one.key for one in taken)
+    if missing and (left := _close_left_open(connection, missing, now)):
+        taken += _take(connection, left, asked)
+    return taken
+
+
+def _take(connection: Connection, keys: Collection[int], asked: Mapping[str, object]) -> list[Delivery]:
+    asked = {"given": _given(keys), **asked}
     if connection.dialect.name != "sqlite":
         return [_delivery_of(row) for row in connection.execute(_claiming(), asked).all()]
-    taken = [tuple(row) for row in connection.execute(_taking("sqlite"), asked)]
-    if not taken:
-        return []
-    ours = {"given": plain_rows([{"key": key, "number": number} for key, number in taken]), "now": now}
-    if any(number > 1 for _, number in taken):
-        connection.execute(_leaving(), ours)
-    connection.execute(_beginning(), ours)
-    return _told(connection, ours)
+    taken = connection.scalars(_beginning_on_sqlite(), asked).all()
+    return _told(connection, {"given": _given(taken)}) if taken else []
+
+
+def _given(keys: Collection[int]) -> str:
+    return plain_rows([{"key": key} for key in keys])
 
 
 @cache
 def _claiming() -> Any:  # noqa: ANN401 - a statement, built once
     """All of it in one statement of Postgres: each row is looked for once."""
-    taken = _taking("postgresql", *_OF_DELIVERY, "endpoint_key").cte("taken")
-    left_open = _left_open(select(taken.c.key).where(taken.c.attempt > 1)).cte("left_open")
-    numbers = select(taken.c.key, taken.c.attempt, _NOW)
-    begun = insert(attempt).from_select(["delivery_key", "attempt", "attempted_at"], numbers).cte("begun")
+    # Whoever supersedes, holds or hastens a message does it under this lock, and looks for a claim when it has it.
+    ours = _due("postgresql", *(delivery.c[name] for name in (*_OF_DELIVERY, "endpoint_key")))
+    due = ours.with_for_update(skip_locked=True, of=delivery).cte("due")
+    begun = _begin("postgresql", due).cte("begun")
+    taken = select(due).where(due.c.key.in_(select(begun.c.delivery_key))).subquery("taken")
     # The times as the driver has them, which are moments already.
     told = [type_coerce(one, NullType()).label(one.name) for one in _claimed(taken).selected_columns]
-    return _claimed(taken).with_only_columns(*told).order_by(taken.c.key).add_cte(left_open, begun)
+    return _claimed(taken).with_only_columns(*told).order_by(taken.c.key)
 
 
 @cache
-def _taking(dialect: str, *returned: str) -> Any:  # noqa: ANN401 - a statement, built once
+def _beginning_on_sqlite() -> Any:  # noqa: ANN401 - a statement, built once
+    return _begin("sqlite", _due("sqlite", delivery.c.key, delivery.c.attempt).subquery("due"))
+
+
+def _due(dialect: str, *columns: ColumnElement[Any]) -> Select[Any]:
     wanted = given(dialect, "given", key=BigInteger())
-    free = select(delivery.c.key).where(
-        delivery.c.key.in_(select(wanted.c.key)), PENDING, delivery.c.next_attempt_at <= _NOW
-    )
-    ours = free.order_by(delivery.c.key).with_for_update(skip_locked=True, of=delivery)
-    # Out here, so that it is asked of these alone.
-    taken = update(delivery).where(delivery.c.key.in_(ours), pacing.IN_TURN)
+    free = select(*columns).where(among(dialect, delivery.c.key, wanted), PENDING, delivery.c.next_attempt_at <= _NOW)
+    return free.where(pacing.IN_TURN).order_by(delivery.c.key)
+
+
+def _begin(dialect: str, due: FromClause) -> Any:  # noqa: ANN401 - a statement
+    """Where an attempt of that number is there already, somebody was faster, or crashed."""
     until = bindparam("until", type_=_MOMENT)
-    taken = taken.values(attempt=delivery.c.attempt + 1, next_attempt_at=until)
-    return taken.returning(*(delivery.c[name] for name in returned or ("key", "attempt")))
+    # SQLite would take ON CONFLICT for a part of the query where that does not end in a WHERE.
+    numbers = select(due.c.key, due.c.attempt + 1, _NOW, until).where(true())
+    begun = insert_for(dialect, attempt).from_select(
+        ["delivery_key", "attempt", "attempted_at", "claimed_until"], numbers
+    )
+    begun = begun.on_conflict_do_nothing(index_elements=["delivery_key", "attempt"])
+    return begun.returning(attempt.c.delivery_key)
 
 
-def _left_open(keys: Any) -> Any:  # noqa: ANN401 - a query, and a statement
-    left_open = update(attempt).where(attempt.c.delivery_key.in_(keys), attempt.c.outcome == "sending")
-    return left_open.values(outcome="interrupted")
+def _close_left_open(connection: Connection, keys: Collection[int], now: datetime) -> Sequence[int]:
+    """Close and count attempts whose claims have run out; returns those of the deliveries that had one."""
+    dialect, asked = connection.dialect.name, {"given": _given(keys), "now": now}
+    left = connection.scalars(_left(dialect), asked).all()
+    if left:
+        asked = {"given": _given(left), "now": now}
+        # In statements of their own: only new ones see what somebody did who was faster with the lock.
+        connection.execute(_interrupting(dialect), asked)
+        count_closed(connection, left)
+    return left
+
+
+def count_closed(connection: Connection, keys: Collection[int]) -> None:
+    """See to it that the attempts of these deliveries count that were closed without going on with the delivery."""
+    connection.execute(_counting(connection.dialect.name), {"given": _given(keys)})
+
+
+_IS_OVER = or_(attempt.c.outcome != "sending", attempt.c.claimed_until.is_(None), attempt.c.claimed_until <= _NOW)
 
 
 @cache
-def _leaving() -> Any:  # noqa: ANN401 - a statement, built once
-    return _left_open(select(given("sqlite", "given", key=BigInteger()).c.key))
+def _left(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    wanted = given(dialect, "given", key=BigInteger())
+    stuck = exists().where(
+        attempt.c.delivery_key == delivery.c.key, attempt.c.attempt == delivery.c.attempt + 1, _IS_OVER
+    )
+    left = select(delivery.c.key).where(among(dialect, delivery.c.key, wanted), PENDING, stuck)
+    left = left.where(delivery.c.next_attempt_at <= _NOW).order_by(delivery.c.key)
+    return left.with_for_update(skip_locked=True, of=delivery)
 
 
 @cache
-def _beginning() -> Any:  # noqa: ANN401 - a statement, built once
-    ours = given("sqlite", "given", key=BigInteger(), number=Integer())
-    begun = select(ours.c.key, ours.c.number, _NOW)
-    return insert(attempt).from_select(["delivery_key", "attempt", "attempted_at"], begun)
+def _interrupting(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    left = given(dialect, "given", key=BigInteger())
+    left_open = update(attempt).where(among(dialect, attempt.c.delivery_key, left), attempt.c.outcome == "sending")
+    return left_open.where(_IS_OVER).values(outcome="interrupted")
+
+
+@cache
+def _counting(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    left = given(dialect, "given", key=BigInteger())
+    closed = select(func.max(attempt.c.attempt)).where(attempt.c.delivery_key == delivery.c.key)
+    last = closed.where(attempt.c.outcome != "sending").correlate(delivery).scalar_subquery()
+    behind = update(delivery).where(among(dialect, delivery.c.key, left), delivery.c.attempt < last)
+    return behind.values(attempt=last)
 
 
 def _told(connection: Connection, ours: Mapping[str, object]) -> list[Delivery]:
@@ -158,7 +218,8 @@ def _claimed(taken: FromClause) -> Any:  # noqa: ANN401 - a query
     """What a delivery is, with what its attempt needs of other tables."""
     # Who registered after the end was told late by nobody's fault.
     finished_at = case((taken.c.created_at <= task.c.ended_at, task.c.finished_at)).label("finished_at")
-    columns = (*(taken.c[name] for name in _OF_DELIVERY), finished_at, callback.c.owner, callback.c.url)
+    mine = (taken.c[name] if name != "attempt" else (taken.c.attempt + 1).label(name) for name in _OF_DELIVERY)
+    columns = (*mine, finished_at, callback.c.owner, callback.c.url)
     return select(*columns, endpoint.c.origin.label("endpoint")).select_from(
         taken.join(task, task.c.key == taken.c.task_key)
         .join(callback, callback.c.key == taken.c.callback_key)
@@ -178,16 +239,16 @@ def _delivery_of(row: Any) -> Delivery:  # noqa: ANN401 - a row of _claimed
 
 def oldest_due_seconds(connection: Connection, *, now: datetime) -> float:
     """How long the most overdue delivery has waited; 0 when nothing is due."""
-    query = select(delivery.c.next_attempt_at).where(WAITS).order_by(delivery.c.next_attempt_at).limit(1)
-    first = connection.scalar(query)
+    query = select(delivery.c.next_attempt_at).where(WAITS, IS_FREE).order_by(delivery.c.next_attempt_at).limit(1)
+    first = connection.scalar(query, {"now": now})
     return max((now - first).total_seconds(), 0.0) if first else 0.0
 
 
 def release_claims(connection: Connection, claimed: Sequence[Delivery], *, now: datetime) -> None:
-    """Give back deliveries that were claimed but not sent: due again at once, their attempt undone."""
+    """Give back deliveries that were claimed but not sent: due again at once, and only their attempts count."""
     for given_back in claimed:
-        is_this = (delivery.c.key == given_back.key, delivery.c.attempt == given_back.attempt)
-        due_now = update(delivery).where(*is_this, PENDING, IS_OUT).values(next_attempt_at=now)
-        if connection.execute(due_now).rowcount == 1:
+        is_this = (delivery.c.key == given_back.key, delivery.c.attempt == given_back.attempt - 1)
+        counted = update(delivery).where(*is_this, PENDING)
+        if connection.execute(counted.values(attempt=given_back.attempt, next_attempt_at=now)).rowcount == 1:
             number = (attempt.c.delivery_key == given_back.key, attempt.c.attempt == given_back.attempt)
             connection.execute(update(attempt).where(*number).values(outcome="interrupted"))

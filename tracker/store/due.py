@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Connection, FromClause, Integer, Text, and_, 
 
 from tracker.model import EndpointState
 from tracker.store import pacing
-from tracker.store.deliveries import WAITS
+from tracker.store.deliveries import IS_FREE, WAITS
 from tracker.store.given import given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import delivery, endpoint
@@ -18,6 +18,7 @@ from tracker.store.told import as_told, told, told_moment
 
 FEW = 4
 """Deliveries of one endpoint that a look shows where others would not be seen for them."""
+_RICH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class Seen:
     """Whether nothing else is due at endpoints that were not left out."""
     oldest: datetime | None = None
     """Since when the longest has been due, wherever it goes to; None where nothing is."""
+    is_rich: bool = False
+    """Whether there is more, and an eighth at least of those that are due longest may go."""
 
 
 def look(
@@ -63,10 +66,12 @@ def look(
     oldest = told(connection, _oldest(dialect), asked)
     found = {key: Due(key=key, endpoint=origin, is_well=bool(well)) for key, origin, well, *_ in oldest if key}
     is_all = oldest[0][3] < limit
+    is_rich = not is_all and _RICH * len(found) >= limit
     if not is_all and len(found) <= limit // 2:
         for key, origin, well in told(connection, _few_of_each(dialect), {**asked, "few": FEW}):
             found.setdefault(key, Due(key=key, endpoint=origin, is_well=bool(well)))
-    return Seen(due=list(found.values()), is_all=is_all, oldest=told_moment(oldest[0][4]))
+    first = told_moment(oldest[0][4])
+    return Seen(due=list(found.values()), is_all=is_all, oldest=first, is_rich=is_rich)
 
 
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -80,14 +85,14 @@ _IS_WELL = and_(endpoint.c.failures == 0, endpoint.c.last_success_at.is_not(None
 def _oldest(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     """Those due longest that may go, after a line that says how many were looked at."""
     passed_over = given(dialect, "given", origin=Text())
-    oldest = (
+    waiting = (
         select(delivery.c.key, delivery.c.endpoint_key, delivery.c.next_attempt_at)
         .where(WAITS, delivery.c.next_attempt_at <= _NOW, delivery.c.next_attempt_at >= _SINCE)
         .order_by(delivery.c.next_attempt_at)
-        .limit(_MOST)
-        .cte("oldest")
     )
-    first = func.min(oldest.c.next_attempt_at, type_=UtcDateTime()).label("first")
+    # Also where it is under way: left without an outcome, it has to be seen again.
+    first = waiting.with_only_columns(delivery.c.next_attempt_at).limit(1).scalar_subquery().label("first")
+    oldest = waiting.where(IS_FREE).limit(_MOST).cte("oldest")
     looked_at = select(func.count().label("number"), first).select_from(oldest).subquery("looked_at")
     ready = (
         select(oldest.c.key, endpoint.c.origin, _IS_WELL, oldest.c.next_attempt_at)
@@ -120,7 +125,7 @@ def _few_of_each(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
         select(delivery.c.key, delivery.c.next_attempt_at)
         .where(WAITS, delivery.c.endpoint_key == endpoint.c.key)
         .where(delivery.c.next_attempt_at <= _NOW, delivery.c.next_attempt_at >= _SINCE)
-        .where(pacing.IN_TURN)
+        .where(IS_FREE, pacing.IN_TURN)
         .order_by(delivery.c.endpoint_key, delivery.c.next_attempt_at)
         .limit(bindparam("few", type_=Integer()))
         .correlate(endpoint)

@@ -20,7 +20,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    or_,
     select,
     text,
     update,
@@ -29,8 +28,8 @@ from sqlalchemy import (
 from tracker import endpoints
 from tracker.model import EndpointHealth, EndpointState
 from tracker.store import notices, pacing
-from tracker.store.deliveries import IS_OUT, PENDING, WAITS
-from tracker.store.given import given, rows
+from tracker.store.deliveries import IS_FREE, PENDING, WAITS
+from tracker.store.given import among, given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import delivery, endpoint
 
@@ -74,7 +73,7 @@ MOST_SHOWN = 256
 """Endpoints to be probed at one look, and as many of those that come next."""
 
 _NOW = bindparam("now", type_=UtcDateTime())
-_FREE = and_(WAITS, or_(~IS_OUT, delivery.c.next_attempt_at <= _NOW), pacing.IN_TURN)
+_FREE = and_(WAITS, IS_FREE, pacing.IN_TURN)
 """That a delivery may go as a probe, whether it is held or not. Asks for `pacing.moments`."""
 # As one value, not EXISTS, and also as a range in the order of the index `delivery_waiting`: else Postgres, where most
 # of what waits is for one endpoint, takes any row it meets for the one, and goes through all of them for each endpoint.
@@ -177,19 +176,21 @@ def _columns(health: EndpointHealth) -> dict[str, Any]:
 
 
 def _waiting(*which: ColumnElement[bool]) -> Select[tuple[int]]:
-    return select(delivery.c.key).where(and_(*which), WAITS, ~IS_OUT)
+    """Asks for `now`."""
+    return select(delivery.c.key).where(and_(*which), WAITS, IS_FREE)
 
 
-def _move(connection: Connection, chosen: Select[tuple[int]], due: datetime) -> int:
-    found = rows(connection, [{"key": key} for key in connection.scalars(chosen.with_for_update(skip_locked=True))])
+def _move(connection: Connection, chosen: Select[tuple[int]], due: datetime, now: datetime) -> int:
+    keys = connection.scalars(chosen.with_for_update(skip_locked=True), {"now": now})
+    asked = {"given": rows(connection, [{"key": key} for key in keys]), "due": due, "now": now}
     # In a statement of its own: only a new one sees the attempt of a claim that was faster than the lock.
-    return connection.execute(_moving(connection.dialect.name), {"given": found, "due": due}).rowcount
+    return connection.execute(_moving(connection.dialect.name), asked).rowcount
 
 
 @cache
 def _moving(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     found = given(dialect, "given", key=BigInteger())
-    mine = update(delivery).where(delivery.c.key.in_(select(found.c.key)), PENDING, ~IS_OUT)
+    mine = update(delivery).where(among(dialect, delivery.c.key, found), PENDING, IS_FREE)
     return mine.values(next_attempt_at=bindparam("due", type_=UtcDateTime()))
 
 
@@ -198,7 +199,7 @@ def enable(connection: Connection, key: int, *, now: datetime) -> Turn:
     before = lock(connection, key)
     turn = change(connection, key, before, endpoints.enabled(before), now)
     if not turn.is_new_state:
-        _move(connection, _waiting(delivery.c.endpoint_key == key, delivery.c.next_attempt_at > now), now)
+        _move(connection, _waiting(delivery.c.endpoint_key == key, delivery.c.next_attempt_at > now), now, now)
     return turn
 
 
@@ -216,7 +217,7 @@ def change(connection: Connection, key: int, before: EndpointHealth, after: Endp
     if turn.is_new_state:
         # Hold what waits for an endpoint that rests, or let it all go now; what is out settles by itself.
         due = now if after.state is EndpointState.ACTIVE else now + HELD_FOR
-        _move(connection, _waiting(delivery.c.endpoint_key == key), due)
+        _move(connection, _waiting(delivery.c.endpoint_key == key), due, now)
         notices.note_turn(connection, key, before, after, now=now)
     return turn
 
@@ -226,9 +227,9 @@ def hold_again(connection: Connection, *, now: datetime, limit: int) -> int:
     asleep = select(endpoint.c.key).where(endpoint.c.state != EndpointState.ACTIVE)
     soon = delivery.c.next_attempt_at <= now + HELD_FOR / 7
     late = _waiting(soon, delivery.c.endpoint_key.in_(asleep)).limit(limit)
-    if connection.execute(late.limit(1)).one_or_none() is None:
+    if connection.execute(late.limit(1), {"now": now}).one_or_none() is None:
         return 0
-    return _move(connection, late, now + HELD_FOR)
+    return _move(connection, late, now + HELD_FOR, now)
 
 
 def first_due(connection: Connection, keys: Collection[int], *, now: datetime) -> dict[int, datetime]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, func, select, tuple_
 
 from tracker.model import DeliveryStatus
 from tracker.store import pacing
+from tracker.store.deliveries import AGAIN_AT, BEGUN
 from tracker.store.schema import attempt, callback, delivery, endpoint, task
 
 
@@ -77,8 +78,8 @@ LINE = select(
     callback.c.url,
     endpoint.c.origin.label("endpoint"),
     delivery.c.status,
-    delivery.c.attempt,
-    delivery.c.next_attempt_at,
+    BEGUN,
+    AGAIN_AT,
     delivery.c.created_at,
     delivery.c.settled_at,
     delivery.c.failures,

@@ -6,12 +6,12 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, Connection, any_, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, func, insert, select, update
 
 from tracker.model import Delivery, DeliveryStatus, EventKind, Outcome
 from tracker.store import pacing, settled
 from tracker.store.deliveries import PENDING
-from tracker.store.given import given, moments, rows
+from tracker.store.given import among, given, moments, rows
 from tracker.store.schema import callback, delivery, event, task
 from tracker.store.settled import Line
 
@@ -96,9 +96,7 @@ def _lock_tasks(connection: Connection, settlements: Sequence[Settlement]) -> No
 @cache
 def _locking() -> Any:  # noqa: ANN401 - a statement, built once
     wanted = given("postgresql", "given", key=BigInteger())
-    # An array is expected to be short, whatever is known of the table by then: each task is found by its key.
-    keys = func.array(select(wanted.c.key).scalar_subquery(), type_=ARRAY(BigInteger()))
-    locked = select(task.c.key).where(task.c.key == any_(keys)).order_by(task.c.key)
+    locked = select(task.c.key).where(among("postgresql", task.c.key, wanted)).order_by(task.c.key)
     # As one row: nobody wants to know which they are.
     return select(func.count()).select_from(locked.with_for_update(of=task, key_share=True).subquery("locked"))
 

@@ -46,14 +46,14 @@ def moments(now: datetime) -> dict[str, datetime]:
 # A claim that has run out is no attempt under way, and an attempt in the future says that a clock was set back.
 _IS_IN_THE_WAY = or_(
     and_(_WAITS, _other.c.sequence < delivery.c.sequence),
-    and_(_WAITS, _other.c.next_attempt_at > _NOW, _last.c.outcome == "sending"),
+    and_(_WAITS, _last.c.claimed_until > _NOW, _last.c.outcome == "sending"),
     and_(_last.c.attempted_at > _LATELY, _last.c.attempted_at <= _NOW),
 )
 IN_TURN: ColumnElement[bool] = or_(
     delivery.c.message_type.not_in(_TYPES),
     ~exists()
     .select_from(
-        _other.outerjoin(_last, and_(_last.c.delivery_key == _other.c.key, _last.c.attempt == _other.c.attempt))
+        _other.outerjoin(_last, and_(_last.c.delivery_key == _other.c.key, _last.c.attempt >= _other.c.attempt))
     )
     .where(_other.c.callback_key == delivery.c.callback_key, _other.c.message_type.in_(_TYPES), _IS_IN_THE_WAY)
     # Says nothing new, but spares a look at the attempts of all that was settled long ago.
@@ -97,7 +97,8 @@ SUPERSEDED_BY = case(
 )
 """The type of the newest message that was there when this one was superseded, if any."""
 
-_BEGUN = select(attempt.c.delivery_key, attempt.c.attempted_at, attempt.c.outcome).where(
+_CLAIMED = and_(attempt.c.outcome == "sending", attempt.c.claimed_until > _NOW)
+_BEGUN = select(attempt.c.delivery_key, attempt.c.attempted_at, _CLAIMED.label("is_claimed")).where(
     or_(attempt.c.outcome == "sending", attempt.c.attempted_at > _LATELY)
 )
 _SUPERSEDING = update(delivery).values(
@@ -132,7 +133,7 @@ def _supersede(
     """Those that wait; the one that is out finishes. Returns when the next may start, where one began just now."""
     lately = now - pacing.SPACING
     recent = (
-        select(delivery.c.key, delivery.c.callback_key, delivery.c.next_attempt_at)
+        select(delivery.c.key, delivery.c.callback_key, delivery.c.settled_at)
         .where(which, delivery.c.message_type.in_([str(kind) for kind in types]))
         .where(or_(_PENDING, delivery.c.settled_at > lately))
     )
@@ -141,10 +142,9 @@ def _supersede(
     if not found:
         return {}
     # In a statement of its own: only a new one sees the attempt of a claim that was faster than the lock.
-    begun = connection.execute(_BEGUN.where(attempt.c.delivery_key.in_(found)), {"lately": lately}).all()
-    is_open = {row.delivery_key for row in begun if row.outcome == "sending"}
-    due = {key: row.next_attempt_at for key, row in found.items() if row.next_attempt_at is not None}
-    if stale := [key for key, at in due.items() if at <= now or key not in is_open]:
+    begun = connection.execute(_BEGUN.where(attempt.c.delivery_key.in_(found)), moments(now)).all()
+    claimed = {row.delivery_key for row in begun if row.is_claimed}
+    if stale := [key for key, row in found.items() if row.settled_at is None and key not in claimed]:
         connection.execute(_SUPERSEDING.where(delivery.c.key.in_(stale)), {"settled": now})
     times = sorted((row.attempted_at, found[row.delivery_key].callback_key) for row in begun)
     return {key: pacing.first_start(now, at) for at, key in times if lately < at <= now}

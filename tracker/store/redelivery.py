@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 from tracker.errors import ConflictError, NotFoundError
 from tracker.model import DeliveryStatus, MessageType
 from tracker.store import pacing
-from tracker.store.deliveries import IS_OUT
+from tracker.store.deliveries import IS_FREE
 from tracker.store.endpoints import first_due
 from tracker.store.schema import callback, delivery, endpoint
 
@@ -39,7 +39,7 @@ class Step:
     after: int | None
 
 
-_ASKED = [delivery.c[name] for name in ("key", "status", "body", "endpoint_key", "attempt", "next_attempt_at")]
+_ASKED = [delivery.c[name] for name in ("key", "status", "body", "endpoint_key", "attempt")]
 
 
 def redeliver(connection: Connection, id_: str, *, owner: str | None, now: datetime) -> None:
@@ -65,9 +65,8 @@ def redeliver(connection: Connection, id_: str, *, owner: str | None, now: datet
 
 def _hasten(connection: Connection, id_: str, row: Any, now: datetime) -> None:  # noqa: ANN401 - the row of `redeliver`
     # In a statement of its own: only a new one sees the attempt of a claim that was faster than the lock.
-    is_out = connection.scalar(select(IS_OUT).where(delivery.c.key == row.key))
-    if is_out and row.next_attempt_at > now:
-        raise ConflictError(f"attempt {row.attempt} of it is under way: {id_} goes on by itself")
+    if not connection.scalar(select(IS_FREE).where(delivery.c.key == row.key), {"now": now}):
+        raise ConflictError(f"attempt {row.attempt + 1} of it is under way: {id_} goes on by itself")
     if first_due(connection, [row.endpoint_key], now=now)[row.endpoint_key] > now:
         resting = connection.execute(select(endpoint.c.id, endpoint.c.state).where(endpoint.c.key == row.endpoint_key))
         where = resting.one()

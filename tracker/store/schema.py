@@ -48,8 +48,7 @@ def _only(rule: str) -> dict[str, Any]:
 
 
 def _word_check(column: str, words: type[Any], *, optional: bool = False) -> CheckConstraint:
-    listed = ", ".join(f"'{word.value}'" for word in words)
-    rule = f"{column} IN ({listed})"
+    rule = f"{column} IN (" + ", ".join(f"'{word.value}'" for word in words) + ")"
     return CheckConstraint(f"{column} IS NULL OR {rule}" if optional else rule, name=f"{column}_is_known")
 
 
@@ -211,6 +210,7 @@ attempt = Table(
     Column("delivery_key", BigInteger, ForeignKey("delivery.key", ondelete="CASCADE"), nullable=False),
     Column("attempt", Integer, nullable=False),
     _moment("attempted_at", required=True),
+    _moment("claimed_until"),
     Column("outcome", Text, nullable=False, server_default="sending"),
     Column("status_code", Integer),
     Column("duration_ms", Integer),

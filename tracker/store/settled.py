@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from tracker.store.deliveries import IS_OUT
-from tracker.store.given import given, listed, plain_rows
+from tracker.store.deliveries import count_closed
+from tracker.store.given import among, given, listed, plain_rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import attempt, delivery, event, task
 
@@ -68,17 +68,21 @@ _NOTING = ("key", "task_key", "event", "now", "note")
 def write(connection: Connection, lines: Sequence[Line]) -> set[tuple[int, int]]:
     """Write them; returns the attempts (delivery, number) that were still under way.
 
-    Those that were outrun are closed too, and change nothing else.
+    Those that were outrun are closed too, and counted, and change nothing else.
     """
     if connection.dialect.name != "sqlite":
         written = connection.execute(_writing(), {"given": plain_rows(lines)})
-        return {(row[0], row[1]) for row in written.all()}
+        ours = {(row[0], row[1]) for row in written.all()}
+        if outrun := [line.key for line in lines if (line.key, line.number) not in ours]:
+            count_closed(connection, outrun)
+        return ours
     written = connection.execute(_settling(), _given(lines, _STANDING))
     ours = {(row[0], row[1]) for row in written}
     if len(ours) < len(lines):
         is_ours = {line: (line.key, line.number) in ours for line in lines}
         lines = [line if won else msgspec.structs.replace(line, due=None) for line, won in is_ours.items()]
         connection.execute(_closing(), _given(lines, _CLOSING))
+        count_closed(connection, [line.key for line, won in is_ours.items() if not won])
         lines = [line for line, won in is_ours.items() if won]
     else:
         connection.execute(_closing(), _given(lines, _CLOSING))
@@ -96,10 +100,12 @@ def _given(lines: Sequence[Line], names: Sequence[str]) -> dict[str, str]:
 def _writing() -> Any:  # noqa: ANN401 - a statement, built once
     """All of it in one statement of Postgres, so that the rows are read but once."""
     new = select(given("postgresql", "given", **_KINDS)).cte("new")
-    ours = _settle(new).returning(delivery.c.key, delivery.c.attempt).cte("ours")
+    settled = _settle(new).where(among("postgresql", delivery.c.key, new))
+    ours = settled.returning(delivery.c.key, delivery.c.attempt).cte("ours")
     is_ours = tuple_(new.c.key, new.c.number).in_(select(ours.c.key, ours.c.attempt))
     due = case((is_ours, new.c.due)).label("due")
-    closed = _close(select(*(new.c[name] for name in _CLOSING[:-1]), due).subquery("answers")).cte("closed")
+    closing = _close(select(*(new.c[name] for name in _CLOSING[:-1]), due).subquery("answers"))
+    closed = closing.where(among("postgresql", attempt.c.delivery_key, new)).cte("closed")
     won = select(*(new.c[name] for name in _NOTING)).where(is_ours).cte("won")
     noted = _note(won).cte("noted")
     grown = _grow(won).cte("grown")
@@ -107,8 +113,10 @@ def _writing() -> Any:  # noqa: ANN401 - a statement, built once
 
 
 def _settle(new: FromClause) -> Any:  # noqa: ANN401 - a statement
-    ours = update(delivery).where(delivery.c.key == new.c.key, delivery.c.attempt == new.c.number)
-    return ours.where(_IS_PENDING, IS_OUT).values(
+    ours = update(delivery).where(delivery.c.key == new.c.key, delivery.c.attempt == new.c.number - 1)
+    # Whoever closes an attempt counts it: as long as it does not count, it is under way.
+    return ours.where(_IS_PENDING).values(
+        attempt=new.c.number,
         status=new.c.status,
         failures=delivery.c.failures + new.c.failed,
         next_attempt_at=new.c.due,

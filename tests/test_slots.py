@@ -1,0 +1,332 @@
+"""What may be claimed and sent just now: room by endpoint, what was seen to be due, and turns."""
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+
+import pytest
+from conftest import START
+from fakes import OWNER
+
+from tracker.config import CallbackSettings
+from tracker.courier.backlog import Backlog, Waiting
+from tracker.courier.slots import Pace, Slots
+from tracker.courier.turns import Turns
+from tracker.model import Delivery, MessageType
+from tracker.store.due import Due, Seen
+
+pytestmark = pytest.mark.anyio
+
+
+def out_to(endpoint: str, key: int) -> Delivery:
+    return Delivery(
+        key=key,
+        id=f"msg_{key}",
+        task_key=key,
+        callback_key=key,
+        owner=OWNER,
+        message_type=MessageType.SUCCEEDED,
+        url=f"{endpoint}/hook",
+        endpoint=endpoint,
+        body="{}",
+        attempt=1,
+        failures=0,
+        created_at=START,
+    )
+
+
+class TestSlots:
+    def test_of_a_swift_endpoint_that_is_full_there_is_hope(self) -> None:
+        slots = self.slots(max_in_flight_per_endpoint=1)
+        slots.time("swift", timedelta(seconds=0.1))
+        slots.time("slow", timedelta(seconds=3))
+        for number, endpoint in enumerate(("swift", "slow", "unknown")):
+            slots.take(out_to(endpoint, number))
+
+        assert sorted(slots.saturated()) == ["slow", "swift", "unknown"]
+        assert sorted(slots.hopeless()) == ["slow", "unknown"]
+
+    def slots(self, ahead: int = 1, **settings: object) -> Slots:
+        return Slots(CallbackSettings(**settings), lambda: 0.0, ahead=ahead)  # type: ignore[arg-type]
+
+    def test_slow_ones_share_half_of_the_room(self) -> None:
+        slots = self.slots(max_in_flight=8)
+        for number in range(4):
+            slots.time(f"slow {number}", timedelta(seconds=2.1))
+        slots.time("swift", timedelta(seconds=1.9))
+        taken = [out_to(f"slow {number}", number) for number in range(3)]
+
+        for delivery in taken:
+            slots.take(delivery)
+
+        assert [slots.room(f"slow {number}") for number in (0, 3)] == [1, 1]
+        assert slots.room("slow 3", {Pace.SLOW: 1}) == 0
+        assert slots.room("swift") == 4
+        slots.give_back(taken[0])
+        assert slots.room("slow 3") == 2
+
+    def test_one_that_turns_swift_gets_its_whole_share(self) -> None:
+        slots = self.slots()
+
+        assert slots.room("new") == 1
+        slots.time("new", timedelta(seconds=30))
+        slots.time("new", timedelta(seconds=0.1))
+
+        assert slots.room("new") == 4
+
+    def test_room_doubles_with_each_round_that_was_delivered(self) -> None:
+        slots = self.slots(max_in_flight_per_endpoint=6)
+        slots.time("e", timedelta(seconds=0.1))
+        slots.start_slowly("e")
+        rooms = []
+        for _ in range(8):
+            rooms.append(slots.room("e"))
+            slots.learn("e", delivered=True)
+
+        assert rooms == [1, 2, 2, 4, 4, 4, 4, 6]
+
+    def test_a_failure_on_the_way_back_starts_it_again(self) -> None:
+        slots = self.slots()
+        slots.start_slowly("e")
+        slots.learn("e", delivered=True)
+        slots.learn("e", delivered=False)
+
+        assert slots.room("e") == 1
+
+    def test_whoever_woke_it_it_starts_slowly(self) -> None:
+        slots = self.slots()
+        for endpoint in "eg":
+            slots.time(endpoint, timedelta(seconds=0.1))
+        slots.see_resting(["e", "f"])
+        slots.see_resting(["f"])
+
+        assert (slots.room("e"), slots.room("g")) == (1, 4)
+
+    def test_of_a_brisk_one_more_are_claimed_than_it_gets_at_a_time(self) -> None:
+        slots = self.slots()
+        for endpoint, seconds, delivered in (("brisk", 0.05, True), ("refuses", 0.001, False), ("swift", 0.06, True)):
+            slots.time(endpoint, timedelta(seconds=seconds), delivered=delivered)
+
+        assert [slots.room(endpoint) for endpoint in ("brisk", "refuses", "swift")] == [16, 4, 4]
+        slots.time("brisk", timedelta(seconds=0.06), delivered=True)
+        assert slots.room("brisk") == 4
+
+    def test_one_that_keeps_others_waiting_is_brisk_no_longer_and_slow_still(self) -> None:
+        slots = self.slots()
+        slots.time("brisk", timedelta(seconds=0.01), delivered=True)
+        slots.time("slow", timedelta(seconds=3))
+        for endpoint in ("brisk", "slow"):
+            slots.keep_none_waiting(endpoint)
+
+        assert [slots.pace(endpoint) for endpoint in ("brisk", "slow")] == [Pace.SWIFT, Pace.SLOW]
+
+    def test_for_one_that_has_not_answered_for_a_second_nothing_waits(self) -> None:
+        """Else those that are black holes now would have messages waiting one after the other, a second each."""
+        now = 0.0
+        slots = Slots(CallbackSettings(), lambda: now)
+        slots.time("brisk", timedelta(seconds=0.01), delivered=True)
+        for number in range(4):
+            slots.take(out_to("brisk", number))
+
+        assert slots.room("brisk") == 12
+        now = 1.0
+        assert slots.room("brisk") == 0
+        slots.time("brisk", timedelta(seconds=0.01), delivered=True)
+        assert slots.room("brisk") == 12
+
+    def test_a_brisk_one_that_comes_back_or_may_be_called_seldom_gets_no_more(self) -> None:
+        slots, seldom = self.slots(), self.slots(max_per_second_per_endpoint=10.0)
+        for each in (slots, seldom):
+            each.time("e", timedelta(seconds=0.01), delivered=True)
+        slots.start_slowly("e")
+
+        assert (slots.room("e"), seldom.room("e")) == (1, 1)
+
+    def test_what_waits_for_brisk_ones_takes_no_room_of_others(self) -> None:
+        slots = self.slots(ahead=2, max_in_flight=4)
+        for endpoint in ("a", "b", "swift"):
+            slots.time(endpoint, timedelta(seconds=0.01), delivered=endpoint != "swift")
+        rooms = []
+        for endpoint in ("a", "b"):
+            rooms.append(slots.room(endpoint))
+            for number in range(rooms[-1]):
+                slots.take(out_to(endpoint, 100 * len(rooms) + number))
+
+        assert rooms == [12, 4], "one waits for eight more; the other for none, though it is called"
+        assert (slots.free, slots.free_for_all) == (0, 0)
+        slots.give_back(out_to("b", 200))
+        assert (slots.room("swift"), slots.free) == (1, 1)
+        for number in range(8):
+            slots.give_back(out_to("a", 100 + number))
+        assert (slots.room("swift"), slots.room("a")) == (1, 8)
+        assert slots.free == 9
+
+    def test_what_waits_for_others_is_no_room_of_a_brisk_one_that_is_not_called(self) -> None:
+        slots = self.slots(ahead=2, max_in_flight=2, max_in_flight_per_endpoint=2)
+        for endpoint in ("a", "b", "c", "swift"):
+            slots.time(endpoint, timedelta(seconds=0.01), delivered=endpoint != "swift")
+        for number, endpoint in enumerate("aabb"):
+            slots.take(out_to(endpoint, number))
+
+        assert (slots.free, slots.free_for_all) == (4, 0)
+        assert (slots.room("a"), slots.room("c"), slots.room("swift")) == (4, 0, 0)
+        assert not slots.are_taken, "more may wait for those that are called"
+        for endpoint in "ab":
+            slots.time(endpoint, timedelta(seconds=0.1))
+        assert slots.are_taken
+        for endpoint in "ab":
+            slots.time(endpoint, timedelta(seconds=0.01), delivered=True)
+        slots.give_back(out_to("a", 0))
+        assert (slots.room("a"), slots.room("c"), slots.room("swift")) == (5, 1, 1)
+
+    @pytest.mark.parametrize(("most", "each"), [(64, 4), (1, 4), (8, 64)])
+    def test_however_many_wait_at_brisk_ones_everybody_has_their_turn(self, most: int, each: int) -> None:
+        slots, backlog = self.slots(ahead=2, max_in_flight=most, max_in_flight_per_endpoint=each), Backlog()
+        brisk = deque(f"brisk {number}" for number in range(100))
+        for endpoint in (*brisk, "swift"):
+            slots.time(endpoint, timedelta(0), delivered=endpoint != "swift")
+        keys, out = count(), list[Delivery]()
+
+        def endpoints_called_when_due(*endpoints: str) -> set[str]:
+            due = [Due(key=next(keys), endpoint=endpoint) for endpoint in endpoints for _ in range(2)]
+            where = {one.key: one.endpoint for one in due}
+            backlog.forget()
+            backlog.see(Waiting(seen=Seen(due=due, is_all=True), resting=()), now=START, took=timedelta(0))
+            claimed = [out_to(where[key], key) for key in backlog.choose(slots, START).deliveries]
+            for delivery in claimed:
+                slots.take(delivery)
+            out.extend(claimed)
+            return {delivery.endpoint for delivery in claimed}
+
+        for _ in range(2):
+            endpoints_called_when_due(*brisk)
+        called = set[str]()
+        for _ in range(2 * len(out)):
+            back = out.pop(0)
+            slots.give_back(back)
+            brisk.rotate(-1)
+            called |= endpoints_called_when_due("swift", "unknown", *brisk)
+
+        assert {"swift", "unknown"} <= called
+
+    def test_where_nothing_else_is_claimed_ahead_brisk_ones_leave_half_to_others(self) -> None:
+        slots = self.slots(max_in_flight=32)
+        for number in range(3):
+            slots.time(f"{number}", timedelta(seconds=0.01), delivered=True)
+            for each in range(slots.room(f"{number}")):
+                slots.take(out_to(f"{number}", 100 * number + each))
+
+        assert slots.free == slots.free_for_all == 4, "32, less 16 that wait and 12 that are called"
+
+
+class TestTurns:
+    async def test_who_waits_for_its_endpoint_takes_no_place_of_anybody_else(self) -> None:
+        turns = Turns(2, 1)
+        first = await turns.take("a", within=1)
+        waiting = asyncio.create_task(turns.take("a", within=1))
+        await asyncio.sleep(0)
+
+        other = await turns.take("b", within=1)
+
+        assert first
+        assert other
+        assert not waiting.done()
+        other.give_back()
+        first.give_back()
+        assert await waiting
+
+    async def test_who_waits_too_long_gets_none_and_leaves_nothing(self) -> None:
+        turns = Turns(2, 1)
+        first = await turns.take("a", within=1)
+
+        assert await turns.take("a", within=0.001) is None
+        assert first
+        first.give_back()
+        assert await turns.take("a", within=1)
+
+    async def test_who_waits_where_nobody_is_called_for_want_of_places_goes_on_waiting(self) -> None:
+        """Its endpoint is not at fault: given back, it would be claimed and given back again and again."""
+        turns = Turns(1, 1)
+        elsewhere = await turns.take("a", within=1)
+        before = asyncio.create_task(turns.take("b", within=1))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(turns.take("b", within=0))
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+        assert not waiting.done()
+        assert elsewhere
+        elsewhere.give_back()
+        called = await before
+        assert called
+        assert await waiting is None, "now it is its endpoint that takes so long"
+        called.give_back()
+        assert await turns.take("b", within=0)
+
+    async def test_who_is_cancelled_while_all_are_busy_leaves_nothing(self) -> None:
+        turns = Turns(1, 1)
+        first = await turns.take("a", within=1)
+        waiting = asyncio.create_task(turns.take("b", within=1))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+        assert first
+        first.give_back()
+        assert await turns.take("b", within=1)
+
+
+def test_what_is_in_hand_is_no_reason_to_look_again() -> None:
+    """Its claim may have run out while its outcome waits to be written; looks without pause would not help that."""
+    slots, backlog = Slots(CallbackSettings(), lambda: 0.0), Backlog()
+    slots.take(out_to("e", 1))
+    seen = Seen(due=[Due(key=1, endpoint="e"), Due(key=2, endpoint="other")], is_all=True)
+    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
+    slots.give_back(out_to("e", 1))
+
+    assert backlog.choose(slots, START).deliveries == [2]
+    backlog.see(Waiting(seen=replace(seen, due=seen.due[:1]), resting=()), now=START, took=timedelta(0))
+    assert not backlog.choose(slots, START)
+    assert not backlog.may_have_more
+
+
+def test_what_was_handed_out_while_a_look_was_under_way_is_not_taken_from_it() -> None:
+    """The look began before its claim was written, and so shows it as due."""
+    slots, backlog = Slots(CallbackSettings(), lambda: 0.0), Backlog()
+    first, second = Due(key=1, endpoint="e"), Due(key=2, endpoint="f")
+    seen = Seen(due=[first, second], is_all=False)
+    backlog.see(Waiting(seen=replace(seen, due=[first]), resting=()), now=START, took=timedelta(0))
+    assert backlog.choose(slots, START).deliveries == [1]
+    backlog.begin_to_see_beside_a_claim()
+    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
+
+    assert backlog.choose(slots, START).deliveries == [2]
+    backlog.begin_to_see()
+    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
+    assert backlog.choose(slots, START).deliveries == [1, 2], "no claim of theirs is under way, and they are due"
+
+
+def test_after_a_look_that_showed_much_the_next_one_goes_further() -> None:
+    backlog = Backlog()
+    usual = backlog.breadth
+    seen = Seen(due=[Due(key=1, endpoint="e")], is_all=False, is_rich=True)
+    backlog.see(Waiting(seen=seen, resting=()), now=START, took=timedelta(0))
+
+    assert backlog.breadth > usual
+    backlog.see(Waiting(seen=replace(seen, is_rich=False), resting=()), now=START, took=timedelta(0))
+    assert backlog.breadth == usual
+
+
+def test_what_can_be_sent_at_once_is_chosen_before_what_would_wait() -> None:
+    slots, backlog = Slots(CallbackSettings(max_in_flight=16), lambda: 0.0), Backlog()
+    for endpoint in ("brisk", "other"):
+        slots.time(endpoint, timedelta(seconds=0.01), delivered=True)
+    due = [Due(key=key, endpoint="brisk" if key < 20 else "other") for key in (*range(1, 20), *range(20, 23))]
+    backlog.see(Waiting(seen=Seen(due=due, is_all=True), resting=()), now=START, took=timedelta(0))
+
+    chosen = backlog.choose(slots, START).deliveries
+
+    assert chosen == [1, 2, 3, 4, 20, 21, 22, 5]

@@ -326,7 +326,7 @@ class TestShares:
     async def test_one_that_joins_gets_its_share_in_small_steps_and_nothing_that_is_being_looked_at(
         self, daemons: list[Daemon], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tracker.poller.adoption._GIVEN_AT_ONCE", 20)
+        monkeypatch.setattr("tracker.poller.giving._AT_ONCE", 20)
         first, second, _ = daemons
         await first.adoption.join()
         first.world.register(*(want(f"{number:03}") for number in range(100)))

@@ -7,13 +7,14 @@ from functools import partial
 
 import pytest
 from conftest import FakeClock
+from databases import PostgresDatabases
 from fakes import ME, UPSTREAM, HeldOpen, Thread, World, adopt, snap, statements, wait_until_blocked, want, writes
 from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import Status
 from tracker.observe import drop
 from tracker.store import daemons, finding, tasks, watching
-from tracker.store.database import Database, Work
+from tracker.store.database import Connection, Database, Work
 from tracker.store.watching import Adopted
 
 SILENT = timedelta(seconds=15)
@@ -36,7 +37,7 @@ def has_work(world: World, me: str = ME) -> bool:
 
 
 def noted(world: World, me: str = ME) -> list[Adopted]:
-    return world.write(partial(watching.noted, me=me, upstreams=[UPSTREAM], limit=100))
+    return world.write(partial(watching.noted, me=me, upstreams=[UPSTREAM], limit=100, now=world.clock()))
 
 
 def refresh(world: World, task_id: str = "1") -> None:
@@ -216,8 +217,33 @@ class TestNotes:
         assert len(world.adopt()) == 1
         assert noted(world) == []
 
+    def test_a_note_on_an_unwatched_task_is_taken_by_one_who_then_watches_it(self, world: World) -> None:
+        """It may be one of a million that are free, and a while until its turn comes."""
+        world.join()
+        world.register(want())
+        world.sql("INSERT INTO task (upstream, task_id) VALUES ('default', 'sql')")
+        for task_id in ("1", "sql"):
+            refresh(world, task_id)
+        assert has_work(world)
+
+        assert {note.task_id for note in noted(world)} == {"1", "sql"}
+
+        assert world.column("SELECT watcher FROM task") == [ME, ME]
+        assert world.history("sql") == ["registered"]
+        assert noted(world) == []
+        assert world.adopt() == []
+
+    def test_one_that_was_declared_dead_takes_no_note(self, world: World) -> None:
+        world.register(want())
+        refresh(world)
+
+        assert noted(world) == []
+        world.join()
+        assert len(noted(world)) == 1
+
     def test_an_ended_task_can_be_looked_at_again_by_anybody(self, world: World) -> None:
         world.pending(want())
+        world.join("dmn_other")
         refresh(world)
 
         (note,) = noted(world, "dmn_other")
@@ -342,3 +368,33 @@ class TestSeveralDaemons:
         assert worlds[0].column("SELECT count(*) FROM task WHERE ended_at IS NOT NULL") == worlds[0].column(
             "SELECT count(*) FROM delivery"
         )
+
+
+def test_where_nearly_all_are_free_a_look_above_them_goes_through_none(
+    postgres: PostgresDatabases, clock: FakeClock
+) -> None:
+    """By what Postgres has counted then, any walk through the table would soon come across a free one."""
+    url = postgres.migrated()
+    database = Database(url)
+    world = World(database, clock)
+    world.sql("INSERT INTO task (upstream, task_id) SELECT 'default', 't' || n FROM generate_series(1, 20000) AS n")
+    world.sql("ANALYZE task")
+    ask = partial(finding.find, me=ME, above={UPSTREAM: 20_000}, now=clock(), silent_for=SILENT)
+
+    def look(connection: Connection) -> bool:
+        # As on a connection that has asked a few times.
+        connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+        before = _walked(connection)
+        assert not ask(connection)
+        return _walked(connection) > before
+
+    for _ in range(7):
+        walked = world.write(look)
+    assert not walked
+    database.close()
+    postgres.drop(url)
+
+
+def _walked(connection: Connection) -> int:
+    """How often the tasks were gone through from one end to the other, by what this transaction has counted."""
+    return int(connection.exec_driver_sql("SELECT pg_stat_get_xact_numscans('task'::regclass)").scalar_one())

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, TypeVar
 
 import structlog
 
 from tracker.clock import Clock, steady
 from tracker.errors import UnavailableError
+from tracker.poller.ahead import Ahead
+from tracker.poller.giving import Giving
 from tracker.poller.handing import Handing
 from tracker.poller.lane import Lane
 from tracker.poller.marks import Marks
@@ -26,7 +27,6 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _AT_ONCE = 1000
-_GIVEN_AT_ONCE = 1000
 _IN_A_ROW = 8
 """Batches between two looks at who else is there, for one who is alone."""
 _WORTH_MOVING = 2
@@ -53,7 +53,6 @@ class Adoption:
         self._database = database
         self._clock = clock
         self._timer = timer
-        self._hint = hint
         self._wake_heart = wake_heart
         self._wake_courier = wake_courier
         self._marks = Marks(timer)
@@ -63,6 +62,8 @@ class Adoption:
         self._left: Mapping[str, int] = {}
         """How many that is, of each upstream."""
         self._handing = Handing(lanes, clock, lambda: self.me)
+        self._ahead = Ahead(lanes, database, self._handing, clock, timer=timer)
+        self._giving = Giving(lanes, database, self._shares, watching=self._watching, hint=hint)
         self.has_company = False
         """Whether there were other daemons at the last heartbeat."""
         self.newcomers = Newcomers(self._taker)
@@ -118,7 +119,7 @@ class Adoption:
             else []
         )
         if self._shares.is_giving_back:
-            await self._give_back(members)
+            await self._giving.step(self.me, members)
         if self._has_better_place(members):
             # With the next heartbeat, which is at once. What is adopted until then would be adopted in vain.
             self._wake_heart()
@@ -128,7 +129,8 @@ class Adoption:
             taken, left = await step
             found += taken
         self._shares.left(left)
-        return found + (await self._hear() if work.has_notes else 0)
+        found += await self._hear() if work.has_notes else 0
+        return found + await self._ahead.step(self.me, is_alone=not self.has_company)
 
     async def _read_mine(self, above: int) -> int:
         me, life = self.me, self._presence.life
@@ -143,30 +145,44 @@ class Adoption:
         return max(len(tasks), 1)
 
     def _look(self, connection: Connection) -> finding.Work:
-        started, above = self._timer(), {name: self._marks[name] for name in self._lanes}
+        started, above = self._timer(), {name: self._above(name) for name in self._lanes}
         found = finding.find(connection, me=self.me, above=above, now=self._clock(), silent_for=DEAD_AFTER)
         self._marks.looked(self._timer() - started)
         return found
+
+    def _above(self, place: str) -> int:
+        """From where on free tasks are looked for; what is below may be watched already, and be adopted later."""
+        seen_to = self._ahead.floor(place) if self._marks.is_from_bottom else self._ahead.top(place)
+        return max(self._marks[place], seen_to)
 
     def _taker(self) -> str | None:
         """This daemon, if it is sure of what it has."""
         return self.me if self.newcomers.is_sure and self._resumed_up_to is None else None
 
     def _steps(self, work: finding.Work, members: Sequence[Member]) -> Iterator[Coroutine[Any, Any, tuple[int, bool]]]:
-        in_a_row = 1 if has_company(self.me, members) else _IN_A_ROW
+        is_alone = not has_company(self.me, members)
         for name in work.free:
             if self._room(name, members, _AT_ONCE) <= 0:
                 continue
-            take = partial(watching.adopt_free, upstream=name, room=partial(self._room, name, members))
-            yield self._adopt(name, take, in_a_row, is_new=True)
+            yield self._adopt_free(name, partial(self._room, name, members), is_alone=is_alone)
         for gone in [member.id for member in members if member.is_gone]:
             room = {name: self._room(name, members) for name in self._lanes}
             if max(room.values(), default=0) <= 0:
                 continue
-            yield self._adopt(gone, partial(watching.adopt_left, gone=gone, room=room), in_a_row, is_new=False)
+            take = partial(watching.adopt_left, gone=gone, room=room)
+            yield self._adopt(gone, take, _IN_A_ROW if is_alone else 1, is_new=False)
 
     def _room(self, name: str, members: Sequence[Member], free: int = 0) -> int:
         return self._shares.room(name, self.me, len(self._lanes[name].schedule), members, most=_AT_ONCE, free=free)
+
+    async def _adopt_free(self, name: str, room: watching.Room, *, is_alone: bool) -> tuple[int, bool]:
+        in_a_row = _IN_A_ROW if is_alone else 1
+        take = partial(watching.adopt_free, upstream=name, room=room)
+        taken, left = await self._adopt(name, take, in_a_row, is_new=True)
+        if is_alone and taken >= in_a_row * _AT_ONCE:
+            # There may be very many more: they are watched first, and adopted afterwards.
+            await self._ahead.begin(name, above=self._marks[name])
+        return taken, left
 
     async def _adopt(self, place: str, take: Callable[..., Batch], in_a_row: int, *, is_new: bool) -> tuple[int, bool]:
         """Take what is found at a place, so many batches at most; returns how many, and whether some were left."""
@@ -185,7 +201,7 @@ class Adoption:
 
     async def _take(self, place: str, take: Callable[..., Batch], watched: Counter[str]) -> tuple[Batch, bool]:
         """One batch, and whether there may be more behind it; it is added to what is `watched`."""
-        me, above, now = self.me, self._marks[place], self._clock()
+        me, above, now = self.me, self._above(place), self._clock()
 
         def work(connection: Connection) -> Batch:
             batch = take(connection, me=me, above=above, limit=_AT_ONCE, now=now)
@@ -211,38 +227,13 @@ class Adoption:
             raise
 
     async def _hear(self) -> int:
-        noted = await self._doubtful(partial(watching.noted, me=self.me, upstreams=list(self._lanes), limit=_AT_ONCE))
+        take = partial(watching.noted, me=self.me, upstreams=list(self._lanes), limit=_AT_ONCE, now=self._clock())
+        noted = await self._doubtful(take)
         for task in noted:
             self._lanes[task.upstream].hear(task)
         for name in {task.upstream for task in noted}:
             self._lanes[name].wake()
         return len(noted)
-
-    async def _give_back(self, members: Sequence[Member]) -> None:
-        """Let go of some of what is too much; never of what is being looked at."""
-        for name, lane in self._lanes.items():
-            over = self._shares.surplus(name, self.me, len(lane.schedule), members)
-            idle = (watched for watched in lane.schedule if not (watched.is_out or watched.has_ended))
-            if not (given := list(islice(idle, min(over, _GIVEN_AT_ONCE)))):
-                continue
-            for watched in given:
-                lane.schedule.remove(watched.key)
-            log.info("tasks_given_back", upstream=name, tasks=len(given), surplus=over)
-            work = partial(
-                self._giving_back, me=self.me, keys=[watched.key for watched in given], left=self._watching()
-            )
-            try:
-                await self._database.write(work)
-            except UnavailableError:
-                # Ours still, perhaps. If they are not, the first thing to be written about them will say so.
-                for watched in given:
-                    lane.schedule.add(watched, watched.due)
-                raise
-            self._hint()
-
-    def _giving_back(self, connection: Connection, *, me: str, keys: Sequence[int], left: Mapping[str, int]) -> None:
-        watching.give_back(connection, me=me, keys=keys)
-        daemons.count(connection, who=me, watching=left)
 
     async def beat(self) -> None:
         """Show that we live, start anew where we were taken for dead, see whether we have more than our share."""
@@ -271,7 +262,9 @@ class Adoption:
     async def _start_anew(self) -> None:
         for lane in self._lanes.values():
             lane.schedule.clear()
+        self._ahead.clear()
         self._resumed_up_to = None
+        await self._presence.end_life()
         await self._enter(anew=False)
         self.newcomers.is_sure = True
 
@@ -281,7 +274,8 @@ class Adoption:
 
     async def leave(self) -> None:
         """Release everything, so that others can adopt it at once."""
-        await self._presence.leave(self._watching(), aloud=self.has_company)
+        adopted = {name: max(tasks - self._ahead.unadopted(name), 0) for name, tasks in self._watching().items()}
+        await self._presence.leave(adopted, aloud=self.has_company)
 
     def _watching(self) -> dict[str, int]:
         """By upstream; while what is ours is still being read, as many as it will be."""

@@ -25,4 +25,4 @@ class Ports:
     """The id under which this daemon watches just now."""
     wake_courier: Callable[[], None]
     beat: Callable[[], None]
-    """Told each time the lane comes round."""
+    """Told each time the lane comes round, be it that looks have come back: with all room taken it never rests."""

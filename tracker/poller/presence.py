@@ -3,11 +3,13 @@
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from secrets import token_hex
 
 import tracker
 from tracker.clock import Clock, SharedClock, steady
+from tracker.errors import UnavailableError
 from tracker.store import daemons, hints
 from tracker.store.daemons import Member
 from tracker.store.database import Connection, Database, Work
@@ -89,6 +91,15 @@ class Presence:
                 hints.say(connection, me=me)
 
         await self._database.write_apart(leave)
+
+    async def end_life(self) -> None:
+        """Return when nothing waits any more that was to be written in this life, which is over: it is refused.
+
+        It could be allowed in the next one under the same name, and write of tasks that nobody remembers by then.
+        """
+        for write in (self._database.write, self._database.write_beside):
+            with suppress(UnavailableError):
+                await write(lambda _: None)
 
     async def bury(self) -> list[str]:
         """Declare dead who has been silent for too long; returns their names."""

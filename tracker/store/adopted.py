@@ -64,6 +64,11 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     finished_at: Moment | None
     fail_reason: str | None
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody watches it, and somebody should."""
+        return self.watcher is None and self.ended_at is None
+
 
 _decode = msgspec.json.Decoder(list[Row]).decode
 _news = attrgetter(*NEWS)

@@ -6,9 +6,24 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Compiled, Connection, Dialect, Text, bindparam, exists, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Compiled,
+    Connection,
+    Dialect,
+    Integer,
+    Text,
+    bindparam,
+    exists,
+    literal_column,
+    or_,
+    select,
+    text,
+)
 
 from tracker.store.daemons import is_silent
+from tracker.store.deliveries import IS_FREE
 from tracker.store.given import moments
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import daemon, delivery, endpoint, task
@@ -61,21 +76,26 @@ def _question(dialect: str, upstreams: int, silent_for: timedelta) -> Any:  # no
     gone = exists().where(or_(text("daemon.is_gone"), is_silent(dialect, silent_for))).select_from(daemon)
     # Each by itself: a list that may have any length is written into the statement anew, each time that it is asked.
     names = [bindparam(f"name_of_{place}", type_=Text()) for place in range(upstreams)]
-    free = (
-        exists().where(
-            UNWATCHED,
-            task.c.upstream == name,
-            task.c.key > bindparam(f"mark_of_{place}", type_=BigInteger()),
-        )
-        for place, name in enumerate(names)
-    )
+    free = (_free(name, bindparam(f"mark_of_{place}", type_=BigInteger())) for place, name in enumerate(names))
     return select(exists().where(is_noted(names)), gone, _IS_DUE, _MAY_BE_PROBED, *free)
+
+
+def _free(upstream: BindParameter[str], mark: BindParameter[int]) -> Any:  # noqa: ANN401 - an expression
+    """Whether there is a free one above a mark.
+
+    Asked for the first of them, so that its index is taken: where nearly all tasks are free, Postgres expects any walk
+    through the table to come across one, whatever the mark.
+    """
+    first = select(task.c.key).where(UNWATCHED, task.c.upstream == upstream, task.c.key > mark)
+    return first.order_by(task.c.key).limit(literal_column("1", Integer)).scalar_subquery().is_not(None)
 
 
 _NOW = bindparam("now", type_=UtcDateTime())
 # Since the beginning of time: so Postgres takes them for few whatever it has counted, and goes by their index.
 _IS_DUE = exists().where(
-    text("delivery.settled_at IS NULL AND delivery.next_attempt_at >= '0001-01-01'"), delivery.c.next_attempt_at <= _NOW
+    text("delivery.settled_at IS NULL AND delivery.next_attempt_at >= '0001-01-01'"),
+    delivery.c.next_attempt_at <= _NOW,
+    IS_FREE,
 )
 _MAY_BE_PROBED = exists().where(
     text("endpoint.state = 'paused' AND endpoint.paused_until >= '0001-01-01'"), endpoint.c.paused_until <= _NOW

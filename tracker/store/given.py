@@ -12,12 +12,15 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     Connection,
     DateTime,
     FromClause,
     LargeBinary,
     Text,
+    any_,
     bindparam,
     cast,
     column,
@@ -53,6 +56,17 @@ def listed(name: str, **columns: TypeEngine[Any]) -> FromClause:
         for place, (field, type_) in enumerate(columns.items())
     ]
     return select(*fields).subquery(name)
+
+
+def among(dialect: str, key: ColumnElement[int], given_rows: FromClause) -> ColumnElement[bool]:
+    """That a key is that of one of the rows: each is looked up, whatever Postgres knows of the table.
+
+    For a join it may read all of a table, by a plan that it made when that was small. An array is expected to be short.
+    """
+    keys = select(given_rows.c.key)
+    if dialect == "sqlite":
+        return key.in_(keys)
+    return key == any_(func.array(keys.scalar_subquery(), type_=ARRAY(BigInteger())))
 
 
 def lined(dialect: str, name: str, **columns: TypeEngine[Any]) -> FromClause:

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, Connection, Text, bindparam, case, cast, func, select, update
+from sqlalchemy import BigInteger, Connection, Text, bindparam, case, cast, func, or_, select, update
 
 from tracker.model import Task
-from tracker.store.given import given, lined, lines, rows
+from tracker.store.given import among, given, lined, lines, rows
 from tracker.store.moments import UtcDateTime, from_sqlite
 from tracker.store.rows import TASK_COLUMNS, task_of
 from tracker.store.schema import task
@@ -45,7 +45,7 @@ def _locking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     Row by row, SQLite's driver lets go of the interpreter at each, and a busy event loop keeps it waiting.
     """
     wanted = lined(dialect, "given", key=BigInteger())
-    query = select(*TASK_COLUMNS, task.c.watcher).where(task.c.key.in_(select(wanted.c.key)))
+    query = select(*TASK_COLUMNS, task.c.watcher).where(among(dialect, task.c.key, wanted))
     found = query.order_by(task.c.key).with_for_update(of=task).subquery()
     *told, watcher = found.c
     if dialect == "sqlite":
@@ -89,7 +89,7 @@ def _with_moments(row: list[Any]) -> list[Any]:
 def write(connection: Connection, changed: Iterable[tuple[Task, Task]], *, watcher: str | None, now: datetime) -> None:
     """Write tasks back that were locked, each as it was and as it is: ended ones are watched by nobody any more.
 
-    Without a `watcher`, whoever watches them finds a note.
+    Without a `watcher`, whoever watches them finds a note; so does, of what goes on, whoever may watch it unadopted.
     """
     dialect = connection.dialect.name
     moved: list[Task] = []
@@ -124,6 +124,7 @@ def _turning(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
 @cache
 def _noting(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     new = given(dialect, "given", key=BigInteger(), **{name: task.c[name].type for name in _TOLD})
-    note = case((task.c.watcher.is_not(None), bindparam("now", type_=UtcDateTime())))
+    concerns_somebody = or_(task.c.watcher.is_not(None), new.c.ended_at.is_(None))
+    note = case((concerns_somebody, bindparam("now", type_=UtcDateTime())))
     values = {name: new.c[name] for name in _TOLD}
     return update(task).where(task.c.key == new.c.key).values({**values, "refresh_at": note})

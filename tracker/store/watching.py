@@ -35,7 +35,7 @@ from sqlalchemy import (
 from tracker.model import EventKind, Status
 from tracker.store.adopted import ADOPTED, Adopted, Row, asked_for, live, read
 from tracker.store.daemons import beat, bury, forget, is_alive, join, leave, left_by, took_from
-from tracker.store.given import given, plain_rows
+from tracker.store.given import among, given, plain_rows
 from tracker.store.schema import event, task
 
 __all__ = ["Adopted", "Batch", "adopt_free", "adopt_left", "beat", "bury", "is_alive", "join", "leave"]
@@ -64,11 +64,11 @@ _HAS_ENDED = text("task.ended_at IS NOT NULL")
 
 
 def _for(me: str | ColumnElement[str], upstreams: Any) -> ColumnElement[bool]:  # noqa: ANN401 - names, or a bind
-    """Notes for this daemon: about what it watches, and about ended tasks that nobody does.
+    """Notes for this daemon: about what it watches, and about what nobody does.
 
     Said so that no other index serves: the notes are few, what is watched is everything.
     """
-    nobodys = and_(text("task.watcher IS NULL"), (task.c.upstream + "").in_(upstreams), _HAS_ENDED)
+    nobodys = and_(text("task.watcher IS NULL"), (task.c.upstream + "").in_(upstreams))
     return or_(task.c.watcher + "" == me, nobodys)
 
 
@@ -94,7 +94,7 @@ def adopt_free(
     """
     if not is_alive(connection, me):
         return NOTHING
-    with _in_order(connection):
+    with in_order(connection):
         found = read(connection, _free(limit), {"upstream": upstream, "above": above})
     return _take(connection, found, found[: room(len(found))], me=me, now=now)
 
@@ -116,7 +116,7 @@ def adopt_left(
     """
     if not is_alive(connection, me) or (had := left_by(connection, gone)) is None:
         return NOTHING
-    with _in_order(connection):
+    with in_order(connection):
         found = read(connection, _left(limit), {"gone": gone, "above": above})
     if not found and not above:
         forget(connection, [gone])
@@ -141,7 +141,7 @@ def _left(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
 
 
 @contextmanager
-def _in_order(connection: Connection) -> Iterator[None]:
+def in_order(connection: Connection) -> Iterator[None]:
     """Have Postgres walk along the index that has the order, from its mark to the limit.
 
     Where it has not counted how many tasks a daemon watches it would take them for few, and read and sort them all.
@@ -162,7 +162,7 @@ _PLANNING = select(
 
 def mine(connection: Connection, *, me: str, above: int, limit: int) -> list[Adopted]:
     """The next `limit` tasks that a daemon watches already, by what the database says: in one transaction."""
-    with _in_order(connection):
+    with in_order(connection):
         return [live(row) for row in read(connection, _mine(limit), {"me": me, "above": above})]
 
 
@@ -177,18 +177,26 @@ def _mine(limit: int) -> Any:  # noqa: ANN401 - a statement, built once
 def _take(connection: Connection, found: Sequence[Row], ours: Sequence[Row], *, me: str, now: datetime) -> Batch:
     if not found:
         return NOTHING
-    if ours:
-        keys = plain_rows({"key": row.key} for row in ours)
-        connection.execute(_taking(connection.dialect.name), {"given": keys, "me": me})
-        _note_registration(connection, [row.key for row in ours if row.sequence == 0], now)
+    take(connection, [(row.key, row.sequence) for row in ours], me=me, now=now, answers_notes=True)
     return Batch(taken=[live(row) for row in ours], left=len(found) - len(ours), last=found[-1].key)
 
 
+def take(
+    connection: Connection, found: Sequence[tuple[int, int]], *, me: str, now: datetime, answers_notes: bool = False
+) -> None:
+    """Watch tasks that are free and locked, told by key and sequence; `answers_notes` where each is looked at now."""
+    if not found:
+        return
+    keys = plain_rows({"key": key} for key, _ in found)
+    connection.execute(_taking(connection.dialect.name, answers_notes), {"given": keys, "me": me})
+    note_registration(connection, [key for key, sequence in found if sequence == 0], now)
+
+
 @cache
-def _taking(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+def _taking(dialect: str, answers_notes: bool) -> Any:  # noqa: ANN401, FBT001 - a statement, built once
     keys = given(dialect, "given", key=BigInteger())
-    taken = update(task).where(task.c.key.in_(select(keys.c.key)))
-    return taken.values(watcher=bindparam("me"), refresh_at=None)
+    taken = update(task).where(among(dialect, task.c.key, keys)).values(watcher=bindparam("me"))
+    return taken.values(refresh_at=None) if answers_notes else taken
 
 
 @cache
@@ -212,18 +220,23 @@ def _giving_back(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     return mine.where(text("task.ended_at IS NULL")).values(watcher=None, refresh_at=None)
 
 
-def noted(connection: Connection, *, me: str, upstreams: Collection[str], limit: int) -> list[Adopted]:
-    """Take the notes left for a daemon: look now, or (for a task that has ended meanwhile) let go."""
+def noted(connection: Connection, *, me: str, upstreams: Collection[str], limit: int, now: datetime) -> list[Adopted]:
+    """Take the notes left for a daemon: look now, or (for a task that has ended meanwhile) let go.
+
+    What nobody watches is adopted by whoever takes its note: it may be a while until its turn comes.
+    """
     found = select(*ADOPTED).where(_NOTED, _for(me, upstreams)).order_by(task.c.refresh_at).limit(limit)
     noted_rows = read(connection, found.with_for_update(skip_locked=True), {})
-    if noted_rows:
-        keys = [row.key for row in noted_rows]
-        ended = case((and_(task.c.watcher == me, _HAS_ENDED), None), else_=task.c.watcher)
-        connection.execute(update(task).where(task.c.key.in_(keys)).values(refresh_at=None, watcher=ended))
+    if not noted_rows or not is_alive(connection, me):
+        return []
+    keys = [row.key for row in noted_rows]
+    ended = case((and_(task.c.watcher == me, _HAS_ENDED), None), else_=task.c.watcher)
+    connection.execute(update(task).where(task.c.key.in_(keys)).values(refresh_at=None, watcher=ended))
+    take(connection, [(row.key, row.sequence) for row in noted_rows if row.is_free], me=me, now=now)
     return [asked_for(row) for row in noted_rows]
 
 
-def _note_registration(connection: Connection, keys: Sequence[int], now: datetime) -> None:
+def note_registration(connection: Connection, keys: Sequence[int], now: datetime) -> None:
     """The first event of tasks that were inserted by plain SQL."""
     if not keys:
         return

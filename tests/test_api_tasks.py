@@ -250,7 +250,7 @@ async def test_a_refresh_leaves_a_note_and_wakes_the_poller(api: Api) -> None:
 
     answer = await api.client.post(f"/v1/tasks/{task['id']}/refresh")
 
-    noted = partial(watching.noted, me="me", upstreams=["default"], limit=10)
+    noted = partial(watching.noted, me="me", upstreams=["default"], limit=10, now=api.clock())
     assert (answer.status_code, answer.json()) == (202, task)
     assert [found.task_id for found in api.database.write_now(noted)] == ["1"]
     assert api.woken == ["poller"]

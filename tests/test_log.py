@@ -211,6 +211,19 @@ def test_values_that_json_does_not_know_are_told_as_text(lines: io.StringIO) -> 
     assert (event["a"], event["b"], event["c"], event["d"]) == ("0:00:05", "nan", "**********", [1])
 
 
+def test_a_line_is_one_line_with_a_space_after_each_sign_and_letters_as_they_are(lines: io.StringIO) -> None:
+    structlog.get_logger().info("said", text="\u706f\n", number=1)
+
+    assert lines.getvalue().endswith('Z", "level": "info", "event": "said", "text": "\u706f\\n", "number": 1}\n')
+
+
+def test_numbers_without_end_and_half_characters_are_told(lines: io.StringIO) -> None:
+    structlog.get_logger().info("said", number=2**70, text="\ud800")
+
+    (event,) = events(lines)
+    assert (event["number"], event["text"]) == (2**70, "\ud800")
+
+
 def test_what_is_said_cannot_steer_the_terminal() -> None:
     stream = io.StringIO()
     log.configure(format="console", level="info", stream=stream)

@@ -1,9 +1,12 @@
 """What Prometheus gets to see."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tracker.metrics import Metrics
+from tracker.metrics import Gathering, Metrics
 from tracker.model import DeliveryStatus, Status
 
 SERIES = {
@@ -133,3 +136,22 @@ def test_two_sets_of_metrics_share_nothing() -> None:
 
 def test_the_content_type_is_that_of_the_text_format() -> None:
     assert Metrics(version="1").exposition()[1] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+@given(st.lists(st.sampled_from([0.0, 0.125, 0.25, 0.5, 1.0, 7.0]), max_size=300))
+def test_numbers_that_are_gathered_are_told_as_one_by_one(amounts: list[float]) -> None:
+    """Whenever it is read, and read again."""
+    Metrics(version="0")  # which has the library leave out when a series was made
+
+    def told(kind: type[Histogram]) -> list[bytes]:
+        registry = CollectorRegistry()
+        lateness = kind("late", "How late.", ["upstream"], buckets=(0.125, 0.5, 1.0), registry=registry).labels("a")
+        half = len(amounts) // 2
+        for amount in amounts[:half]:
+            lateness.observe(amount)
+        first = generate_latest(registry)
+        for amount in amounts[half:]:
+            lateness.observe(amount)
+        return [first, generate_latest(registry)]
+
+    assert told(Gathering) == told(Histogram)

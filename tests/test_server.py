@@ -1,6 +1,7 @@
 """The server: what clients send is bounded, and an answer leaves as one."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -13,9 +14,8 @@ from tracker.daemon.server import LARGEST_HEAD, bind, make_server
 HEAD = b"POST /size HTTP/1.1\r\nHost: here\r\n"
 
 
-@asynccontextmanager
-async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to a server that tells how large a body was."""
+def sized() -> FastAPI:
+    """Tells how large a body was."""
     app = FastAPI()
 
     @app.post("/size")
@@ -24,8 +24,14 @@ async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Strea
             return Response(str(len(await request.body())))
         return Response()
 
+    return app
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server."""
     listening = bind("127.0.0.1", 0)
-    server = make_server(app)
+    server = make_server(sized())
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     reader, writer = await asyncio.open_connection(*listening.getsockname())
     try:
@@ -95,3 +101,26 @@ async def test_headers_without_end_are_refused() -> None:
 
         async with asyncio.timeout(10):
             assert b"400 Bad Request" in await reader.read()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_who_connects_as_it_stops_is_answered_by_it_or_by_the_next_one(turns: int) -> None:
+    held = bind("127.0.0.1", 0)
+    server = make_server(sized())
+    serving = asyncio.create_task(server.serve(sockets=[held.dup()]))
+    await server.is_serving.wait()
+
+    # So that it is accepted so many turns of the event loop before the end.
+    with socket.create_connection(held.getsockname()) as client:
+        client.sendall(HEAD + b"Content-Length: 3\r\n\r\nabc")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        server.stop()
+        await serving
+        successor = make_server(sized())
+        serving = asyncio.create_task(successor.serve(sockets=[held]))
+        answer = await asyncio.to_thread(client.recv, 10_000)
+        successor.stop()
+        await serving
+
+    assert answer.endswith(b"\r\n\r\n3")

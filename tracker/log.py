@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO, cast
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
@@ -155,13 +156,16 @@ def _clean(value: object, depth: int = 0) -> object:
     return text
 
 
-# Made once: the module's own function makes one for each line that may not be pure ASCII.
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode = msgspec.json.Encoder().encode
 
 
 def _line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    first = {key: event[key] for key in _FIRST if key in event}
-    return _encode({**first, **event})
+    ordered = {**{key: event[key] for key in _FIRST if key in event}, **event}
+    try:
+        return msgspec.json.format(_encode(ordered), indent=0).decode()
+    except (UnicodeEncodeError, OverflowError, TypeError):
+        # Half a character, a number of more than 64 bits, or of a kind of its own.
+        return json.dumps(ordered, ensure_ascii=False)
 
 
 def _journal_line(logger: WrappedLogger, method: str, event: EventDict) -> str:

@@ -1,7 +1,12 @@
 """What Prometheus gets to see. Labels have few values: never a task's id, never an address."""
 
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.samples import Sample
 
 from tracker.model import DeliveryStatus, EndpointState, Status
 
@@ -14,6 +19,34 @@ _AFTER_FINISH = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     *(_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY),
 )
+_GATHERED = 128
+
+
+class Gathering(Histogram):
+    """A histogram of what happens thousands of times a second: it sorts numbers many at a time, and when it is read.
+
+    One by one that takes longer than what is measured: two locks for each number, and a look at every bucket.
+    """
+
+    def _metric_init(self) -> None:
+        super()._metric_init()
+        self._gathered: list[float] = []
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:  # noqa: ARG002 - the base's
+        """Count a number; an exemplar is not kept."""
+        self._gathered.append(amount)
+        if len(self._gathered) >= _GATHERED:
+            self._sort_in()
+
+    def _sort_in(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for bucket, count in Tally(bisect_left(self._upper_bounds, amount) for amount in gathered).items():
+            self._buckets[bucket].inc(count)
+        self._sum.inc(sum(gathered))
+
+    def _child_samples(self) -> Iterable[Sample]:
+        self._sort_in()
+        return super()._child_samples()
 
 
 class Metrics:
@@ -39,7 +72,7 @@ class Metrics:
             buckets=_AFTER_FINISH,
             registry=registry,
         )
-        self.finish_to_deliver = Histogram(
+        self.finish_to_deliver = Gathering(
             "tracker_finish_to_deliver_seconds",
             "From the end of a task at its upstream to the receiver's 2xx.",
             buckets=_AFTER_FINISH,
@@ -52,7 +85,7 @@ class Metrics:
         registry, upstream = self._registry, ["upstream"]
         self.watched = Gauge("tracker_watched_tasks", "Tasks that this daemon watches.", upstream, registry=registry)
         self.polls = Counter("tracker_polls", "Looks at single tasks.", upstream, registry=registry)
-        self.lateness = Histogram(
+        self.lateness = Gathering(
             "tracker_poll_lateness_seconds",
             "How much later than due a task was looked at.",
             upstream,
@@ -83,7 +116,7 @@ class Metrics:
         self.delivery_outcomes = Counter(
             "tracker_deliveries", "Attempts to deliver by outcome.", ["outcome"], registry=registry
         )
-        self.attempt_duration = Histogram(
+        self.attempt_duration = Gathering(
             "tracker_attempt_duration_seconds",
             "How long attempts to deliver took.",
             buckets=_ATTEMPT,

@@ -67,11 +67,17 @@ class Server(uvicorn.Server):
         Who holds the sockets with us takes the next connections: a client of ours must not be sent away for having
         been quick. Each answer now says that it is the last on its connection.
         """
+        loop = asyncio.get_running_loop()
         self.server_state.is_stopping = True
         for server in self.servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening)
+        # What was accepted just now is asyncio's for two turns more; a server that is closed by then would drop it.
+        await asyncio.sleep(_STEP)
+        for server in self.servers:
             server.close()
-        until = asyncio.get_running_loop().time() + _LAST_REQUESTS
-        while self.server_state.connections and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - nobody tells
+        until = loop.time() + _LAST_REQUESTS
+        while self.server_state.connections and loop.time() < until:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(_STEP)
         await super().shutdown(sockets)
 

@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What fetches the libraries of a lock; .ci/run has something quicker.
+FROM_LOCK ?= $(PIP) --require-hashes
 # More than there are processors: tests also wait, most of all for daemons that live in real time.
 TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
@@ -116,7 +118,7 @@ clean:
 	@$(PYTHON) -m venv .venv
 	@awk '/^[a-z]/ { builds = /^(editables|hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } builds' requirements-dev.lock > .venv/builders.lock
 	@echo "Installing the $$(grep -c == requirements.lock) libraries of requirements.lock, and seven that build; mostly within a minute."
-	@$(PIP) --require-hashes --requirement requirements.lock --requirement .venv/builders.lock
+	@$(FROM_LOCK) --requirement requirements.lock --requirement .venv/builders.lock
 	@echo 'Installing tracker, from this folder.'
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -124,5 +126,5 @@ clean:
 # All that tests, checks and measures, in the same place.
 .venv/ready: .venv/runs
 	@echo "Installing what tests and checks ($$(grep -c == requirements-dev.lock) packages, a PostgreSQL among them); some minutes at most."
-	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@$(FROM_LOCK) --requirement requirements-dev.lock
 	@touch $@

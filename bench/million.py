@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sqlalchemy import Engine
+
 from bench.outbox import empty_database
 from bench.paces import Few, Many, Pace, described, median_gap, paced
-from bench.seeding import beside, seed
+from bench.seeding import all_adopted, beside, seed
 from bench.served import Served, served
 from bench.stalls import Stalls
 from bench.table import Row, render
@@ -84,7 +86,7 @@ class _At:
                 time.sleep(1)
                 start = daemon.cpu
                 seed(engine, 1, self.scale.few)
-                _wait_for(self.scale.few, daemon)
+                _wait_until_adopted(engine, daemon)
                 time.sleep(0.5)
                 adopting = 1e6 * (daemon.cpu - start) / self.scale.few
                 daemon.stop()
@@ -106,6 +108,7 @@ class _At:
             self._say(f"{self.scale.tasks:,} tasks made in {time.monotonic() - began:.0f} s")
             with self._daemon(url, interval=3600) as daemon:
                 fresh = self._adopt(daemon, "all")
+                self._say(f"all adopted {_wait_until_adopted(engine, daemon):.1f} s after the start")
                 adopting = 1e6 * (daemon.cpu - empty_start) / self.scale.tasks
                 self._say(f"{adopting:.1f} µs of CPU to adopt one")
                 stopping = daemon.stop()
@@ -137,7 +140,7 @@ class _At:
             seconds = _wait_for(self.scale.tasks, daemon)
             said = stalls.read()
         self._say(
-            f"adopted {what} {seconds:.1f} s after the start (ready after {ready:.1f} s), "
+            f"watches {what} {seconds:.1f} s after the start (ready after {ready:.1f} s), "
             f"{daemon.cpu:.1f} s of CPU, {daemon.resident:.0f} MB; {said}"
         )
         return seconds
@@ -170,13 +173,23 @@ class _At:
 def _wait_for(tasks: int, daemon: Served) -> float:
     """Seconds from the start of the process until it says that it watches so many.
 
-    The table would not tell: where a daemon goes on under the name of the last one, its tasks are its own all along.
+    The table would not tell: where a daemon goes on under the name of the last one, its tasks are its own all along,
+    and where nobody watched them they are its own only afterwards.
     """
-    while daemon.metrics().total("tracker_watched_tasks") < tasks:
+    return _seconds_until(lambda: daemon.metrics().total("tracker_watched_tasks") >= tasks, daemon)
+
+
+def _wait_until_adopted(engine: Engine, daemon: Served) -> float:
+    """Seconds from the start of the process until all are its own by what the table says."""
+    return _seconds_until(lambda: all_adopted(engine, daemon.process.pid), daemon)
+
+
+def _seconds_until(is_so: Callable[[], bool], daemon: Served) -> float:
+    while not is_so():
         if daemon.process.poll() is not None:
             raise AssertionError(f"the daemon ended:\n{daemon.log()}")
         if time.monotonic() - daemon.started_at > _GIVE_UP:
-            raise AssertionError(f"not all adopted within {_GIVE_UP:.0f} s:\n{daemon.log()}")
+            raise AssertionError(f"not so within {_GIVE_UP:.0f} s:\n{daemon.log()}")
         time.sleep(_ASK_EVERY)
     return time.monotonic() - daemon.started_at
 
@@ -184,7 +197,7 @@ def _wait_for(tasks: int, daemon: Served) -> float:
 def _rows(kind: str, scale: Scale, few: Sequence[Few], many: Many) -> Iterator[Row]:
     name = f"{scale.tasks:,} tasks, {kind}"
     patience = 0.0 if kind == "sqlite" else _SILENCE
-    yield _start(f"{name}: from start to all adopted, watched by nobody before", many.fresh, _START_WITHIN)
+    yield _start(f"{name}: from start to all watched, adopted by nobody before", many.fresh, _START_WITHIN)
     yield _start(f"{name}: the same, going on after an orderly end", many.again, _START_WITHIN)
     waited = f", of which {patience:g} s may be silence" if patience else ""
     yield _start(f"{name}: the same, going on after a SIGKILL{waited}", many.after_kill, _START_WITHIN + patience)

@@ -51,7 +51,7 @@ class Many:
     """What many tasks cost."""
 
     fresh: float
-    """Seconds from the start of the process until all were adopted, which nobody watched before."""
+    """Seconds from the start of the process until all were watched, which nobody had adopted."""
     again: float
     """The same after an orderly end of the last daemon, as which this one goes on."""
     after_kill: float

@@ -33,6 +33,7 @@ FACTS: tuple[Fact, ...] = (
     serving.the_doctor_finds_nothing_wrong,
     serving.the_journal_knows_priorities,
     serving.a_reload_puts_a_good_file_in_force,
+    serving.a_reload_lasts_until_the_daemon_has_done_it,
     serving.a_reload_refuses_a_bad_file_and_goes_on,
     failing.after_sigkill_it_is_back_and_nothing_is_lost,
     failing.a_frozen_daemon_is_replaced_by_the_watchdog,

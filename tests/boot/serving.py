@@ -139,6 +139,22 @@ def a_reload_puts_a_good_file_in_force(world: World) -> str:
     return world.machine.show("tracker", "StatusText")
 
 
+def a_reload_lasts_until_the_daemon_has_done_it(world: World) -> None:
+    """Whoever called `systemctl reload` may use at once what it put in force, however slow the daemon is."""
+    machine, signal = world.machine, ("systemctl", "kill", "--kill-whom=main", "tracker.service", "--signal")
+
+    def is_under_way_in_the_daemon() -> bool:
+        return (machine.show("tracker", "ActiveState"), machine.show("tracker", "ControlPID")) == ("reloading", "0")
+
+    machine.run(*signal, "STOP")
+    try:
+        machine.run("systemctl", "reload", "--no-block", "tracker.service")
+        until(is_under_way_in_the_daemon, within=10, what="it reloads, with the signal sent and nobody who took it")
+    finally:
+        machine.run(*signal, "CONT")
+    until(lambda: machine.show("tracker", "ActiveState") == "active", within=10, what="it has reloaded")
+
+
 def a_reload_refuses_a_bad_file_and_goes_on(world: World) -> str:
     """The reload fails, the journal says why, and what was in force stays."""
     before = _pid(world)

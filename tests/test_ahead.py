@@ -33,6 +33,7 @@ def _ten_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
         "ahead._READ_AT_ONCE": 10,
         "ahead._READS_IN_A_ROW": 1,
         "ahead._ADOPTED_AT_ONCE": 10,
+        "ahead._ADOPTIONS_IN_A_ROW": 1,
         "giving._AT_ONCE": 10,
     }.items():
         monkeypatch.setattr(f"tracker.poller.{name}", number)
@@ -123,6 +124,18 @@ class TestAlone:
         await many(daemon)
 
         assert daemon.watched == daemon.owned() == names()
+
+    async def test_several_batches_are_adopted_before_newcomers_are_looked_for_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tracker.poller.ahead._ADOPTIONS_IN_A_ROW", 2)
+        daemon = Daemon(world)
+        await begin(daemon)
+
+        await daemon.adoption.run_once()
+
+        # The highest batch is the five that were left over.
+        assert daemon.owned() == [*names(range(5)), *names(range(45, TASKS))]
 
     async def test_news_of_a_task_make_it_ours_at_once(self, world: World) -> None:
         daemon = Daemon(world)

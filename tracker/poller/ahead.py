@@ -20,6 +20,8 @@ _READ_AT_ONCE = 1000
 _READS_IN_A_ROW = 8
 _ADOPTED_AT_ONCE = 500
 """Some ten milliseconds, for which registrations wait."""
+_ADOPTIONS_IN_A_ROW = 4
+"""Before newcomers are looked for again, which costs as much as adopting a hundred."""
 _LONGEST_REST = 0.1
 """Seconds: what is registered here meanwhile is handed to its lane afterwards."""
 
@@ -99,7 +101,7 @@ class Ahead:
             elif not stretch.is_read:
                 return await self._read(upstream, stretch, me)
         for upstream, stretch in self._stretches.items():
-            return await self._adopt(upstream, stretch, me)
+            return await self._adopt_some(upstream, stretch, me)
         return 0
 
     async def _read(self, upstream: str, stretch: _Stretch, me: str) -> int:
@@ -119,6 +121,14 @@ class Ahead:
                 break
             stretch.read_up_to = keys[-1]
         return max(found, 1)
+
+    async def _adopt_some(self, upstream: str, stretch: _Stretch, me: str) -> int:
+        adopted = 0
+        for _ in range(min(_ADOPTIONS_IN_A_ROW, len(stretch.keys))):
+            adopted += await self._adopt(upstream, stretch, me)
+            if self._stretches.get(upstream) is not stretch:
+                break
+        return adopted
 
     async def _adopt(self, upstream: str, stretch: _Stretch, me: str) -> int:
         """Write a batch, and rest for as long as that took; who was let go of meanwhile is not ours to adopt."""

@@ -197,16 +197,17 @@ class Courier:
         delivery = entry.delivery
         try:
             turn = await self._turns.take(delivery.endpoint, within=_LONGEST_QUEUE)
+            if turn is None:
+                self._slots.keep_none_waiting(delivery.endpoint)
+                await self._give_back(delivery)
+                return
             try:
-                if turn and self._ports.timer() - claimed_at < _LONGEST_WAIT:
+                if self._ports.timer() - claimed_at < _LONGEST_WAIT:
                     await self._send(entry)
                 else:
                     await self._give_back(delivery)
             finally:
-                if turn:
-                    turn.give_back()
-                else:
-                    self._slots.keep_none_waiting(delivery.endpoint)
+                turn.give_back()
         except asyncio.CancelledError:
             await self._give_back(delivery)
             raise

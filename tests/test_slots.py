@@ -1,14 +1,17 @@
 """What may be claimed and sent just now: room by endpoint, what was seen to be due, and turns."""
 
-import asyncio
-from collections import deque
+import random
+from collections import Counter, deque
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from typing import TypeVar
 
 import pytest
 from conftest import START
 from fakes import OWNER
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tracker.config import CallbackSettings
 from tracker.courier.backlog import Backlog, Waiting
@@ -17,7 +20,7 @@ from tracker.courier.turns import Turns
 from tracker.model import Delivery, MessageType
 from tracker.store.due import Due, Seen
 
-pytestmark = pytest.mark.anyio
+T = TypeVar("T")
 
 
 def out_to(endpoint: str, key: int) -> Delivery:
@@ -222,61 +225,99 @@ class TestSlots:
 
 
 class TestTurns:
-    async def test_who_waits_for_its_endpoint_takes_no_place_of_anybody_else(self) -> None:
-        turns = Turns(2, 1)
-        first = await turns.take("a", within=1)
-        waiting = asyncio.create_task(turns.take("a", within=1))
-        await asyncio.sleep(0)
+    def test_who_waits_for_its_endpoint_takes_no_place_of_anybody_else(self) -> None:
+        turns = Turns[str](2, 1)
+        for who in ("a1", "a2", "b1"):
+            turns.wait(who[0], who, 0.0)
 
-        other = await turns.take("b", within=1)
+        assert called(turns) == ["a1", "b1"]
+        turns.give_back("b")
+        assert called(turns) == []
+        turns.give_back("a")
+        assert called(turns) == ["a2"]
 
-        assert first
-        assert other
-        assert not waiting.done()
-        other.give_back()
-        first.give_back()
-        assert await waiting
+    def test_they_are_called_in_the_order_in_which_their_endpoints_have_a_turn(self) -> None:
+        turns = Turns[str](1, 1)
+        for who in ("a1", "a2", "b1", "c1"):
+            turns.wait(who[0], who, 0.0)
 
-    async def test_who_waits_too_long_gets_none_and_leaves_nothing(self) -> None:
-        turns = Turns(2, 1)
-        first = await turns.take("a", within=1)
+        order = called(turns)
+        while turns.waiting or len(order) < 4:
+            turns.give_back(order[-1][0])
+            order += called(turns)
 
-        assert await turns.take("a", within=0.001) is None
-        assert first
-        first.give_back()
-        assert await turns.take("a", within=1)
+        assert order == ["a1", "b1", "c1", "a2"]
 
-    async def test_who_waits_where_nobody_is_called_for_want_of_places_goes_on_waiting(self) -> None:
+    def test_who_waits_too_long_is_sent_away_and_leaves_nothing(self) -> None:
+        turns = Turns[str](2, 1)
+        for at, who in ((0.0, "a1"), (1.0, "a2"), (2.0, "a3")):
+            turns.wait("a", who, at)
+        assert called(turns) == ["a1"]
+
+        assert turns.take_late(1.5) == ["a2"]
+
+        assert turns.waiting == 1
+        turns.give_back("a")
+        assert called(turns) == ["a3"]
+        turns.give_back("a")
+        turns.wait("a", "a4", 3.0)
+        assert called(turns) == ["a4"]
+
+    def test_who_waits_where_nobody_is_called_for_want_of_places_goes_on_waiting(self) -> None:
         """Its endpoint is not at fault: given back, it would be claimed and given back again and again."""
-        turns = Turns(1, 1)
-        elsewhere = await turns.take("a", within=1)
-        before = asyncio.create_task(turns.take("b", within=1))
-        await asyncio.sleep(0)
-        waiting = asyncio.create_task(turns.take("b", within=0))
-        for _ in range(10):
-            await asyncio.sleep(0)
+        turns = Turns[str](1, 1)
+        for who in ("a1", "b1", "b2"):
+            turns.wait(who[0], who, 0.0)
+        assert called(turns) == ["a1"]
 
-        assert not waiting.done()
-        assert elsewhere
-        elsewhere.give_back()
-        called = await before
-        assert called
-        assert await waiting is None, "now it is its endpoint that takes so long"
-        called.give_back()
-        assert await turns.take("b", within=0)
+        assert turns.take_late(10.0) == []
 
-    async def test_who_is_cancelled_while_all_are_busy_leaves_nothing(self) -> None:
-        turns = Turns(1, 1)
-        first = await turns.take("a", within=1)
-        waiting = asyncio.create_task(turns.take("b", within=1))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
+        turns.give_back("a")
+        assert called(turns) == ["b1"]
+        assert turns.take_late(10.0) == ["b2"], "now it is its endpoint that takes so long"
 
-        assert first
-        first.give_back()
-        assert await turns.take("b", within=1)
+    def test_when_all_are_sent_away_nobody_is_called_and_nothing_is_left(self) -> None:
+        turns = Turns[str](2, 1)
+        for who in ("a1", "a2", "b1", "c1"):
+            turns.wait(who[0], who, 0.0)
+        assert called(turns) == ["a1", "b1"]
+
+        assert sorted(turns.take_all()) == ["a2", "c1"]
+
+        for endpoint in ("a", "b"):
+            turns.give_back(endpoint)
+        assert called(turns) == []
+        for who in ("a3", "b2"):
+            turns.wait(who[0], who, 0.0)
+        assert called(turns) == ["a3", "b2"]
+
+    @given(st.integers(1, 3), st.integers(1, 3), st.lists(st.sampled_from("abc"), max_size=30), st.randoms())
+    def test_bounds_hold_and_everybody_is_called_once(
+        self, most: int, each: int, endpoints: list[str], dice: random.Random
+    ) -> None:
+        turns = Turns[int](most, each)
+        out: list[int] = []
+        seen: list[int] = []
+        waiting = list(enumerate(endpoints))
+        while waiting or out or turns.waiting:
+            if waiting and dice.random() < 0.6:
+                number, endpoint = waiting.pop()
+                turns.wait(endpoint, number, 0.0)
+            elif out:
+                turns.give_back(endpoints[out.pop(dice.randrange(len(out)))])
+            now = called(turns)
+            out += now
+            seen += now
+            at_each = Counter(endpoints[number] for number in out)
+            assert len(out) <= most
+            assert max(at_each.values(), default=0) <= each
+
+        assert sorted(seen) == list(range(len(endpoints)))
+
+
+def called(turns: Turns[T]) -> list[T]:
+    """Everybody whose turn it is."""
+    return list(iter(turns.next, None))
 
 
 def test_what_is_in_hand_is_no_reason_to_look_again() -> None:

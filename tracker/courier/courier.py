@@ -1,7 +1,8 @@
 """Claims due deliveries, some more than may be sent at a time, sends them, and has written down what came of it."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -22,7 +23,7 @@ from tracker.courier.writing import CLAIM_MARGIN
 from tracker.errors import UnavailableError
 from tracker.model import Delivery, EndpointState
 from tracker.store import deliveries
-from tracker.store.database import Connection, Work
+from tracker.store.database import Work
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ _AHEAD = 2
 """Where the database is a server: while it writes one claim, what was claimed before is sent, so that neither waits for
 the other. SQLite writes in this very process, and more at a time would only wait for the interpreter."""
 _LONGEST_QUEUE = 1.0
-"""Seconds that one waits for others at its endpoint; who claimed it took that for faster."""
+"""Seconds that one waits for others at its endpoint, or half as many more; who claimed it took that for faster."""
 _LONGEST_WAIT = CLAIM_MARGIN.total_seconds() / 2
 """Seconds from a claim to its attempt: after that the claim might run out before the outcome is written."""
 
@@ -51,7 +52,9 @@ class Courier:
         self._low_water = LowWater()
         self._recorder = Recorder(ports.database, self._hear)
         self._teller = Teller(ports.metrics)
-        self._turns = Turns(settings.max_in_flight, settings.max_in_flight_per_endpoint)
+        self._turns = Turns[tuple[Claimed, float]](settings.max_in_flight, settings.max_in_flight_per_endpoint)
+        """Of what is claimed, and since when."""
+        self._send_away_at: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
         """A look that was begun before it was needed."""
         self._wake = asyncio.Event()
@@ -69,7 +72,7 @@ class Courier:
     async def run(self) -> None:
         """Deliver until stopped."""
         fruitless = 0
-        async with self._recorder.recording(), asyncio.TaskGroup() as group:
+        async with self._recorder.recording(), self._group() as group:
             while not self._stopping:
                 self._wake.clear()
                 self._ports.beat()
@@ -89,7 +92,7 @@ class Courier:
         """Deliver once everything that is due; returns how many attempts that took."""
         made = 0
         while (claimed := await self._claim()) or self._backlog.may_have_more:
-            async with self._recorder.recording(), asyncio.TaskGroup() as group:
+            async with self._recorder.recording(), self._group() as group:
                 self._begin(group, claimed)
             made += len(claimed)
         return made
@@ -140,7 +143,7 @@ class Courier:
             return await self._ports.database.write(claim)
         closings = self._recorder.take()
         try:
-            settled, claimed = await self._ports.database.write(partial(_settle_and_claim, closings, claim))
+            settled, claimed = await self._ports.database.write(partial(settling.settle_first, closings, claim))
         except BaseException:
             # Whether they are written or not: the second time counts nothing.
             self._recorder.give_back(closings)
@@ -188,32 +191,55 @@ class Courier:
         self._low_water.see(waiting.seen.oldest, since=since, started=started, ended=now)
         self._backlog.see(waiting, now=now, took=now - started)
 
-    def _begin(self, group: asyncio.TaskGroup, claimed: Sequence[Claimed]) -> None:
-        claimed_at = self._ports.timer()
-        for entry in claimed:
-            group.create_task(self._deliver(entry, claimed_at))
+    @asynccontextmanager
+    async def _group(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """Attempts are made meanwhile, and all are over when this is."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                yield group
+        finally:
+            if self._send_away_at:
+                self._send_away_at.cancel()
+                self._send_away_at = None
 
-    async def _deliver(self, entry: Claimed, claimed_at: float) -> None:
+    def _begin(self, group: asyncio.TaskGroup, claimed: Sequence[Claimed]) -> None:
+        claimed_at, now = self._ports.timer(), asyncio.get_running_loop().time()
+        for entry in claimed:
+            self._turns.wait(entry.delivery.endpoint, (entry, claimed_at), now)
+        self._call(group)
+
+    def _call(self, group: asyncio.TaskGroup) -> None:
+        """Attempt those whose turn it is, and see to it that nobody waits too long."""
+        while called := self._turns.next():
+            group.create_task(self._deliver(group, *called))
+        if self._turns.waiting and not self._send_away_at:
+            loop = asyncio.get_running_loop()
+            self._send_away_at = loop.call_later(_LONGEST_QUEUE / 2, self._send_away, group)
+
+    def _send_away(self, group: asyncio.TaskGroup) -> None:
+        self._send_away_at = None
+        for entry, _ in self._turns.take_late(asyncio.get_running_loop().time() - _LONGEST_QUEUE):
+            self._slots.keep_none_waiting(entry.delivery.endpoint)
+            group.create_task(self._return(entry.delivery))
+        self._call(group)
+
+    async def _deliver(self, group: asyncio.TaskGroup, entry: Claimed, claimed_at: float) -> None:
         delivery = entry.delivery
         try:
-            turn = await self._turns.take(delivery.endpoint, within=_LONGEST_QUEUE)
-            if turn is None:
-                self._slots.keep_none_waiting(delivery.endpoint)
+            if self._ports.timer() - claimed_at < _LONGEST_WAIT:
+                await self._send(entry)
+            else:
                 await self._give_back(delivery)
-                return
-            try:
-                if self._ports.timer() - claimed_at < _LONGEST_WAIT:
-                    await self._send(entry)
-                else:
-                    await self._give_back(delivery)
-            finally:
-                turn.give_back()
         except asyncio.CancelledError:
-            await self._give_back(delivery)
+            # All are, and nobody is to be called in their place.
+            left = [waiting.delivery for waiting, _ in self._turns.take_all()]
+            await self._give_back(delivery, *left)
             raise
         finally:
             # The receiver is free for the next one while the outcome of this one is written.
+            self._turns.give_back(delivery.endpoint)
             self._slots.give_back(delivery)
+            self._call(group)
             self._wake.set()
 
     async def _send(self, entry: Claimed) -> None:
@@ -234,15 +260,25 @@ class Courier:
             took = timedelta(seconds=self._ports.timer() - started)
             self._slots.time(delivery.endpoint, took, delivered=delivered)
 
-    async def _give_back(self, delivery: Delivery) -> None:
-        """Not sent, or not to its end: due again at once, under the same id."""
-        self._slots.forget(delivery)
-        work = partial(deliveries.release_claims, claimed=[delivery], now=self._ports.clock())
+    async def _return(self, delivery: Delivery) -> None:
+        try:
+            await self._give_back(delivery)
+        finally:
+            self._slots.give_back(delivery)
+            self._wake.set()
+
+    async def _give_back(self, *unsent: Delivery) -> None:
+        """Not sent, or not to their ends: due again at once, under the same ids."""
+        for delivery in unsent:
+            self._slots.forget(delivery)
+        work = partial(deliveries.release_claims, claimed=unsent, now=self._ports.clock())
         try:
             async with asyncio.timeout(_GIVE_BACK_WITHIN):
                 await asyncio.shield(self._ports.database.write(work))
-        except Exception as error:  # noqa: BLE001 - its claim runs out by itself
-            log.warning("claim_not_given_back", delivery=delivery.id, reason=str(error) or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - their claims run out by themselves
+            reason = str(error) or type(error).__name__
+            for delivery in unsent:
+                log.warning("claim_not_given_back", delivery=delivery.id, reason=reason)
 
     def _hear(self, written: Sequence[tuple[Closing, Settled | None]]) -> None:
         """These are written."""
@@ -259,11 +295,3 @@ class Courier:
             self._slots.start_slowly(endpoint)
         elif outcome.spent:
             self._slots.learn(endpoint, delivered=outcome.delivered)
-
-
-def _settle_and_claim(
-    closings: Sequence[Closing], claim: Work[list[Claimed]], connection: Connection
-) -> tuple[list[Settled], list[Claimed]]:
-    # In this order: what is claimed is locked without waiting for anybody.
-    settled = settling.settle(connection, closings) if closings else []
-    return settled, claim(connection)

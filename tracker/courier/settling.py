@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
@@ -10,10 +11,12 @@ from tracker.courier.claims import Claimed
 from tracker.model import DeliveryStatus, Outcome
 from tracker.pacing import retry_delay
 from tracker.store import learning, outcomes
-from tracker.store.database import Connection
+from tracker.store.database import Connection, Work
 from tracker.store.endpoints import Turn
 from tracker.store.learning import Lesson
 from tracker.store.outcomes import Settlement
+
+T = TypeVar("T")
 
 _AFTER_A_PROBE = timedelta(seconds=30)
 _AFTER_OUR_OWN_FAULT = timedelta(seconds=10)
@@ -73,6 +76,12 @@ def settle(connection: Connection, closings: Sequence[Closing]) -> list[Settled]
     ours = [closing for closing, status in zip(closings, written, strict=True) if status]
     turns = iter(learning.learn_all(connection, [_lesson(closing) for closing in ours]))
     return [Settled(status=status, turn=next(turns) if status else None) for status in written]
+
+
+def settle_first(closings: Sequence[Closing], work: Work[T], connection: Connection) -> tuple[list[Settled], T]:
+    """Both in one transaction, in this order: what is claimed is locked without waiting for anybody."""
+    settled = settle(connection, closings) if closings else []
+    return settled, work(connection)
 
 
 def _settlement(closing: Closing) -> Settlement:

@@ -1,64 +1,91 @@
 """Whose attempt is made now: at most so many at a time in all, and at most so many of them to one endpoint."""
 
-import asyncio
-from weakref import WeakValueDictionary
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
-class _Endpoint(asyncio.Semaphore):
-    """Whose turn it is at one endpoint, and how many of those have a place as well."""
+class _Endpoint(Generic[T]):
+    __slots__ = ("called", "taken", "waiting")
 
-    called = 0
+    def __init__(self) -> None:
+        self.taken = 0
+        """Turns at it: of those who are called, and of those who have only to wait for a place."""
+        self.called = 0
+        self.waiting: deque[tuple[float, T]] = deque()
+        """Since when, and who."""
 
 
-class Turns:
-    """Who waits for its endpoint takes no place of anybody else."""
+class Turns(Generic[T]):
+    """Calls those who wait in their order; who waits for its endpoint takes no place of anybody else."""
 
     def __init__(self, most: int, most_each: int) -> None:
-        self._any = asyncio.Semaphore(most)
+        self._free = most
         self._most_each = most_each
-        self._each: WeakValueDictionary[str, _Endpoint] = WeakValueDictionary()
+        self._each: dict[str, _Endpoint[T]] = {}
         """Of the endpoints that somebody is called at, or waits for."""
+        self._ready: deque[tuple[_Endpoint[T], T]] = deque()
+        """Those who wait for nothing but a place."""
+        self.waiting = 0
+        """How many wait for others at their endpoint."""
 
-    async def take(self, endpoint: str, *, within: float) -> "Turn | None":
-        """Wait for a turn, to be given back; None where its endpoint had none within so many seconds."""
+    def wait(self, endpoint: str, who: T, now: float) -> None:
+        """Have somebody wait for a turn; `next` tells when it has come."""
         one = self._each.get(endpoint)
         if one is None:
-            one = self._each[endpoint] = _Endpoint(self._most_each)
-        if not await _acquire(one, within):
+            one = self._each[endpoint] = _Endpoint()
+        if one.taken < self._most_each:
+            one.taken += 1
+            self._ready.append((one, who))
+        else:
+            one.waiting.append((now, who))
+            self.waiting += 1
+
+    def next(self) -> T | None:
+        """Who is called now, until `give_back`; None where nobody waits, or no place is free."""
+        if not self._free or not self._ready:
             return None
-        try:
-            await self._any.acquire()
-        except BaseException:
-            one.release()
-            raise
-        return Turn(one, self._any)
-
-
-async def _acquire(one: _Endpoint, within: float) -> bool:
-    if not one.locked():
-        return await one.acquire()
-    while True:
-        try:
-            async with asyncio.timeout(within):
-                return await one.acquire()
-        except TimeoutError:
-            # Where those before us wait for a place themselves, all are busy: that says nothing of this endpoint.
-            if one.called:
-                return False
-
-
-class Turn:
-    """The right to make one attempt."""
-
-    __slots__ = ("_any", "_one")
-
-    def __init__(self, one: _Endpoint, any_: asyncio.Semaphore) -> None:
-        self._one = one
-        self._any = any_
+        self._free -= 1
+        one, who = self._ready.popleft()
         one.called += 1
+        return who
 
-    def give_back(self) -> None:
-        """The attempt is over."""
-        self._one.called -= 1
-        self._any.release()
-        self._one.release()
+    def give_back(self, endpoint: str) -> None:
+        """Somebody who was called at this endpoint is done."""
+        one = self._each[endpoint]
+        self._free += 1
+        one.called -= 1
+        if one.waiting:
+            self._ready.append((one, one.waiting.popleft()[1]))
+            self.waiting -= 1
+        else:
+            one.taken -= 1
+            if not one.taken:
+                del self._each[endpoint]
+
+    def take_late(self, since: float) -> list[T]:
+        """Send away those who have waited for others at their endpoint since then.
+
+        Where those before them wait for a place themselves, all are busy: that says nothing of the endpoint.
+        """
+        late: list[T] = []
+        for one in self._each.values():
+            while one.called and one.waiting and one.waiting[0][0] <= since:
+                late.append(one.waiting.popleft()[1])
+        self.waiting -= len(late)
+        return late
+
+    def take_all(self) -> list[T]:
+        """Send away everybody who is not called."""
+        left = [who for _, who in self._ready]
+        for one, _ in self._ready:
+            one.taken -= 1
+        self._ready.clear()
+        for endpoint, one in [*self._each.items()]:
+            left += (who for _, who in one.waiting)
+            one.waiting.clear()
+            if not one.taken:
+                del self._each[endpoint]
+        self.waiting = 0
+        return left

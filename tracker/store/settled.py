@@ -26,8 +26,10 @@ from tracker.store.given import among, given, listed, plain_rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import attempt, delivery, event, task
 
-_IS_PENDING = text("delivery.status || '' = 'pending'")
-"""Said so that no index serves: the row is found by its key, and SQLite would walk all that are pending instead."""
+_IS_PENDING = text("CASE delivery.status WHEN 'pending' THEN true ELSE false END")
+"""Said so that no index serves: the row is found by its key, and SQLite would walk all that are pending instead. Nor
+does Postgres take it for rare: where it expects a single row it goes through all lines for each that it finds."""
+_IS_OPEN = text("CASE attempt.outcome WHEN 'sending' THEN true WHEN 'interrupted' THEN true ELSE false END")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -126,9 +128,9 @@ def _settle(new: FromClause) -> Any:  # noqa: ANN401 - a statement
 
 def _close(new: FromClause) -> Any:  # noqa: ANN401 - a statement
     open_ = update(attempt).where(attempt.c.delivery_key == new.c.key, attempt.c.attempt == new.c.number)
-    # Literals: a list of parameters would be written into the statement anew each time.
-    open_ = open_.where(text("attempt.outcome IN ('sending', 'interrupted')"))
-    return open_.values(outcome=new.c.outcome, next_attempt_at=new.c.due, **{name: new.c[name] for name in _ANSWER})
+    return open_.where(_IS_OPEN).values(
+        outcome=new.c.outcome, next_attempt_at=new.c.due, **{name: new.c[name] for name in _ANSWER}
+    )
 
 
 def _note(new: FromClause) -> Any:  # noqa: ANN401 - a statement

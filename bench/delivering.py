@@ -72,6 +72,7 @@ def _measure(kind: str, url: str, urls: Sequence[str]) -> Iterator[Row]:
     yield compared(f"deliveries, {kind}", ours, hand, "the same rows without a courier")
     yield compared(f"deliveries, {kind}", ours, plain, "the courier on httpx's pool", at_least=10)
     yield compared(f"deliveries, one sending process, {kind}", apart, ours, "the courier's own process")
+    yield compared(f"deliveries, one sending process, {kind}", apart, plain, "the courier on httpx's pool")
 
 
 def _guarded() -> Client:

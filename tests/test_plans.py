@@ -569,7 +569,6 @@ PLUMBING = {
     "given.rows",
     "searching_walk.as_given",
     "migrate.current",
-    "told.told",
 }
 """Nothing is asked there, or not of these tables."""
 THROUGH_OTHERS = {

@@ -5,11 +5,13 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, text, update
+from sqlalchemy import Connection, Text, bindparam, insert, or_, select, text, update
 
 from tracker.store.dialect import insert_into
+from tracker.store.given import given, plain_rows
 from tracker.store.rows import new_id
 from tracker.store.schema import secret, token
 
@@ -131,19 +133,20 @@ def _make_current(connection: Connection, owner: str, *, now: datetime, fresh: s
 
 
 # Built once: every claim asks it.
-_SIGNING = (
-    select(secret.c.owner, secret.c.secret)
-    .where(secret.c.owner.in_(bindparam("owners", expanding=True)))
-    .where(or_(secret.c.expires_at.is_(None), secret.c.expires_at > bindparam("now")))
-    .order_by(secret.c.key.desc())
-)
+@cache
+def _signing(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    owners = given(dialect, "given", owner=Text())
+    signing = select(secret.c.owner, secret.c.secret).where(secret.c.owner.in_(select(owners.c.owner)))
+    signing = signing.where(or_(secret.c.expires_at.is_(None), secret.c.expires_at > bindparam("now")))
+    return signing.order_by(secret.c.key.desc())
 
 
 def signing_secrets(connection: Connection, owners: Collection[str], *, now: datetime) -> dict[str, list[str]]:
     """The secrets that sign for each owner just now, newest first."""
     found: dict[str, list[str]] = {}
-    for row in connection.execute(_SIGNING, {"owners": list(owners), "now": now}):
-        found.setdefault(row.owner, []).append(row.secret)
+    asked = {"given": plain_rows({"owner": owner} for owner in owners), "now": now}
+    for owner, signing in connection.execute(_signing(connection.dialect.name), asked):
+        found.setdefault(owner, []).append(signing)
     return found
 
 

@@ -12,12 +12,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    Text,
     case,
-    cast,
-    func,
     literal_column,
-    select,
     type_coerce,
 )
 from sqlalchemy.exc import OperationalError
@@ -26,6 +22,7 @@ from sqlalchemy.types import NullType
 from tracker.model import NEWS, Moment, fingerprint
 from tracker.store.moments import from_sqlite
 from tracker.store.schema import task
+from tracker.store.told import as_one
 
 
 class Adopted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -70,6 +67,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.watcher is None and self.ended_at is None
 
 
+_as_one = lru_cache(maxsize=16)(as_one)
 _decode = msgspec.json.Decoder(list[Row]).decode
 _news = attrgetter(*NEWS)
 
@@ -122,15 +120,6 @@ def _moment(found: Any) -> Any:  # noqa: ANN401 - whatever somebody wrote
         return from_sqlite(found) if isinstance(found, str) else found
     except ValueError:
         return found
-
-
-@lru_cache(maxsize=16)
-def _as_one(dialect: str, query: Select[Any]) -> Any:  # noqa: ANN401 - a statement
-    found = query.subquery()
-    if dialect == "sqlite":
-        return select(func.json_group_array(func.json_array(*found.c)))
-    # As text, or the driver would decode it.
-    return select(cast(func.json_agg(func.json_build_array(*found.c)), Text))
 
 
 def live(row: Row) -> Adopted:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import BigInteger, Connection, FromClause, Integer, Text, and_, bindparam, cast, func, literal, select
 
 from tracker.model import EndpointState
@@ -14,15 +15,14 @@ from tracker.store.deliveries import IS_FREE, WAITS
 from tracker.store.given import given, rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import delivery, endpoint
-from tracker.store.told import as_told, told, told_moment
+from tracker.store.told import as_one
 
 FEW = 4
 """Deliveries of one endpoint that a look shows where others would not be seen for them."""
 _RICH = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
+class Due(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A delivery that waits for an attempt."""
 
     key: int
@@ -63,17 +63,19 @@ def look(
         "since": since or _EVER,
     }
     dialect = connection.dialect.name
-    oldest = told(connection, _oldest(dialect), asked)
-    found = {key: Due(key=key, endpoint=origin, is_well=bool(well)) for key, origin, well, *_ in oldest if key}
-    is_all = oldest[0][3] < limit
+    number, first, oldest = connection.execute(_oldest(dialect), asked).one()
+    found = _decode(oldest or "[]")
+    is_all = number < limit
     is_rich = not is_all and _RICH * len(found) >= limit
     if not is_all and len(found) <= limit // 2:
-        for key, origin, well in told(connection, _few_of_each(dialect), {**asked, "few": FEW}):
-            found.setdefault(key, Due(key=key, endpoint=origin, is_well=bool(well)))
-    first = told_moment(oldest[0][4])
-    return Seen(due=list(found.values()), is_all=is_all, oldest=first, is_rich=is_rich)
+        more = _decode(connection.scalar(_few_of_each(dialect), {**asked, "few": FEW}) or "[]")
+        known = {due.key for due in found}
+        found += [due for due in more if due.key not in known]
+    return Seen(due=found, is_all=is_all, oldest=first, is_rich=is_rich)
 
 
+# SQLite's truths are numbers.
+_decode = msgspec.json.Decoder(list[Due], strict=False).decode
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _SINCE = bindparam("since", type_=UtcDateTime())
 _NOW = bindparam("now", type_=UtcDateTime())
@@ -83,7 +85,7 @@ _IS_WELL = and_(endpoint.c.failures == 0, endpoint.c.last_success_at.is_not(None
 
 @cache
 def _oldest(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    """Those due longest that may go, after a line that says how many were looked at."""
+    """How many were looked at, when the first was due, and those due longest that may go."""
     passed_over = given(dialect, "given", origin=Text())
     waiting = (
         select(delivery.c.key, delivery.c.endpoint_key, delivery.c.next_attempt_at)
@@ -93,18 +95,17 @@ def _oldest(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     # Also where it is under way: left without an outcome, it has to be seen again.
     first = waiting.with_only_columns(delivery.c.next_attempt_at).limit(1).scalar_subquery().label("first")
     oldest = waiting.where(IS_FREE).limit(_MOST).cte("oldest")
-    looked_at = select(func.count().label("number"), first).select_from(oldest).subquery("looked_at")
     ready = (
-        select(oldest.c.key, endpoint.c.origin, _IS_WELL, oldest.c.next_attempt_at)
+        select(oldest.c.key, endpoint.c.origin, _IS_WELL)
+        .select_from(oldest)
         .join(endpoint, endpoint.c.key == oldest.c.endpoint_key)
         .join(delivery, delivery.c.key == oldest.c.key)
         .where(endpoint.c.state == str(EndpointState.ACTIVE), endpoint.c.origin.not_in(select(passed_over.c.origin)))
         .where(pacing.IN_TURN)
-        .subquery("ready")
+        .order_by(oldest.c.next_attempt_at)
     )
-    lines = select(ready.c.key, ready.c.origin, ready.c.is_well, looked_at.c.number, looked_at.c.first)
-    lines = lines.select_from(looked_at.outerjoin(ready, literal(1) == 1)).order_by(ready.c.next_attempt_at)
-    return as_told(dialect, lines)
+    told = as_one(dialect, ready).scalar_subquery().label("told")
+    return select(func.count().label("number"), first, told).select_from(oldest)
 
 
 @cache
@@ -141,4 +142,4 @@ def _few_of_each(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
         .order_by(few.c.next_attempt_at)
         .limit(_MOST)
     )
-    return as_told(dialect, query)
+    return as_one(dialect, query)

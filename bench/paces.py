@@ -55,7 +55,7 @@ class Many:
     again: float
     """The same after an orderly end of the last daemon, as which this one goes on."""
     after_kill: float
-    """The same after a SIGKILL of the last daemon, from its successor's start: on PostgreSQL with the silence."""
+    """The same after a SIGKILL of the last daemon, from its successor's start."""
     stopping: float
     """From SIGTERM until the process is gone, in seconds."""
     adopting: float

@@ -1,5 +1,6 @@
 """Going on as a daemon that is gone: its tasks need no write, and nothing that it does later reaches them."""
 
+import os
 from collections.abc import Iterator
 from functools import partial
 
@@ -9,6 +10,7 @@ from conftest import FakeClock
 from fakes import UPSTREAM, HeldOpen, Thread, snap, statements, wait_until_blocked, want, writes
 from lending import lent_worlds
 
+from tracker.errors import UnavailableError
 from tracker.model import Status
 from tracker.poller.presence import DEAD_AFTER
 from tracker.store import daemons, watching
@@ -22,6 +24,10 @@ def crew(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[Daem
     """Three programs on one Postgres."""
     with lent_worlds(request, clock) as worlds:
         yield [Daemon(world) for world in worlds]
+
+
+def _out_of_reach(*_: object, **__: object) -> list[str]:
+    raise UnavailableError("canceling statement due to lock timeout")
 
 
 async def fill(daemon: Daemon, tasks: int = 60) -> None:
@@ -275,7 +281,50 @@ class TestOneThatWakesUp:
 
 
 class TestAfterASigkill:
-    """Its successor is there before it is taken for dead."""
+    """Its successor is there before it is taken for dead by its silence."""
+
+    async def test_one_that_starts_where_it_was_killed_goes_on_at_once(
+        self, crew: list[Daemon], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tracker.poller.presence.this_place", lambda: "here")
+        dead, after, _ = crew
+        await fill(dead)
+        monkeypatch.setattr("tracker.poller.presence.has_ended", lambda pid: pid == os.getpid())
+
+        await after.adoption.resume()
+        with statements() as sent:
+            await many(after)
+
+        assert after.adoption.me == dead.adoption.me
+        assert len(after.watched) == 60
+        assert writes(sent) == []
+
+    async def test_one_that_starts_elsewhere_waits_for_its_silence(
+        self, crew: list[Daemon], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tracker.poller.presence.this_place", lambda: "here")
+        dead, after, _ = crew
+        await fill(dead)
+        monkeypatch.setattr("tracker.poller.presence.has_ended", lambda _: True)
+        monkeypatch.setattr("tracker.poller.presence.this_place", lambda: "elsewhere")
+
+        await after.adoption.resume()
+        await many(after)
+
+        assert after.watched == []
+
+    async def test_what_it_left_under_way_at_the_server_is_no_reason_not_to_start(
+        self, crew: list[Daemon], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tracker.poller.presence.this_place", lambda: "here")
+        dead, after, _ = crew
+        await fill(dead)
+        monkeypatch.setattr("tracker.poller.presence.has_ended", lambda _: True)
+        monkeypatch.setattr("tracker.store.daemons.bury_ended", _out_of_reach)
+
+        await after.adoption.resume()
+
+        assert after.adoption.me != dead.adoption.me
 
     async def test_one_that_is_alone_goes_on_as_the_dead_one_where_that_left_much_more(
         self, crew: list[Daemon], monkeypatch: pytest.MonkeyPatch

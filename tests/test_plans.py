@@ -483,6 +483,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         watching.bury: [lambda c: watching.bury(c, me="x", now=now, silent_for=-DAY)],
         watching.leave: [lambda c: watching.leave(c, me=years.WATCHER)],
         daemons.all_leave: [daemons.all_leave],
+        daemons.bury_ended: [lambda c: daemons.bury_ended(c, place="", has_ended=lambda _: True)],
         daemons.forget: [lambda c: daemons.forget(c, [years.WATCHER])],
         daemons.find_strays: [lambda c: daemons.find_strays(c, now=now)],
         daemons.company: [daemons.company],

@@ -151,6 +151,17 @@ class TestLiving:
 
         assert [member.id for member in among] == ([] if world.database.is_sqlite else sorted([ME, "dmn_other"]))
 
+    def test_whose_process_has_ended_at_its_place_is_buried_at_once_and_nobody_else(self, world: World) -> None:
+        for me, place, pid in (("ended", "here", 1), ("lives", "here", 2), ("elsewhere", "there", 1), ("older", "", 1)):
+            row = {"me": me, "host": "h", "pid": pid, "version": "1", "now": world.clock(), "place": place}
+            world.write(lambda connection, row=row: daemons.join(connection, **row))
+
+        asked = partial(daemons.bury_ended, place="here", has_ended=lambda pid: pid == 1)
+        assert world.write(asked) == ["ended"]
+
+        assert world.column("SELECT id FROM daemon WHERE NOT is_gone ORDER BY id") == ["elsewhere", "lives", "older"]
+        assert world.write(asked) == []
+
     def test_the_tasks_of_a_silent_daemon_are_free_and_it_learns_of_it(self, world: World) -> None:
         world.watched(want("1"), want("2"))
         world.age(10)

@@ -86,6 +86,8 @@ class Adoption:
 
     async def _enter(self, *, anew: bool) -> None:
         self._left = {}
+        if not anew:
+            _tell_of(await self._presence.bury_ended())
         gone = await self._presence.enter(self._watching(), anew=anew)
         if gone is not None:
             self._left = gone.watching
@@ -269,8 +271,7 @@ class Adoption:
         self.newcomers.is_sure = True
 
     async def _bury(self) -> None:
-        if dead := await self._presence.bury():
-            log.warning("daemons_taken_for_dead", daemons=dead)
+        _tell_of(await self._presence.bury())
 
     async def leave(self) -> None:
         """Release everything, so that others can adopt it at once."""
@@ -281,3 +282,8 @@ class Adoption:
         """By upstream; while what is ours is still being read, as many as it will be."""
         left = self._left if self._resumed_up_to is not None else {}
         return {name: max(len(lane.schedule), left.get(name, 0)) for name, lane in self._lanes.items()}
+
+
+def _tell_of(dead: Sequence[str]) -> None:
+    if dead:
+        log.warning("daemons_taken_for_dead", daemons=dead)

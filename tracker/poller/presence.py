@@ -5,11 +5,13 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from secrets import token_hex
 
 import tracker
 from tracker.clock import Clock, SharedClock, steady
 from tracker.errors import UnavailableError
+from tracker.poller.place import has_ended, this_place
 from tracker.store import daemons, hints
 from tracker.store.daemons import Member
 from tracker.store.database import Connection, Database, Work
@@ -64,6 +66,7 @@ class Presence:
             connection,
             me=me,
             life=life,
+            place=this_place(),
             host=socket.gethostname(),
             pid=os.getpid(),
             version=tracker.__version__,
@@ -100,6 +103,17 @@ class Presence:
         for write in (self._database.write, self._database.write_beside):
             with suppress(UnavailableError):
                 await write(lambda _: None)
+
+    async def bury_ended(self) -> list[str]:
+        """Declare dead whose process was here and has ended, however short a while ago; returns their names."""
+        if self._database.is_sqlite or not this_place():
+            return []
+        bury = partial(daemons.bury_ended, place=this_place(), has_ended=has_ended)
+        try:
+            return await self._database.write_apart(bury)
+        except UnavailableError:
+            # Something of theirs is still under way at the server: then it is their silence that tells.
+            return []
 
     async def bury(self) -> list[str]:
         """Declare dead who has been silent for too long; returns their names."""

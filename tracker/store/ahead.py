@@ -6,16 +6,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-import msgspec
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, func, literal_column, select, update
 
 from tracker.store.adopted import ADOPTED, Adopted, live, read
 from tracker.store.given import among, given, plain_rows
 from tracker.store.schema import task
-from tracker.store.watching import UNWATCHED, in_order, is_alive, note_registration, take
-
-Found = tuple[int, int]
-"""The key of a task, and its sequence: 0 where it has no history yet."""
+from tracker.store.watching import UNWATCHED, in_order, is_alive, note_registration
 
 
 def last(connection: Connection, *, upstream: str) -> int | None:
@@ -90,9 +86,10 @@ def _adopt(connection: Connection, batch: Batch) -> Settled:
 
 
 def _take_on_sqlite(connection: Connection, keys: str, batch: Batch) -> int:
-    found = msgspec.json.decode(connection.scalar(_free_on_sqlite(), {"given": keys}), type=list[Found])
-    take(connection, found, me=batch.me, now=batch.now)
-    return len(found)
+    new = connection.scalars(_new_on_sqlite(), {"given": keys}).all()
+    taken = connection.execute(_taking_on_sqlite(), {"given": keys, "me": batch.me}).rowcount
+    note_registration(connection, new, batch.now)
+    return taken
 
 
 def _take_on_postgres(connection: Connection, keys: str, batch: Batch) -> int:
@@ -114,8 +111,14 @@ def _free(dialect: str) -> Any:  # noqa: ANN401 - a query
 
 
 @cache
-def _free_on_sqlite() -> Any:  # noqa: ANN401 - a statement, built once
-    return select(func.json_group_array(func.json_array(*_free("sqlite").subquery().c)))
+def _new_on_sqlite() -> Any:  # noqa: ANN401 - a statement, built once
+    return _free("sqlite").with_only_columns(task.c.key).where(task.c.sequence == 0)
+
+
+@cache
+def _taking_on_sqlite() -> Any:  # noqa: ANN401 - a statement, built once
+    keys = given("sqlite", "given", key=BigInteger())
+    return update(task).where(among("sqlite", task.c.key, keys), _IS_FREE).values(watcher=bindparam("me"))
 
 
 @cache

@@ -5,7 +5,7 @@ is one, and its clock serves.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -25,6 +25,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     text,
     true,
@@ -82,15 +83,22 @@ def join(  # noqa: PLR0913 - a row of its table
     tells_operator: bool = False,
     watching: Mapping[str, int] | None = None,
     life: str = "",
+    place: str = "",
 ) -> datetime:
     """Enter a daemon into the table; returns the moment. Notices are written while one is there that `tells_operator`.
 
     `watching` names the upstreams that it is configured for, each with the number of tasks that it watches; `life`
-    is a word that nobody else under this name ever had.
+    is a word that nobody else under this name ever had, and `place` one for where its `pid` is that of its process.
     """
     moment = present(connection, now)
     row: dict[str, Any] = {"id": me, "host": host, "pid": pid, "version": version, "tells_operator": tells_operator}
-    row |= {"life": life, "started_at": moment, "heartbeat_at": moment, "watching": _written(watching or {})}
+    row |= {
+        "life": life,
+        "place": place,
+        "started_at": moment,
+        "heartbeat_at": moment,
+        "watching": _written(watching or {}),
+    }
     entered: datetime = connection.execute(insert(daemon).values(row).returning(daemon.c.heartbeat_at)).scalar_one()
     return entered
 
@@ -155,6 +163,15 @@ def bury(connection: Connection, *, me: str, now: datetime, silent_for: timedelt
     """Declare dead who has been silent for too long, so that others can adopt its tasks; returns the ids."""
     which = is_silent(connection.dialect.name, silent_for)
     return _declare_gone(connection, which, {"me": me, "silent_since": now - silent_for})
+
+
+def bury_ended(connection: Connection, *, place: str, has_ended: Callable[[int], bool]) -> list[str]:
+    """Declare dead whose process has ended at this place, by their ids there; returns their ids."""
+    there = select(daemon.c.id, daemon.c.pid, daemon.c.life).where(_THERE, daemon.c.place == place)
+    ended = [row for row in connection.execute(there) if has_ended(row.pid)]
+    # Somebody may have gone on under the name of one of them since then.
+    same = [and_(daemon.c.id == row.id, daemon.c.life == row.life) for row in ended]
+    return _declare_gone(connection, or_(*same)) if same else []
 
 
 def leave(connection: Connection, *, me: str, life: str = "", watching: Mapping[str, int] | None = None) -> None:

@@ -271,6 +271,7 @@ daemon = Table(
     Column("is_gone", Boolean, nullable=False, server_default=false()),
     Column("watching", Text, nullable=False, server_default="{}"),
     Column("life", Text, nullable=False, server_default=""),
+    Column("place", Text, nullable=False, server_default=""),
 )
 
 token = Table(

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
-from fakes import World
+from conftest import START
+from fakes import OWNER, World
 
 from tracker.config import CallbackSettings
 from tracker.courier import Courier, Ports, Sender
 from tracker.metrics import Metrics
+from tracker.model import Delivery, MessageType
 from tracker.store.moments import sqlite_time
 from tracker.webhooks.signing import new_secret
 
@@ -31,3 +33,21 @@ def due_now(world: World) -> None:
     due = sqlite_time(world.clock())
     world.sql("UPDATE delivery SET next_attempt_at = :due WHERE status = 'pending'", due=due)
     world.sql("UPDATE endpoint SET state = 'active', failures = 0, failing_since = NULL, paused_until = NULL")
+
+
+def out_to(endpoint: str, key: int) -> Delivery:
+    """A message that is claimed."""
+    return Delivery(
+        key=key,
+        id=f"msg_{key}",
+        task_key=key,
+        callback_key=key,
+        owner=OWNER,
+        message_type=MessageType.SUCCEEDED,
+        url=f"{endpoint}/hook",
+        endpoint=endpoint,
+        body="{}",
+        attempt=1,
+        failures=0,
+        created_at=START,
+    )

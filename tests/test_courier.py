@@ -349,7 +349,7 @@ class TestRoom:
     async def test_one_that_is_brisk_no_longer_keeps_nothing_waiting(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tracker.courier.courier._LONGEST_QUEUE", 0.01)
+        monkeypatch.setattr("tracker.courier.queue._LONGEST_QUEUE", 0.01)
         post = Post(world, {"max_in_flight_per_endpoint": 2})
         post.know(GOOD_ENDPOINT, seconds=0.01, delivered=True)
         post.pending(10, GOOD)
@@ -357,6 +357,8 @@ class TestRoom:
 
         async with asyncio.TaskGroup() as group:
             group.create_task(post.courier.run())
+            await until(lambda: len(post.sender.sent) == 2)
+            post.world.clock.advance(0.02)
             await until(lambda: [outcome for _, outcome in post.world.attempts()].count("interrupted") == 6)
 
             assert len(post.sender.sent) == 2

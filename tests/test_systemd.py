@@ -74,6 +74,25 @@ def test_where_nobody_listens_nothing_happens(address: str | None) -> None:
     assert notifier.is_heard is bool(address)
 
 
+def test_that_it_is_done_is_said_again_where_it_was_not_taken(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever called for a reload waits for this word."""
+    connect, refused = socket.socket.sendto, []
+
+    def refuse_once(self: socket.socket, said: bytes, address: str) -> int:
+        if not refused:
+            refused.append(said)
+            raise TimeoutError
+        return connect(self, said, address)
+
+    monkeypatch.setattr("socket.socket.sendto", refuse_once)
+    Notifier(manager.address).ready("watching")
+
+    manager.wait_for("READY")
+    assert len(refused) == len(manager.heard) == 1
+
+
 @pytest.mark.parametrize(
     ("environ", "limit"),
     [

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 _FIRST_PASSED = 3
 """The first descriptor that systemd passes (SD_LISTEN_FDS_START)."""
+_TRIES = 3
 _UNNAMED = "unknown"
 """What systemd calls sockets whose unit names none."""
 
@@ -36,7 +37,8 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The start, or a reload, is done."""
-        self._say("READY=1", _status(status))
+        # Somebody waits for this very word.
+        any(self._say("READY=1", _status(status)) for _ in range(_TRIES))
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
@@ -60,13 +62,16 @@ class Notifier:
         """We are alive."""
         self._say("WATCHDOG=1")
 
-    def _say(self, *lines: str) -> None:
+    def _say(self, *lines: str) -> bool:
+        """Whether it was taken, or nobody listens."""
         if not self._address:
-            return
+            return True
         # A socket for each word: nothing of ours is left open, and one that went away is no trouble.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as speaking:
             speaking.settimeout(1.0)
             speaking.sendto("\n".join(lines).encode(), self._address)
+            return True
+        return False
 
 
 def _status(text: str) -> str:

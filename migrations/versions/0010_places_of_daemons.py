@@ -17,8 +17,11 @@ depends_on: str | Sequence[str] | None = None
 def upgrade() -> None:
     """Apply."""
     op.add_column("daemon", sa.Column("place", sa.Text(), server_default="", nullable=False))
+    # What signs is asked for by owner, the old beside the new.
+    op.create_index("secret_owner", "secret", ["owner"])
 
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_index("secret_owner", table_name="secret")
     op.drop_column("daemon", "place")

@@ -1,8 +1,7 @@
 """Claims due deliveries, some more than may be sent at a time, sends them, and has written down what came of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -14,11 +13,11 @@ from tracker.courier.backlog import Backlog, Chosen
 from tracker.courier.claims import Claimed
 from tracker.courier.lowwater import LowWater
 from tracker.courier.ports import Ports
+from tracker.courier.queue import Queue
 from tracker.courier.recorder import Recorder
 from tracker.courier.settling import Closing, Settled
 from tracker.courier.slots import Slots
 from tracker.courier.telling import Teller
-from tracker.courier.turns import Turns
 from tracker.courier.writing import CLAIM_MARGIN
 from tracker.errors import UnavailableError
 from tracker.model import Delivery, EndpointState
@@ -35,10 +34,6 @@ _GIVE_BACK_WITHIN = 1.0
 _AHEAD = 2
 """Where the database is a server: while it writes one claim, what was claimed before is sent, so that neither waits for
 the other. SQLite writes in this very process, and more at a time would only wait for the interpreter."""
-_LONGEST_QUEUE = 1.0
-"""Seconds that one waits for others at its endpoint, or half as many more; who claimed it took that for faster."""
-_LONGEST_WAIT = CLAIM_MARGIN.total_seconds() / 2
-"""Seconds from a claim to its attempt: after that the claim might run out before the outcome is written."""
 
 
 class Courier:
@@ -52,9 +47,9 @@ class Courier:
         self._low_water = LowWater()
         self._recorder = Recorder(ports.database, self._hear)
         self._teller = Teller(ports.metrics)
-        self._turns = Turns[tuple[Claimed, float]](settings.max_in_flight, settings.max_in_flight_per_endpoint)
-        """Of what is claimed, and since when."""
-        self._send_away_at: asyncio.TimerHandle | None = None
+        self._queue = Queue(
+            settings, ports.timer, attempt=self._send, give_back=self._give_back, too_slow=self._slots.keep_none_waiting
+        )
         self._looking: asyncio.Task[None] | None = None
         """A look that was begun before it was needed."""
         self._wake = asyncio.Event()
@@ -72,12 +67,12 @@ class Courier:
     async def run(self) -> None:
         """Deliver until stopped."""
         fruitless = 0
-        async with self._recorder.recording(), self._group() as group:
+        async with self._recorder.recording(), self._queue.working() as group:
             while not self._stopping:
                 self._wake.clear()
                 self._ports.beat()
                 claimed = await self._claim_calmly(group)
-                self._begin(group, claimed)
+                self._queue.put(group, claimed)
                 if claimed and self._slots.free_for_all < self._settings.max_in_flight // 2:
                     # A claim of one costs as much as a claim of ten: let some more come back first.
                     await asyncio.sleep(_BREATH)
@@ -92,8 +87,8 @@ class Courier:
         """Deliver once everything that is due; returns how many attempts that took."""
         made = 0
         while (claimed := await self._claim()) or self._backlog.may_have_more:
-            async with self._recorder.recording(), self._group() as group:
-                self._begin(group, claimed)
+            async with self._recorder.recording(), self._queue.working() as group:
+                self._queue.put(group, claimed)
             made += len(claimed)
         return made
 
@@ -191,57 +186,6 @@ class Courier:
         self._low_water.see(waiting.seen.oldest, since=since, started=started, ended=now)
         self._backlog.see(waiting, now=now, took=now - started)
 
-    @asynccontextmanager
-    async def _group(self) -> AsyncIterator[asyncio.TaskGroup]:
-        """Attempts are made meanwhile, and all are over when this is."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                yield group
-        finally:
-            if self._send_away_at:
-                self._send_away_at.cancel()
-                self._send_away_at = None
-
-    def _begin(self, group: asyncio.TaskGroup, claimed: Sequence[Claimed]) -> None:
-        claimed_at, now = self._ports.timer(), asyncio.get_running_loop().time()
-        for entry in claimed:
-            self._turns.wait(entry.delivery.endpoint, (entry, claimed_at), now)
-        self._call(group)
-
-    def _call(self, group: asyncio.TaskGroup) -> None:
-        """Attempt those whose turn it is, and see to it that nobody waits too long."""
-        while called := self._turns.next():
-            group.create_task(self._deliver(group, *called))
-        if self._turns.waiting and not self._send_away_at:
-            loop = asyncio.get_running_loop()
-            self._send_away_at = loop.call_later(_LONGEST_QUEUE / 2, self._send_away, group)
-
-    def _send_away(self, group: asyncio.TaskGroup) -> None:
-        self._send_away_at = None
-        for entry, _ in self._turns.take_late(asyncio.get_running_loop().time() - _LONGEST_QUEUE):
-            self._slots.keep_none_waiting(entry.delivery.endpoint)
-            group.create_task(self._return(entry.delivery))
-        self._call(group)
-
-    async def _deliver(self, group: asyncio.TaskGroup, entry: Claimed, claimed_at: float) -> None:
-        delivery = entry.delivery
-        try:
-            if self._ports.timer() - claimed_at < _LONGEST_WAIT:
-                await self._send(entry)
-            else:
-                await self._give_back(delivery)
-        except asyncio.CancelledError:
-            # All are, and nobody is to be called in their place.
-            left = [waiting.delivery for waiting, _ in self._turns.take_all()]
-            await self._give_back(delivery, *left)
-            raise
-        finally:
-            # The receiver is free for the next one while the outcome of this one is written.
-            self._turns.give_back(delivery.endpoint)
-            self._slots.give_back(delivery)
-            self._call(group)
-            self._wake.set()
-
     async def _send(self, entry: Claimed) -> None:
         delivery = entry.delivery
         started, delivered = self._ports.timer(), False
@@ -259,18 +203,15 @@ class Courier:
         finally:
             took = timedelta(seconds=self._ports.timer() - started)
             self._slots.time(delivery.endpoint, took, delivered=delivered)
-
-    async def _return(self, delivery: Delivery) -> None:
-        try:
-            await self._give_back(delivery)
-        finally:
-            self._slots.give_back(delivery)
-            self._wake.set()
+        # The receiver is free for the next one while the outcome of this one is written.
+        self._slots.give_back(delivery)
+        self._wake.set()
 
     async def _give_back(self, *unsent: Delivery) -> None:
         """Not sent, or not to their ends: due again at once, under the same ids."""
         for delivery in unsent:
             self._slots.forget(delivery)
+            self._slots.give_back(delivery)
         work = partial(deliveries.release_claims, claimed=unsent, now=self._ports.clock())
         try:
             async with asyncio.timeout(_GIVE_BACK_WITHIN):
@@ -279,6 +220,7 @@ class Courier:
             reason = str(error) or type(error).__name__
             for delivery in unsent:
                 log.warning("claim_not_given_back", delivery=delivery.id, reason=reason)
+        self._wake.set()
 
     def _hear(self, written: Sequence[tuple[Closing, Settled | None]]) -> None:
         """These are written."""

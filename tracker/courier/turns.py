@@ -1,24 +1,28 @@
 """Whose attempt is made now: at most so many at a time in all, and at most so many of them to one endpoint."""
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
+@dataclass(slots=True)
 class _Endpoint(Generic[T]):
-    __slots__ = ("called", "taken", "waiting")
-
-    def __init__(self) -> None:
-        self.taken = 0
-        """Turns at it: of those who are called, and of those who have only to wait for a place."""
-        self.called = 0
-        self.waiting: deque[tuple[float, T]] = deque()
-        """Since when, and who."""
+    taken: int = 0
+    """Turns at it: of those who are called, and of those who have only to wait for a place."""
+    called: int = 0
+    called_since: float = 0.0
+    """Since when there is always somebody called."""
+    waiting: deque[tuple[float, T]] = field(default_factory=deque)
+    """Since when, and who."""
 
 
 class Turns(Generic[T]):
-    """Calls those who wait in their order; who waits for its endpoint takes no place of anybody else."""
+    """Calls those who wait in their order; who waits for its endpoint takes no place of anybody else.
+
+    All times are of one clock, in seconds.
+    """
 
     def __init__(self, most: int, most_each: int) -> None:
         self._free = most
@@ -42,12 +46,14 @@ class Turns(Generic[T]):
             one.waiting.append((now, who))
             self.waiting += 1
 
-    def next(self) -> T | None:
+    def next(self, now: float) -> T | None:
         """Who is called now, until `give_back`; None where nobody waits, or no place is free."""
         if not self._free or not self._ready:
             return None
         self._free -= 1
         one, who = self._ready.popleft()
+        if not one.called:
+            one.called_since = now
         one.called += 1
         return who
 
@@ -65,27 +71,25 @@ class Turns(Generic[T]):
                 del self._each[endpoint]
 
     def take_late(self, since: float) -> list[T]:
-        """Send away those who have waited for others at their endpoint since then.
+        """Send away those who have waited since then for others at their endpoint that were called all the time.
 
-        Where those before them wait for a place themselves, all are busy: that says nothing of the endpoint.
+        Where those before them waited for a place themselves, all were busy: that says nothing of the endpoint.
         """
         late: list[T] = []
         for one in self._each.values():
-            while one.called and one.waiting and one.waiting[0][0] <= since:
-                late.append(one.waiting.popleft()[1])
+            if one.called and one.called_since <= since:
+                while one.waiting and one.waiting[0][0] <= since:
+                    late.append(one.waiting.popleft()[1])
         self.waiting -= len(late)
         return late
 
-    def take_all(self) -> list[T]:
-        """Send away everybody who is not called."""
-        left = [who for _, who in self._ready]
+    def send_all_away(self) -> None:
+        """Nobody else is called."""
         for one, _ in self._ready:
             one.taken -= 1
         self._ready.clear()
         for endpoint, one in [*self._each.items()]:
-            left += (who for _, who in one.waiting)
             one.waiting.clear()
             if not one.taken:
                 del self._each[endpoint]
         self.waiting = 0
-        return left

@@ -23,7 +23,7 @@ _ADOPTED_AT_ONCE = 500
 _ADOPTIONS_IN_A_ROW = 4
 """Before newcomers are looked for again, which costs as much as adopting a hundred."""
 _LONGEST_REST = 0.1
-"""Seconds: what is registered here meanwhile is handed to its lane afterwards."""
+"""Seconds: what is registered here meanwhile is handed to its lane afterwards. After as long no other batch follows."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,10 +123,10 @@ class Ahead:
         return max(found, 1)
 
     async def _adopt_some(self, upstream: str, stretch: _Stretch, me: str) -> int:
-        adopted = 0
+        adopted, began = 0, self._timer()
         for _ in range(min(_ADOPTIONS_IN_A_ROW, len(stretch.keys))):
             adopted += await self._adopt(upstream, stretch, me)
-            if self._stretches.get(upstream) is not stretch:
+            if self._stretches.get(upstream) is not stretch or self._timer() - began > _LONGEST_REST:
                 break
         return adopted
 

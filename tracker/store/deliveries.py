@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
+    Integer,
     ScalarSelect,
     Select,
     bindparam,
@@ -246,9 +247,27 @@ def oldest_due_seconds(connection: Connection, *, now: datetime) -> float:
 
 def release_claims(connection: Connection, claimed: Sequence[Delivery], *, now: datetime) -> None:
     """Give back deliveries that were claimed but not sent: due again at once, and only their attempts count."""
-    for given_back in claimed:
-        is_this = (delivery.c.key == given_back.key, delivery.c.attempt == given_back.attempt - 1)
-        counted = update(delivery).where(*is_this, PENDING)
-        if connection.execute(counted.values(attempt=given_back.attempt, next_attempt_at=now)).rowcount == 1:
-            number = (attempt.c.delivery_key == given_back.key, attempt.c.attempt == given_back.attempt)
-            connection.execute(update(attempt).where(*number).values(outcome="interrupted"))
+    dialect = connection.dialect.name
+    told = plain_rows({"key": one.key, "number": one.attempt} for one in sorted(claimed, key=lambda one: one.key))
+    ours = connection.execute(_releasing(dialect), {"given": told, "now": now}).all()
+    if ours:
+        told = plain_rows({"key": key, "number": number} for key, number in ours)
+        connection.execute(_interrupting_ours(dialect), {"given": told})
+
+
+@cache
+def _releasing(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    ours = given(dialect, "given", key=BigInteger(), number=Integer())
+    # Locked in the order of their keys, as by everybody.
+    mine = select(delivery.c.key).where(among(dialect, delivery.c.key, ours)).order_by(delivery.c.key).with_for_update()
+    counted = update(delivery).where(delivery.c.key == ours.c.key, delivery.c.attempt == ours.c.number - 1, PENDING)
+    counted = counted.where(delivery.c.key.in_(select(mine.cte("mine").c.key)))
+    counted = counted.values(attempt=ours.c.number, next_attempt_at=_NOW)
+    return counted.returning(delivery.c.key, delivery.c.attempt)
+
+
+@cache
+def _interrupting_ours(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    ours = given(dialect, "given", key=BigInteger(), number=Integer())
+    mine = update(attempt).where(attempt.c.delivery_key == ours.c.key, attempt.c.attempt == ours.c.number)
+    return mine.where(among(dialect, attempt.c.delivery_key, ours)).values(outcome="interrupted")

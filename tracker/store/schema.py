@@ -297,5 +297,6 @@ secret = Table(
     Column("secret", Text, nullable=False),
     _moment("created_at", required=True),
     _moment("expires_at"),
+    Index("secret_owner", "owner"),
     Index("secret_current", "owner", unique=True, **_only("expires_at IS NULL")),
 )  # fmt: skip

@@ -108,6 +108,14 @@ class DaemonProcess:
                             return
                     await anyio.sleep(0.02)
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether all of its threads are stopped."""
+        assert self.process is not None
+        stats = [path.read_text() for path in Path(f"/proc/{self.process.pid}/task").glob("*/stat")]
+        # The state comes after the name, which may have any characters.
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
     def kill(self) -> None:
         """SIGKILL: no goodbye."""
         assert self.process is not None

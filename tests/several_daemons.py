@@ -175,6 +175,8 @@ class SeveralDaemons:
             await self._taken_over("killed", killed, killed_at)
         assert zombie.process is not None
         zombie.process.send_signal(signal.SIGSTOP)
+        # A thread that has no processor just now has yet to hear of it, and the others go on until then.
+        await self._until(lambda: zombie.is_frozen, 5)
         frozen_at = time.monotonic()
         (stopped,) = self._row("SELECT clock_timestamp()")
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class Deadlines:
@@ -11,17 +11,26 @@ class Deadlines:
     A timer for each would have the loop sort hundreds of them that are cancelled almost at once.
     """
 
-    __slots__ = ("_running", "_seconds", "_timer")
+    __slots__ = ("_loop", "_running", "_seconds", "_timer")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._running: dict[Deadline, None] = {}
         """The oldest first."""
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self) -> "Deadline":
         """Cancels what runs inside it once its time is over, and turns that into a TimeoutError; to be entered once."""
-        return Deadline(self, self._seconds)
+        loop = self._loop
+        task = None if loop is None else asyncio.current_task(loop)
+        if loop is None or task is None:
+            # Remembered, since whoever asks for it has Python ask the system which process this is.
+            loop = self._loop = asyncio.get_running_loop()
+            task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a deadline is for a task")
+        return Deadline(self, self._seconds, loop=loop, task=task)
 
     def add(self, deadline: "Deadline") -> None:
         """Watch over one more; a deadline does this itself, as it begins."""
@@ -51,11 +60,10 @@ class Deadline:
 
     __slots__ = ("_among", "_cancelling", "_own", "_task", "ends_at", "has_passed", "loop")
 
-    def __init__(self, among: Deadlines, seconds: float) -> None:
-        self.loop = asyncio.get_running_loop()
-        task = asyncio.current_task(self.loop)
-        if task is None:
-            raise RuntimeError("a deadline is for a task")
+    def __init__(
+        self, among: Deadlines, seconds: float, *, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]
+    ) -> None:
+        self.loop = loop
         self._task = task
         self._cancelling = task.cancelling()
         self._among = among

@@ -313,6 +313,26 @@ class TestAfterASigkill:
 
         assert after.watched == []
 
+    async def test_of_two_that_take_each_others_process_for_ended_one_begins_anew_and_both_go_on(
+        self, crew: list[Daemon], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Machines that are copies of each other, with the same name."""
+        monkeypatch.setattr("tracker.poller.presence.this_place", lambda: "here")
+        monkeypatch.setattr("tracker.poller.presence.has_ended", lambda _: True)
+        first, second, _ = crew
+        await fill(first)
+        await second.adoption.resume()
+
+        for _ in range(3):
+            for daemon in (first, second):
+                await daemon.adoption.beat()
+                await many(daemon)
+
+        assert first.adoption.me != second.adoption.me
+        assert len(first.owned()) + len(second.owned()) == 60
+        assert sorted([*first.watched, *second.watched]) == sorted([*first.owned(), *second.owned()])
+        assert min(len(first.watched), len(second.watched)) > 0
+
     async def test_what_it_left_under_way_at_the_server_is_no_reason_not_to_start(
         self, crew: list[Daemon], monkeypatch: pytest.MonkeyPatch
     ) -> None:

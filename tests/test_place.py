@@ -38,7 +38,7 @@ def test_one_of_somebody_else_may_live(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_machines_and_names_are_different_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = set()
     for machine, name in (("a", "x"), ("b", "x"), ("a", "y")):
-        (tmp_path / "machine-id").write_text(f"{machine}\n")
+        (tmp_path / "machine-id").write_text(f"{machine * 32}\n")
         monkeypatch.setattr(place, "_MACHINE", tmp_path / "machine-id")
         monkeypatch.setattr("socket.gethostname", lambda name=name: name)
         this_place.cache_clear()
@@ -48,7 +48,7 @@ def test_machines_and_names_are_different_places(monkeypatch: pytest.MonkeyPatch
     assert "" not in seen
 
 
-@pytest.mark.parametrize("text", ["", "\n", None])
+@pytest.mark.parametrize("text", ["", "\n", "uninitialized\n", None])
 def test_where_a_machine_has_no_id_its_place_is_not_known(
     text: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

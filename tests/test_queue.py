@@ -30,7 +30,8 @@ class Office:
     too_slow: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.end = asyncio.Event()
+        self.end, self.written = asyncio.Event(), asyncio.Event()
+        self.written.set()
         self.queue = Queue(
             CallbackSettings(max_in_flight=self.most, max_in_flight_per_endpoint=1),
             lambda: self.now,
@@ -44,8 +45,8 @@ class Office:
         await self.end.wait()
 
     async def give_back(self, *unsent: Delivery) -> None:
-        await asyncio.sleep(0)
         self.given_back += [delivery.key for delivery in unsent]
+        await self.written.wait()
 
     async def work(self, entries: list[Claimed]) -> None:
         async with self.queue.working() as group:
@@ -90,6 +91,22 @@ async def test_one_that_is_called_as_all_are_cancelled_is_given_back() -> None:
         await working
 
     assert sorted([*office.begun, *office.given_back]) == [1, 2, 3, 4]
+
+
+async def test_one_that_is_just_being_given_back_as_all_are_cancelled_is_given_back_once() -> None:
+    office = Office(most=1)
+    working = asyncio.create_task(office.work([*claimed(1), *claimed(2, endpoint="f")]))
+    await until(lambda: office.begun == [1])
+    office.written.clear()
+    office.now = 60.0
+    office.end.set()
+    await until(lambda: office.given_back == [2])
+
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+
+    assert office.given_back == [2]
 
 
 async def test_it_works_again_after_it_was_cancelled() -> None:

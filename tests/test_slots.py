@@ -260,21 +260,6 @@ class TestTurns:
         assert turns.take_late(9.0) == [], "it has been called for half a second"
         assert turns.take_late(9.5) == ["b2"], "now it is its endpoint that takes so long"
 
-    def test_when_all_are_sent_away_nobody_is_called_and_nothing_is_left(self) -> None:
-        turns = Turns[str](2, 1)
-        for who in ("a1", "a2", "b1", "c1"):
-            turns.wait(who[0], who, 0.0)
-        assert called(turns) == ["a1", "b1"]
-
-        turns.send_all_away()
-
-        for endpoint in ("a", "b"):
-            turns.give_back(endpoint)
-        assert called(turns) == []
-        for who in ("a3", "b2"):
-            turns.wait(who[0], who, 0.0)
-        assert called(turns) == ["a3", "b2"]
-
     @given(st.integers(1, 3), st.integers(1, 3), st.lists(st.sampled_from("abc"), max_size=30), st.randoms())
     def test_bounds_hold_and_everybody_is_called_once(
         self, most: int, each: int, endpoints: list[str], dice: random.Random

@@ -38,7 +38,9 @@ class Notifier:
     def ready(self, status: str) -> None:
         """The start, or a reload, is done."""
         # Somebody waits for this very word.
-        any(self._say("READY=1", _status(status)) for _ in range(_TRIES))
+        for _ in range(_TRIES):
+            if self._say("READY=1", _status(status)):
+                return
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""

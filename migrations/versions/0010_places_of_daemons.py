@@ -1,6 +1,6 @@
 """Places of daemons: one that is killed need not be waited for by its successor, which sees that its process has ended.
 
-Those that are in the table by now have told none, and are waited for.
+Those that are in the table by now have told none, and are waited for. Secrets get an index by their owner.
 """
 
 from collections.abc import Sequence

@@ -44,16 +44,23 @@ class Queue:
         self._give_back = give_back
         self._too_slow = too_slow
         self._turns = self._new_turns()
-        self._unbegun: dict[int, tuple[Delivery, float]] = {}
-        """By key, what was neither attempted nor given back, and since when."""
+        self._unbegun: dict[tuple[int, int], tuple[Delivery, float]] = {}
+        """By key and attempt, what was neither attempted nor given back, and since when."""
+        self._is_ending = False
+        """Whether all are being cancelled, and nobody is to be called."""
         self._sending_away: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[asyncio.TaskGroup]:
         """Attempts are made meanwhile, in this group; when this is over all are, and the rest is given back."""
+        self._is_ending = False
         try:
             async with asyncio.TaskGroup() as group:
-                yield group
+                try:
+                    yield group
+                except BaseException:
+                    self._is_ending = True
+                    raise
         finally:
             if self._sending_away:
                 self._sending_away.cancel()
@@ -69,7 +76,7 @@ class Queue:
         """Have these attempted, each once."""
         now = self._timer()
         for entry in claimed:
-            self._unbegun[entry.delivery.key] = entry.delivery, now
+            self._unbegun[_number(entry.delivery)] = entry.delivery, now
             self._turns.wait(entry.delivery.endpoint, entry, now)
         self._call(group)
 
@@ -77,7 +84,7 @@ class Queue:
         return Turns(self._settings.max_in_flight, self._settings.max_in_flight_per_endpoint)
 
     def _call(self, group: asyncio.TaskGroup) -> None:
-        while called := self._turns.next(self._timer()):
+        while not self._is_ending and (called := self._turns.next(self._timer())):
             group.create_task(self._begin(group, called))
         if self._turns.waiting and not self._sending_away:
             loop = asyncio.get_running_loop()
@@ -85,28 +92,39 @@ class Queue:
 
     def _send_away(self, group: asyncio.TaskGroup) -> None:
         self._sending_away = None
+        if self._is_ending:
+            return
         for late in self._turns.take_late(self._timer() - _LONGEST_QUEUE):
             self._too_slow(late.delivery.endpoint)
             group.create_task(self._return(late.delivery))
         self._call(group)
 
     async def _return(self, delivery: Delivery) -> None:
-        del self._unbegun[delivery.key]
+        del self._unbegun[_number(delivery)]
         await self._give_back(delivery)
 
     async def _begin(self, group: asyncio.TaskGroup, entry: Claimed) -> None:
         delivery = entry.delivery
-        _, since = self._unbegun.pop(delivery.key)
+        _, since = self._unbegun.pop(_number(delivery))
         try:
             if self._timer() - since < _LONGEST_WAIT:
-                await self._attempt(entry)
+                await self._attempt_it(entry)
             else:
                 await self._give_back(delivery)
         except asyncio.CancelledError:
-            # All are, and nobody is to be called in their place.
-            self._turns.send_all_away()
-            await self._give_back(delivery)
+            self._is_ending = True
             raise
         finally:
             self._turns.give_back(delivery.endpoint)
             self._call(group)
+
+    async def _attempt_it(self, entry: Claimed) -> None:
+        try:
+            await self._attempt(entry)
+        except asyncio.CancelledError:
+            await self._give_back(entry.delivery)
+            raise
+
+
+def _number(delivery: Delivery) -> tuple[int, int]:
+    return delivery.key, delivery.attempt

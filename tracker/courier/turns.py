@@ -13,7 +13,7 @@ class _Endpoint(Generic[T]):
     """Turns at it: of those who are called, and of those who have only to wait for a place."""
     called: int = 0
     called_since: float = 0.0
-    """Since when there is always somebody called."""
+    """Since when there is always somebody called, without a moment in between."""
     waiting: deque[tuple[float, T]] = field(default_factory=deque)
     """Since when, and who."""
 
@@ -82,14 +82,3 @@ class Turns(Generic[T]):
                     late.append(one.waiting.popleft()[1])
         self.waiting -= len(late)
         return late
-
-    def send_all_away(self) -> None:
-        """Nobody else is called."""
-        for one, _ in self._ready:
-            one.taken -= 1
-        self._ready.clear()
-        for endpoint, one in [*self._each.items()]:
-            one.waiting.clear()
-            if not one.taken:
-                del self._each[endpoint]
-        self.waiting = 0

@@ -78,6 +78,8 @@ class Adoption:
         if self._database.is_sqlite:
             # The lock on the file is ours: whoever is in the table died, or left.
             await self._database.write(daemons.all_leave)
+        # Not where it begins anew: two that take each other's process for ended would replace each other without end.
+        _tell_of(await self._presence.bury_ended())
         await self._enter(anew=False)
 
     async def join(self) -> None:
@@ -86,8 +88,6 @@ class Adoption:
 
     async def _enter(self, *, anew: bool) -> None:
         self._left = {}
-        if not anew:
-            _tell_of(await self._presence.bury_ended())
         gone = await self._presence.enter(self._watching(), anew=anew)
         if gone is not None:
             self._left = gone.watching

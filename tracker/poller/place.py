@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import re
 import socket
 from functools import cache
 from pathlib import Path
 
 _MACHINE = Path("/etc/machine-id")
+_IS_ID = re.compile("[0-9a-f]{32}").fullmatch
 _PROCESSES = Path("/proc/self/ns/pid")
 
 
@@ -21,7 +23,8 @@ def this_place() -> str:
         machine, processes = _MACHINE.read_text().strip(), _PROCESSES.readlink()
     except OSError:
         return ""
-    if not machine:
+    if not _IS_ID(machine):
+        # It has none yet, and says so.
         return ""
     return hashlib.sha256(f"tracker {machine} {socket.gethostname()} {processes}".encode()).hexdigest()[:32]
 

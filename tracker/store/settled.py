@@ -21,14 +21,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from tracker.store.deliveries import count_closed
+from tracker.store.deliveries import IS_PENDING, count_closed
 from tracker.store.given import among, given, listed, plain_rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import attempt, delivery, event, task
 
-_IS_PENDING = text("CASE delivery.status WHEN 'pending' THEN true ELSE false END")
-"""Said so that no index serves: the row is found by its key, and SQLite would walk all that are pending instead. Nor
-does Postgres take it for rare: where it expects a single row it goes through all lines for each that it finds."""
+# As in IS_PENDING.
 _IS_OPEN = text("CASE attempt.outcome WHEN 'sending' THEN true WHEN 'interrupted' THEN true ELSE false END")
 
 
@@ -117,7 +115,7 @@ def _writing() -> Any:  # noqa: ANN401 - a statement, built once
 def _settle(new: FromClause) -> Any:  # noqa: ANN401 - a statement
     ours = update(delivery).where(delivery.c.key == new.c.key, delivery.c.attempt == new.c.number - 1)
     # Whoever closes an attempt counts it: as long as it does not count, it is under way.
-    return ours.where(_IS_PENDING).values(
+    return ours.where(IS_PENDING).values(
         attempt=new.c.number,
         status=new.c.status,
         failures=delivery.c.failures + new.c.failed,

@@ -30,8 +30,7 @@ from tracker.store.naming import metadata
 
 
 def _key() -> Column[int]:
-    kind = BigInteger().with_variant(Integer(), "sqlite")
-    return Column("key", kind, Identity(), primary_key=True)
+    return Column("key", BigInteger().with_variant(Integer(), "sqlite"), Identity(), primary_key=True)
 
 
 def _task_key() -> Column[int]:
@@ -53,7 +52,6 @@ def _word_check(column: str, words: type[Any], *, optional: bool = False) -> Che
 
 
 _ENDS = ", ".join(f"'{status.value}'" for status in ENDS)
-
 task = Table(
     "task",
     metadata,

@@ -24,6 +24,8 @@ class Office:
     """A queue whose attempts end when they are told to."""
 
     most: int = 64
+    cancelled_within: int | None = None
+    """The key of one in whose attempt something is cancelled that it waits for, and not itself."""
     now: float = 0.0
     begun: list[int] = field(default_factory=list)
     given_back: list[int] = field(default_factory=list)
@@ -42,6 +44,8 @@ class Office:
 
     async def attempt(self, entry: Claimed) -> None:
         self.begun.append(entry.delivery.key)
+        if entry.delivery.key == self.cancelled_within:
+            raise asyncio.CancelledError
         await self.end.wait()
 
     async def give_back(self, *unsent: Delivery) -> None:
@@ -107,6 +111,16 @@ async def test_one_that_is_just_being_given_back_as_all_are_cancelled_is_given_b
         await working
 
     assert office.given_back == [2]
+
+
+async def test_one_in_which_something_is_cancelled_is_given_back_and_the_others_go_on() -> None:
+    office = Office(most=1, cancelled_within=1)
+    office.end.set()
+
+    await office.work([*claimed(1, 2), *claimed(3, endpoint="f")])
+
+    assert sorted(office.begun) == [1, 2, 3]
+    assert office.given_back == [1]
 
 
 async def test_it_works_again_after_it_was_cancelled() -> None:

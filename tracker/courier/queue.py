@@ -112,7 +112,9 @@ class Queue:
             else:
                 await self._give_back(delivery)
         except asyncio.CancelledError:
-            self._is_ending = True
+            # Not where only something that it waited for was cancelled: that ends nobody else.
+            task = asyncio.current_task()
+            self._is_ending |= task is not None and task.cancelling() > 0
             raise
         finally:
             self._turns.give_back(delivery.endpoint)

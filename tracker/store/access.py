@@ -132,7 +132,6 @@ def _make_current(connection: Connection, owner: str, *, now: datetime, fresh: s
     return connection.execute(only_one.returning(secret.c.key)).one_or_none() is not None
 
 
-# Built once: every claim asks it.
 @cache
 def _signing(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     owners = given(dialect, "given", owner=Text())

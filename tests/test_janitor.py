@@ -62,6 +62,17 @@ async def test_bodies_then_attempts_then_tasks_are_forgotten(world: World, janit
     assert left == [(1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 0, 0)]
 
 
+@pytest.mark.parametrize(
+    ("bodies", "seconds"), [(timedelta(minutes=2), 15), (timedelta(minutes=40), 300), (timedelta(days=30), 600)]
+)
+def test_it_rests_an_eighth_of_what_is_kept_shortest(
+    world: World, metrics: Metrics, bodies: timedelta, seconds: int
+) -> None:
+    janitor = Janitor(world.database, RetentionSettings(bodies=bodies), world.clock, metrics)
+
+    assert janitor.rest.total_seconds() == seconds
+
+
 async def test_many_are_forgotten_in_steps_that_nobody_notices(
     world: World, settings: RetentionSettings, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """Tidying: forgets what is old enough in small steps, reminds of what is disabled, and counts what there is."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -20,6 +20,9 @@ log = structlog.get_logger()
 
 _STEP = 500
 """Rows of the small tables that are changed in one transaction."""
+_LONGEST_REST = timedelta(minutes=10)
+_REST_SHARE = 8
+"""What is to be forgotten after two minutes is not kept for ten more, but for an eighth."""
 
 
 class Janitor:
@@ -42,6 +45,8 @@ class Janitor:
             )
         ]
         self._shrinking = Stride()
+        self.rest = min(_LONGEST_REST, min(settings.bodies, settings.attempts, self._kept) / _REST_SHARE)
+        """How long to wait before it is worth running again."""
 
     async def run_once(self) -> int:
         """Add up what happened, then forget everything that is old enough; returns how many rows were forgotten."""

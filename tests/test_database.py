@@ -277,15 +277,33 @@ class TestOutOfReach:
         database.close()
         postgres.drop(url)
 
-    def test_a_reading_connection_that_broke_while_nobody_used_it_is_replaced_unnoticed(
-        self, postgres: PostgresDatabases
+    @pytest.mark.parametrize("way", ["read_now", "write_now"])
+    def test_a_connection_that_broke_while_nobody_used_it_is_replaced_unnoticed(
+        self, postgres: PostgresDatabases, way: str
     ) -> None:
         url = postgres.migrated()
         database = Database(url)
-        me = database.read_now(lambda connection: connection.scalar(text("SELECT pg_backend_pid()")))
+        run = getattr(database, way)
+        me = run(lambda connection: connection.scalar(text("SELECT pg_backend_pid()")))
         postgres.execute(f"SELECT pg_terminate_backend({me}, 5000)")
 
-        assert database.read_now(count) == 0
+        assert run(count) == 0
+        database.close()
+        postgres.drop(url)
+
+    def test_work_whose_connection_breaks_under_it_is_not_done_again(self, postgres: PostgresDatabases) -> None:
+        url = postgres.migrated()
+        database = Database(url)
+        done = []
+
+        def breaking(connection: Connection) -> None:
+            done.append(connection)
+            postgres.execute(f"SELECT pg_terminate_backend({connection.scalar(text('SELECT pg_backend_pid()'))}, 5000)")
+
+        with pytest.raises(UnavailableError):
+            database.write_now(breaking)
+
+        assert len(done) == 1, "whether it was committed is not known"
         database.close()
         postgres.drop(url)
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy import Connection, make_url
 
 from tracker.clock import utc_now
 from tracker.errors import UnavailableError
@@ -23,7 +23,7 @@ from tracker.store import daemons
 from tracker.store.engines import open_engine, sqlite_file
 from tracker.store.faults import translated
 from tracker.store.fence import Fence
-from tracker.store.writer import Each, Stopwatch, Work, Writer, untimed
+from tracker.store.writer import Each, Stopwatch, Work, Writer, transact, untimed
 
 __all__ = ["Connection", "Database", "Work", "sqlite_file"]
 
@@ -112,11 +112,7 @@ class Database:
         """
         if self._apart is None:
             return await self.write(work)
-        return await _on(self._recluse, partial(self._write_apart, self._apart, work))
-
-    def _write_apart(self, engine: Engine, work: Work[T]) -> T:
-        with translated(), engine.begin() as connection:
-            return work(connection)
+        return await _on(self._recluse, partial(transact, self._apart, work))
 
     def fence(self, me: str, life: str = "") -> None:
         """From now on what is written is written by this life of this daemon, while it has not been declared dead.

@@ -69,8 +69,6 @@ def open_engine(url: str, *, pool_size: int, read_only: bool = False, preamble: 
         pool_use_lifo=True,
         hide_parameters=True,
         pool_timeout=10,
-        # Whoever reads may simply ask again where a connection broke; each ping costs as much as a question.
-        pool_pre_ping=not read_only,
         connect_args={**CONNECTING, **_preparing(parsed), "application_name": f"tracker {os.getpid()}"},
     )
     if not read_only:

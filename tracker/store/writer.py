@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -145,8 +146,7 @@ class Writer:
 
     def _commit(self, group: list[Entry]) -> None:
         try:
-            with translated(), self._engine.begin() as connection:
-                results = _outcomes([work for work, _ in group], connection)
+            results = transact(self._engine, partial(_outcomes, [work for work, _ in group]))
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             if len(group) == 1 or concerns_all(error):
                 _answer([(promise, error) for _, promise in group])
@@ -156,6 +156,24 @@ class Writer:
                 self._commit([entry])
             return
         _answer([(promise, result) for (_, promise), result in zip(group, results, strict=True)])
+
+
+def transact(engine: Engine, work: Work[T]) -> T:
+    """Run work in a transaction of its own; returns after its commit.
+
+    A connection that broke while nobody used it is found broken as the transaction begins, when nothing has been done:
+    then a new one does it. To try each connection before its use would cost as much as a question.
+    """
+    has_begun = False
+    try:
+        with translated(), engine.begin() as connection:
+            has_begun = True
+            return work(connection)
+    except UnavailableError as error:
+        if has_begun or not getattr(error.__cause__, "connection_invalidated", False):
+            raise
+    with translated(), engine.begin() as connection:
+        return work(connection)
 
 
 def _by_kind(group: Sequence[Entry]) -> list[list[Entry]]:

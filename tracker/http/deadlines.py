@@ -4,6 +4,8 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 
 class Deadlines:
     """Deadlines that are all as long: they end in the order in which they began, and one timer does for all.
@@ -30,13 +32,11 @@ class Deadlines:
             task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a deadline is for a task")
-        return Deadline(self, self._seconds, loop=loop, task=task)
-
-    def add(self, deadline: "Deadline") -> None:
-        """Watch over one more; a deadline does this itself, as it begins."""
+        deadline = Deadline(self, loop, task, task.cancelling(), loop.time() + self._seconds)
         self._running[deadline] = None
         if self._timer is None:
-            self._timer = deadline.loop.call_at(deadline.ends_at, self._pass)
+            self._timer = loop.call_at(deadline.ends_at, self._pass)
+        return deadline
 
     def remove(self, deadline: "Deadline") -> None:
         """Watch over it no longer; a deadline does this itself, at its end."""
@@ -55,22 +55,16 @@ class Deadlines:
             oldest.end()
 
 
-class Deadline:
+class Deadline(msgspec.Struct, eq=False):
     """One of them; does what `asyncio.timeout` does, without coroutines of its own."""
 
-    __slots__ = ("_among", "_cancelling", "_own", "_task", "ends_at", "has_passed", "loop")
-
-    def __init__(
-        self, among: Deadlines, seconds: float, *, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]
-    ) -> None:
-        self.loop = loop
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._among = among
-        self._own: asyncio.TimerHandle | None = None
-        self.ends_at = self.loop.time() + seconds
-        self.has_passed = False
-        among.add(self)
+    _among: Deadlines
+    loop: asyncio.AbstractEventLoop
+    _task: asyncio.Task[Any]
+    _cancelling: int
+    ends_at: float
+    _own: asyncio.TimerHandle | None = None
+    has_passed: bool = False
 
     def move(self, ends_at: float) -> None:
         """Have it end at another moment, by a timer of its own."""

@@ -77,21 +77,18 @@ class Exchanges:
 
     def do(self, request: Request) -> Coroutine[Any, Any, Answer]:
         """Do one, of which the headers are in lower case and say `AS_IT_IS`; raises ExchangeError."""
-        return _Exchange(self).run(request)
+        return _Exchange(self, phases.begin()).run(request)
 
 
-class _Exchange:
+class _Exchange(msgspec.Struct):
     """One of them: the answer as far as it came, and how far that was."""
 
-    __slots__ = ("_body", "_error", "_mark", "_response", "_truncated", "_with")
-
-    def __init__(self, exchanges: Exchanges) -> None:
-        self._with = exchanges
-        self._mark = phases.begin()
-        self._response: Response | None = None
-        self._body: list[bytes] = []
-        self._truncated = False
-        self._error: str | None = None
+    _with: Exchanges
+    _mark: Mark
+    _response: Response | None = None
+    _body: list[bytes] = []
+    _truncated: bool = False
+    _error: str | None = None
 
     async def run(self, request: Request) -> Answer:
         try:

@@ -115,7 +115,7 @@ async def _changing(database: Database, base: str, known: list[Watched]) -> floa
 
 async def _single(database: Database, base: str) -> float:
     async with _client() as client, polling(database, client, base, [], **_SINGLE) as poller:
-        await poller.has_polled(ALONE)
+        await poller.has_polled(3 * ALONE)
         return await _measured(poller)
 
 

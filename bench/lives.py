@@ -145,7 +145,7 @@ class _Watching:
             life = lives[number] = self._habits.begin(seen, now)
         elif (seen.progress or 0) > life.progress or (seen.started_at is not None and life.started is None):
             self._habits.follow(life, seen, now)
-        return self._habits.gap(life, now)
+        return self._habits.gap(life, now.timestamp())
 
 
 def by_interval(courses: Iterable[Course], *, interval: float, learning: int) -> Outcome:

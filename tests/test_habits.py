@@ -30,14 +30,14 @@ def live(habits: Habits, seconds: float, action: str | None = None, looked: floa
     """One task that takes so long and is found at once."""
     end = START + after(seconds)
     life = habits.begin(a_task(action=action), START)
-    habits.gap(life, START + after(seconds - 1 if looked is None else looked))
+    habits.gap(life, (START + after(seconds - 1 if looked is None else looked)).timestamp())
     habits.end(life, end, end)
 
 
 def gap(habits: Habits, seconds: float, action: str | None = None) -> float:
     """What a task of this age is told."""
     life = habits.begin(a_task(action=action), START)
-    return habits.gap(life, START + after(seconds))
+    return habits.gap(life, (START + after(seconds)).timestamp())
 
 
 class TestWhatItSaves:
@@ -88,7 +88,7 @@ class TestLearning:
             for progress in (30, 60, 90):
                 at = START + after(lasts * progress / 100)
                 habits.follow(life, a_task(started_at=START, progress=progress), at)
-                habits.gap(life, at)
+                habits.gap(life, at.timestamp())
             habits.end(life, START + after(lasts), START + after(lasts))
 
         life = habits.begin(a_task(started_at=START), START)
@@ -96,7 +96,11 @@ class TestLearning:
         habits.follow(life, a_task(started_at=START, progress=90), START + after(45))
         habits.follow(early, a_task(started_at=START, progress=30), START + after(45))
 
-        assert habits.gap(life, START + after(47)) < INTERVAL < habits.gap(early, START + after(47))
+        assert (
+            habits.gap(life, (START + after(47)).timestamp())
+            < INTERVAL
+            < habits.gap(early, (START + after(47)).timestamp())
+        )
 
     def test_an_end_lies_after_the_last_look_whatever_the_clock_of_the_upstream_says(self) -> None:
         """A gateway whose clock is an hour slow or fast must not teach that tasks take an hour, or nothing."""
@@ -104,7 +108,7 @@ class TestLearning:
         for habits, ahead in ((slow, -3600), (fast, 3600), (right, 0)):
             for _ in range(60):
                 life = habits.begin(a_task(), START)
-                habits.gap(life, START + after(28))
+                habits.gap(life, (START + after(28)).timestamp())
                 habits.end(life, START + after(30 + ahead), START + after(32))
 
         for told in (gap(slow, 5), gap(fast, 5)):
@@ -121,7 +125,7 @@ class TestLearning:
         for _ in range(200):
             for habits, told in ((careless, 1.0), (careful, 20.0)):
                 life = habits.begin(a_task(), START)
-                habits.gap(life, START + after(25))
+                habits.gap(life, (START + after(25)).timestamp())
                 life.gap = told
                 habits.end(life, START + after(30), START + after(30))
 
@@ -146,8 +150,8 @@ class TestLearning:
         moved = START + after(3600)
         habits.follow(life, a_task(status=Status.RUNNING, progress=5), moved)
 
-        assert habits.gap(life, moved) == pytest.approx(INTERVAL, rel=0.01)
-        assert habits.gap(life, moved + after(300)) > 30
+        assert habits.gap(life, moved.timestamp()) == pytest.approx(INTERVAL, rel=0.01)
+        assert habits.gap(life, (moved + after(300)).timestamp()) > 30
 
 
 @given(
@@ -163,9 +167,9 @@ def test_whatever_was_learned_gaps_stay_within_bounds(
     for lasted, progress, at in lives:
         life = habits.begin(known, START)
         habits.follow(life, structs.replace(known, progress=max(min(progress, 100), 0)), START + after(at))
-        habits.gap(life, START + after(at))
+        habits.gap(life, (START + after(at)).timestamp())
         habits.end(life, START + after(lasted), START + after(at))
 
     life = habits.begin(structs.replace(known, progress=50), START + after(20))
     for age in ages:
-        assert habits.bounds.shortest <= habits.gap(life, START + after(age)) <= habits.bounds.longest
+        assert habits.bounds.shortest <= habits.gap(life, (START + after(age)).timestamp()) <= habits.bounds.longest

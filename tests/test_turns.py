@@ -76,6 +76,29 @@ def test_what_somebody_asks_for_comes_before_all_others_and_once() -> None:
     assert not asked.is_hurried, "this look is the one that was asked for"
 
 
+def test_what_somebody_asks_for_comes_before_those_whose_turn_was_next() -> None:
+    asked = watched(9, gap=60)
+    turns, schedule = turns_of(*((watched(key), float(key)) for key in range(1, 9)), (asked, 9.0))
+    one_by_one = [keys(turns.take(10.0, 1, is_scarce=True)) for _ in range(2)]
+
+    assert schedule.hurry(9, 10.0)
+    turns.hurry(9)
+
+    one_by_one += [keys(turns.take(10.0, 1, is_scarce=True)) for _ in range(8)]
+    assert one_by_one == [[1], [2], [9], [3], [4], [5], [6], [7], [8], []]
+
+
+def test_an_order_holds_for_a_moment_only() -> None:
+    turns, schedule = turns_of(*((watched(key, gap=60), float(key)) for key in range(1, 7)))
+    one_by_one = [keys(turns.take(10.0, 1, is_scarce=True)) for _ in range(2)]
+    assert one_by_one == [[1], [2]]
+
+    schedule.add(watched(7, gap=1), 10.1)
+    later = [keys(turns.take(10.0 + seconds, 1, is_scarce=True)) for seconds in (0.2, 0.4, 0.6)]
+
+    assert later == [[3], [7], [4]], "one was chosen already when the urgent one became due"
+
+
 def test_what_was_let_go_meanwhile_is_passed_over() -> None:
     turns, schedule = turns_of((watched(1), 1.0), (watched(2), 2.0), (watched(3), 3.0))
     turns.take(10.0, 1, is_scarce=True)

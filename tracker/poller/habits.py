@@ -64,9 +64,9 @@ class Habits:
             life.started = max(min(told.started_at, now).timestamp(), life.began)
         life.advance(told.progress or 0, now.timestamp())
 
-    def gap(self, life: Life, now: datetime) -> float:
-        """Seconds from now to the next look."""
-        life.looked = at = now.timestamp()
+    def gap(self, life: Life, at: float) -> float:
+        """Seconds from now, which is `at` since 1970, to the next look."""
+        life.looked = at
         if not self._tallies:
             # None has ended yet that could say more.
             life.gap = self.bounds.interval

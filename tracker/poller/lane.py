@@ -107,7 +107,7 @@ class Lane:
         while batch:
             await self._look(batch)
             batch = self._take() if self._wait() == 0 and not self._stopping else []
-            if not batch or self._wait() == 0:
+            if not batch or (self._out < self._settings.max_in_flight and self._wait() == 0):
                 # There is room for more than this one, or something to wait for.
                 self._wake.set()
 
@@ -253,13 +253,14 @@ class Lane:
 
     def _put_back(self, batch: list[Watched]) -> None:
         """Into the schedule with all that goes on."""
+        holds, put_back, due = self.schedule.holds, self.schedule.put_back, self._pace.due
         for watched in batch:
-            if not self.schedule.holds(watched):
+            if not holds(watched):
                 continue
             if watched.has_ended or watched.is_hurried:
                 self._put_back_asked_for(watched)
             else:
-                self.schedule.put_back(watched, self._pace.due(watched))
+                put_back(watched, due(watched))
 
     def _put_back_asked_for(self, watched: Watched) -> None:
         """One that has ended is let go, unless somebody asked for it while it was out."""

@@ -39,21 +39,21 @@ class Pace:
         self._dice = dice
         self._read_at: datetime | None = None
         self._now = self._was_due = self._next = 0.0
-        self._wall = now
-        self._align: Callable[[float], float] = float
+        self._wall, self._wall_seconds = now, now.timestamp()
+        self._align: Callable[[float], float] | None = None
 
     def settle(self, now: float, wall: datetime, *, look_size: int, tasks: int, rate: float | None) -> None:
         """Take the moment (seconds on the monotonic clock, and what the other one says), and what there is to spend.
 
         `look_size` is how many ids a request carries, `rate` how many requests may be sent in a second.
         """
-        self._now, self._wall = now, wall
+        self._now, self._wall, self._wall_seconds = now, wall, wall.timestamp()
         self.is_scarce = look_size == 1 or (rate is not None and tasks > rate * look_size * self._interval)
         if look_size > 1:
             stops = cadence.stops(tasks, look_size=look_size)
             self._align = partial(cadence.aligned, interval=timedelta(seconds=self._interval), stops=stops)
         else:
-            self._align = float
+            self._align = None
         self._was_due = -1.0
 
     def note(self, watched: Watched, task: Task) -> None:
@@ -75,7 +75,7 @@ class Pace:
         streak = watched.streak
         misses = 0 if streak is NO_STREAK else max(streak.count, streak.silent)
         if self.is_scarce and watched.life is not None:
-            gap = self.habits.gap(watched.life, self._wall)
+            gap = self.habits.gap(watched.life, self._wall_seconds)
         else:
             quiet = self._now - watched.news_at
             if not self.is_scarce and not misses and quiet <= cadence.PATIENCE_SECONDS:
@@ -84,13 +84,15 @@ class Pace:
             gap = cadence.patient(self._interval, quiet=quiet)
         if misses:
             gap = cadence.when_missing(gap, interval=self._interval, misses=misses)
-        return self._align(self._now + cadence.jittered(gap, self._dice()))
+        due = self._now + cadence.jittered(gap, self._dice())
+        return due if self._align is None else self._align(due)
 
     def _one_interval_on(self, was_due: float) -> float:
         """Counted from when it was due, so that what answers take does not add up; the same for all of a stop."""
         self._was_due = was_due
         is_late = self._now - was_due > self._interval / 2
-        self._next = self._align((self._now if is_late else was_due) + self._interval)
+        due = (self._now if is_late else was_due) + self._interval
+        self._next = due if self._align is None else self._align(due)
         return self._next
 
     def learns(self, now: datetime) -> bool:

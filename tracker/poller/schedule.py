@@ -34,6 +34,8 @@ class Watched(msgspec.Struct, kw_only=True, eq=False, gc=False):
     streak: Streak = NO_STREAK
     is_out: bool = False
     """Being looked at just now."""
+    is_queued: bool = False
+    """Out of the schedule, and waiting for its turn to be looked at."""
     is_hurried: bool = False
     """Asked for while it was out: due again as soon as it is back."""
     life: Life | None = None
@@ -44,33 +46,34 @@ class Schedule:
     """The watched tasks of one upstream, the next due first."""
 
     def __init__(self) -> None:
-        self._watched: dict[int, Watched] = {}
+        self.by_key: dict[int, Watched] = {}
+        """Every task that is watched; to be read."""
         self._waiting: dict[float, list[Watched]] = {}
         """By tick. Entries that no longer hold stay until they are come across."""
         self._ticks: list[float] = []
         """A heap of the keys of `_waiting`."""
 
     def __len__(self) -> int:
-        return len(self._watched)
+        return len(self.by_key)
 
     def __contains__(self, key: int) -> bool:
-        return key in self._watched
+        return key in self.by_key
 
     def __iter__(self) -> Iterator[Watched]:
-        return iter(self._watched.values())
+        return iter(self.by_key.values())
 
     def holds(self, watched: Watched) -> bool:
         """Whether this very entry is still the one for its task."""
-        return self._watched.get(watched.key) is watched
+        return self.by_key.get(watched.key) is watched
 
     def is_out(self, key: int) -> bool:
         """Whether a task is being looked at just now."""
-        watched = self._watched.get(key)
+        watched = self.by_key.get(key)
         return watched is not None and watched.is_out
 
     def add(self, watched: Watched, due: float) -> None:
         """Watch a task from now on."""
-        self._watched[watched.key] = watched
+        self.by_key[watched.key] = watched
         self.put_back(watched, due)
 
     def put_back(self, watched: Watched, due: float) -> None:
@@ -86,7 +89,7 @@ class Schedule:
 
     def hurry(self, key: int, now: float) -> bool:
         """Make a task due at once; False when it is not watched here."""
-        watched = self._watched.get(key)
+        watched = self.by_key.get(key)
         if watched is None:
             return False
         # Whoever asks may have changed its row: what is seen next is compared with that.
@@ -99,26 +102,33 @@ class Schedule:
 
     def remove(self, key: int) -> None:
         """Forget a task."""
-        self._watched.pop(key, None)
+        self.by_key.pop(key, None)
 
     def clear(self) -> None:
         """Forget every task."""
-        self._watched.clear()
+        self.by_key.clear()
         self._waiting.clear()
         self._ticks.clear()
+
+    def is_due(self, now: float) -> bool:
+        """Whether there is something to take, about: what is come across may not hold."""
+        ticks = self._ticks
+        return bool(ticks) and ticks[0] <= now
 
     def take(self, now: float, most: int) -> list[Watched]:
         """Up to `most` tasks that are due, longest first; they are out until put back or removed."""
         taken: list[Watched] = []
-        while len(taken) < most and self._ticks and (tick := self._ticks[0]) <= now:
+        ticks, held = self._ticks, self.by_key
+        while len(taken) < most and ticks and (tick := ticks[0]) <= now:
             waiting = self._waiting[tick]
             while waiting and len(taken) < most:
                 watched = waiting.pop()
-                if self._waits(watched, tick):
+                # As `_waits` has it, without a call for each.
+                if watched.due == tick and not watched.is_out and held.get(watched.key) is watched:
                     watched.is_out = True
                     taken.append(watched)
             if not waiting:
-                del self._waiting[heapq.heappop(self._ticks)]
+                del self._waiting[heapq.heappop(ticks)]
         return taken
 
     def next_due(self) -> float | None:
@@ -139,4 +149,4 @@ class Schedule:
 
     def _waits(self, watched: Watched, tick: float) -> bool:
         """Whether an entry holds: its task is watched, is not out, and has not been moved to another tick."""
-        return watched.due == tick and not watched.is_out and self._watched.get(watched.key) is watched
+        return watched.due == tick and not watched.is_out and self.by_key.get(watched.key) is watched

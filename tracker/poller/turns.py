@@ -2,6 +2,8 @@
 
 import heapq
 import math
+from collections import deque
+from collections.abc import Iterable
 from itertools import count
 
 from tracker.poller.schedule import TICKS_PER_SECOND, Schedule, Watched
@@ -10,6 +12,9 @@ _LEAST_PATIENCE, _MOST_PATIENCE = 1.0, 100.0
 _ADJUSTMENT = 0.02
 _BEFORE_ALL = -(2**53)
 """No rank of a task that nobody asked for is as small."""
+_MOMENT = 0.01
+"""Seconds for which an order holds: it is worked out for as many as go meanwhile, one by one where few do."""
+_MOST_AT_ONCE = 16
 
 
 class Turns:
@@ -23,52 +28,73 @@ class Turns:
     def __init__(self, schedule: Schedule, interval: float) -> None:
         self._schedule = schedule
         self._interval = interval
-        self._waiting: dict[int, Watched] = {}
         self._ranked: dict[float, list[Watched]] = {}
-        """By rank, to the tick as in the schedule; an entry holds as long as its task waits."""
+        """By rank, to the tick as in the schedule; an entry holds as long as its task is queued."""
         self._ranks: list[float] = []
         """A heap of the keys of `_ranked`."""
         self._asked = count(_BEFORE_ALL)
         """The ranks of what is asked for, in the order of asking."""
         self._patience = _LEAST_PATIENCE
+        self._chosen: deque[Watched] = deque()
+        """Whose turns are next, in this order."""
+        self._chosen_at = -math.inf
+        self._at_once = 1
 
     def take(self, now: float, most: int, *, is_scarce: bool) -> list[Watched]:
         """Up to `most` tasks that are due; in the order of their due times where there is room for all."""
-        if not is_scarce and not self._ranks:
+        if not (is_scarce or self._chosen or self._ranks):
             return self._schedule.take(now, most)
-        self._queue(self._schedule.take(now, len(self._schedule)))
         taken: list[Watched] = []
-        waiting, ranked, ranks = self._waiting, self._ranked, self._ranks
-        while ranks and len(taken) < most:
-            rank = ranks[0]
-            first = ranked[rank].pop()
-            if not ranked[rank]:
-                del ranked[heapq.heappop(ranks)]
-            if waiting.get(first.key) is not first:
-                # It was hurried, and handed out before.
-                continue
-            del waiting[first.key]
-            if self._schedule.holds(first):
-                first.is_hurried = False
-                self._notice((now - first.due) / self._gap(first))
+        chosen, held = self._chosen, self._schedule.by_key
+        while len(taken) < most and (chosen or self._choose(now, most)):
+            first = chosen.popleft()
+            # One that is not queued was hurried, and handed out before.
+            if first.is_queued and held.get(first.key) is first:
+                first.is_queued = first.is_hurried = False
                 taken.append(first)
         return taken
 
-    def _queue(self, due: list[Watched]) -> None:
+    def _choose(self, now: float, most: int) -> bool:
+        """Work out whose turns are next, for as many as go in a moment; whether there are any."""
+        if self._schedule.is_due(now):
+            self._queue(self._schedule.take(now, len(self._schedule)))
+        is_brisk = now - self._chosen_at < _MOMENT
+        self._chosen_at, self._at_once = now, min(2 * self._at_once, _MOST_AT_ONCE) if is_brisk else 1
+        limit, chosen, ranked, ranks = max(most, self._at_once), self._chosen, self._ranked, self._ranks
+        waited = 0.0
+        while ranks and len(chosen) < limit:
+            entries = ranked[ranks[0]]
+            while entries and len(chosen) < limit:
+                first = entries.pop()
+                if first.is_queued:
+                    chosen.append(first)
+                    waited += (now - first.due) / ((first.life and first.life.gap) or self._interval)
+            if not entries:
+                del ranked[heapq.heappop(ranks)]
+        if chosen:
+            self._notice(waited / len(chosen), len(chosen))
+        return bool(chosen)
+
+    def _queue(self, due: Iterable[Watched]) -> None:
         """Have them wait for their turns."""
+        patience, interval = self._patience, self._interval
         for watched in due:
-            self._waiting[watched.key] = watched
-            rank = watched.due + self._patience * self._gap(watched)
-            self._rank(watched, rank * TICKS_PER_SECOND // 1)
+            watched.is_queued = True
+            gap = (watched.life and watched.life.gap) or interval
+            self._rank(watched, (watched.due + patience * gap) * TICKS_PER_SECOND // 1)
 
     def hurry(self, key: int) -> None:
         """Somebody asks for this task now: it comes before all others, if it waits for its turn."""
-        if key in self._waiting:
-            self._rank(self._waiting[key], next(self._asked))
+        watched = self._schedule.by_key.get(key)
+        if watched is not None and watched.is_queued:
+            others = [one for one in self._chosen if one.is_queued]
+            self._chosen.clear()
+            self._queue(others)
+            self._rank(watched, next(self._asked))
 
     def next_due(self) -> float | None:
         """When the next task is due; None when nothing waits."""
-        if self._ranks:
+        if self._chosen or self._ranks:
             return -math.inf
         return self._schedule.next_due()
 
@@ -80,13 +106,7 @@ class Turns:
         else:
             ranked.append(watched)
 
-    def _gap(self, watched: Watched) -> float:
-        return (watched.life and watched.life.gap) or self._interval
-
-    def _notice(self, waited: float) -> None:
-        patience = self._patience + _ADJUSTMENT * (waited - self._patience)
-        if patience < _LEAST_PATIENCE:
-            patience = _LEAST_PATIENCE
-        elif patience > _MOST_PATIENCE:
-            patience = _MOST_PATIENCE
-        self._patience = patience
+    def _notice(self, waited: float, times: int) -> None:
+        """Note that so many have waited for so many of their gaps."""
+        self._patience += (1 - (1 - _ADJUSTMENT) ** times) * (waited - self._patience)
+        self._patience = min(max(self._patience, _LEAST_PATIENCE), _MOST_PATIENCE)

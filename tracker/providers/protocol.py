@@ -1,7 +1,6 @@
 """What the poller needs of a provider: batch by nature, told what it saw, never raising for a bad answer."""
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -15,7 +14,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     seen: Mapping[str, Seen]
     """One entry for every id that was asked for and is not `unchanged`, by task id."""
-    unchanged: AbstractSet[str] = frozenset()
+    unchanged: Collection[str] = frozenset()
     """Ids of which the answer is byte for byte the one that was `known`: no news, and nothing to count."""
     digests: Mapping[str, int] = msgspec.field(default_factory=dict)
     """By which to know the same answer again: of those seen that would then be `unchanged`."""

@@ -24,7 +24,9 @@ class Addresses:
 
     def fetch(self, task_id: str) -> str:
         """The URL of one task; ids are opaque, may hold a slash and are encoded whole."""
-        return f"{self.root}/task/{_segment(task_id)}/fetch"
+        # Nearly all ids are plain, and stand as they are.
+        segment = task_id if task_id.isascii() and task_id.isalnum() else _segment(task_id)
+        return f"{self.root}/task/{segment}/fetch"
 
     @property
     def list(self) -> str:
@@ -33,9 +35,6 @@ class Addresses:
 
 
 def _segment(task_id: str) -> str:
-    if task_id.isascii() and task_id.isalnum():
-        # As nearly all are.
-        return task_id
     # A segment of one or two dots would be resolved away by the client or a proxy: it must not stay bare.
     if task_id in (".", ".."):
         return task_id.replace(".", "%2E")

@@ -12,7 +12,7 @@ from tracker.clock import Clock
 from tracker.model import Miss, MissKind, Seen, Snapshot
 from tracker.providers.midjourney.addresses import Addresses, is_plain
 from tracker.providers.midjourney.answers import Reply, is_about_account, is_upstream_wide, is_whole, task_in
-from tracker.providers.midjourney.batching import Batching, Verdict, judge
+from tracker.providers.midjourney.batching import Batching, BatchMode, Verdict, judge
 from tracker.providers.midjourney.lists import digest_of, is_calm, listed
 from tracker.providers.midjourney.objects import snapshot
 from tracker.providers.protocol import NOTHING_KNOWN, Look
@@ -96,6 +96,8 @@ class Midjourney:
         self._secrets = [value.removeprefix("Bearer ") for value in headers.values()]
         self._fetch = fetch
         self._batching = batching
+        self._is_single = batching.mode is BatchMode.OFF
+        self._insists = batching.insists
         self._timeout = timeout
         self._clock = clock
         self._checks = 0
@@ -104,11 +106,13 @@ class Midjourney:
     def look_size(self) -> int:
         """How many ids one look should carry just now."""
         # It is asked for all the time, and seldom hangs on what time it is.
+        if self._is_single:
+            return 1
         return self._batching.look_size(self._clock() if self._batching.single_until else _ANY_TIME)
 
     def look(self, task_ids: Sequence[str], known: Mapping[int, str] = NOTHING_KNOWN) -> Coroutine[Any, Any, Look]:
         """Ask about these tasks; starts no further request once the timeout of one has passed."""
-        if len(task_ids) == 1 and not self._batching.insists:
+        if len(task_ids) == 1 and not self._insists:
             return self._look_at(task_ids[0], known)
         return self._look_at_many(task_ids, known)
 
@@ -130,7 +134,7 @@ class Midjourney:
         """A look at a single id; most tell what they told before, and need no round."""
         reply = await self._fetch("GET", self._addresses.fetch(task_id), self._headers, None)
         if _is_as_before(reply, task_id, known):
-            return Look(seen=_NOTHING, unchanged=frozenset((task_id,)), digests=_NOTHING)
+            return Look(seen=_NOTHING, unchanged=(task_id,), digests=_NOTHING)
         this = _Round(waiting=[task_id], known=known, requests=1)
         self._read(this, task_id, reply)
         return this.close()

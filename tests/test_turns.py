@@ -88,6 +88,34 @@ def test_what_somebody_asks_for_comes_before_those_whose_turn_was_next() -> None
     assert one_by_one == [[1], [2], [9], [3], [4], [5], [6], [7], [8], []]
 
 
+def test_who_asked_before_keeps_its_place_when_somebody_else_asks() -> None:
+    turns, schedule = turns_of(*((watched(key), float(key)) for key in range(1, 10)))
+    for _ in range(2):
+        turns.take(10.0, 1, is_scarce=True)
+    for key in (9, 8, 7):
+        assert schedule.hurry(key, 10.0)
+        turns.hurry(key)
+    one_by_one = [keys(turns.take(10.0, 1, is_scarce=True))]
+
+    for key in (6, 3):
+        assert schedule.hurry(key, 10.0)
+        turns.hurry(key)
+
+    one_by_one += [keys(turns.take(10.0, 1, is_scarce=True)) for _ in range(6)]
+    assert one_by_one == [[9], [8], [7], [6], [3], [4], [5]]
+
+
+def test_what_waited_for_its_turn_in_another_lane_is_not_handed_out_twice() -> None:
+    before, left = turns_of((watched(1), 1.0), (watched(2), 2.0))
+    before.take(10.0, 1, is_scarce=True)
+    turns, schedule = turns_of(*((one, one.due) for one in left))
+
+    assert keys(turns.take(10.0, 2, is_scarce=False)) == [1, 2]
+    assert schedule.hurry(2, 10.0)
+    turns.hurry(2)
+    assert turns.take(10.0, 2, is_scarce=False) == []
+
+
 def test_an_order_holds_for_a_moment_only() -> None:
     turns, schedule = turns_of(*((watched(key, gap=60), float(key)) for key in range(1, 7)))
     one_by_one = [keys(turns.take(10.0, 1, is_scarce=True)) for _ in range(2)]
@@ -96,7 +124,7 @@ def test_an_order_holds_for_a_moment_only() -> None:
     schedule.add(watched(7, gap=1), 10.1)
     later = [keys(turns.take(10.0 + seconds, 1, is_scarce=True)) for seconds in (0.2, 0.4, 0.6)]
 
-    assert later == [[3], [7], [4]], "one was chosen already when the urgent one became due"
+    assert later == [[7], [3], [4]]
 
 
 def test_what_was_let_go_meanwhile_is_passed_over() -> None:

@@ -80,7 +80,7 @@ class Exchanges:
         return _Exchange(self, phases.begin()).run(request)
 
 
-class _Exchange(msgspec.Struct):
+class _Exchange(msgspec.Struct, eq=False):
     """One of them: the answer as far as it came, and how far that was."""
 
     _with: Exchanges

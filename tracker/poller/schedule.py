@@ -47,7 +47,7 @@ class Schedule:
 
     def __init__(self) -> None:
         self.by_key: dict[int, Watched] = {}
-        """Every task that is watched; to be read."""
+        """Every task that is watched; to be read, by whoever has no time for `holds`."""
         self._waiting: dict[float, list[Watched]] = {}
         """By tick. Entries that no longer hold stay until they are come across."""
         self._ticks: list[float] = []
@@ -74,6 +74,8 @@ class Schedule:
     def add(self, watched: Watched, due: float) -> None:
         """Watch a task from now on."""
         self.by_key[watched.key] = watched
+        # Where it comes from another schedule, it may have waited for its turn there.
+        watched.is_queued = False
         self.put_back(watched, due)
 
     def put_back(self, watched: Watched, due: float) -> None:

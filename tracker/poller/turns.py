@@ -46,11 +46,14 @@ class Turns:
             return self._schedule.take(now, most)
         taken: list[Watched] = []
         chosen, held = self._chosen, self._schedule.by_key
-        while len(taken) < most and (chosen or self._choose(now, most)):
+        if chosen and now - self._chosen_at >= _MOMENT:
+            self._reconsider()
+        while len(taken) < most and (chosen or self._choose(now, most - len(taken))):
             first = chosen.popleft()
             # One that is not queued was hurried, and handed out before.
             if first.is_queued and held.get(first.key) is first:
                 first.is_queued = first.is_hurried = False
+                first.is_out = True
                 taken.append(first)
         return taken
 
@@ -58,22 +61,32 @@ class Turns:
         """Work out whose turns are next, for as many as go in a moment; whether there are any."""
         if self._schedule.is_due(now):
             self._queue(self._schedule.take(now, len(self._schedule)))
-        is_brisk = now - self._chosen_at < _MOMENT
-        self._chosen_at, self._at_once = now, min(2 * self._at_once, _MOST_AT_ONCE) if is_brisk else 1
+        if now - self._chosen_at < _MOMENT:
+            self._at_once = min(2 * self._at_once, _MOST_AT_ONCE)
+        else:
+            self._at_once = 1
+        self._chosen_at = now
         limit, chosen, ranked, ranks = max(most, self._at_once), self._chosen, self._ranked, self._ranks
-        waited = 0.0
+        waited, held, interval = 0.0, self._schedule.by_key, self._interval
         while ranks and len(chosen) < limit:
             entries = ranked[ranks[0]]
             while entries and len(chosen) < limit:
                 first = entries.pop()
-                if first.is_queued:
+                if first.is_queued and held.get(first.key) is first:
                     chosen.append(first)
-                    waited += (now - first.due) / ((first.life and first.life.gap) or self._interval)
+                    waited += (now - first.due) / ((first.life and first.life.gap) or interval)
             if not entries:
                 del ranked[heapq.heappop(ranks)]
         if chosen:
             self._notice(waited / len(chosen), len(chosen))
         return bool(chosen)
+
+    def _reconsider(self, without: Watched | None = None) -> None:
+        """Have those whose turns were next wait again; but who was asked for stays in front."""
+        queued = [one for one in self._chosen if one.is_queued and one is not without]
+        self._chosen.clear()
+        self._chosen.extend(one for one in queued if one.is_hurried)
+        self._queue(one for one in queued if not one.is_hurried)
 
     def _queue(self, due: Iterable[Watched]) -> None:
         """Have them wait for their turns."""
@@ -87,9 +100,7 @@ class Turns:
         """Somebody asks for this task now: it comes before all others, if it waits for its turn."""
         watched = self._schedule.by_key.get(key)
         if watched is not None and watched.is_queued:
-            others = [one for one in self._chosen if one.is_queued]
-            self._chosen.clear()
-            self._queue(others)
+            self._reconsider(without=watched)
             self._rank(watched, next(self._asked))
 
     def next_due(self) -> float | None:

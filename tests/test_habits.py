@@ -21,6 +21,11 @@ def after(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def moment(seconds: float) -> float:
+    """So many seconds from the start, in seconds since 1970."""
+    return (START + after(seconds)).timestamp()
+
+
 def a_task(**fields: object) -> Task:
     known = {"key": 1, "id": "tsk_1", "upstream": "default", "task_id": "1", "registered_at": START, **fields}
     return Task(**known)  # type: ignore[arg-type]
@@ -30,14 +35,14 @@ def live(habits: Habits, seconds: float, action: str | None = None, looked: floa
     """One task that takes so long and is found at once."""
     end = START + after(seconds)
     life = habits.begin(a_task(action=action), START)
-    habits.gap(life, (START + after(seconds - 1 if looked is None else looked)).timestamp())
+    habits.gap(life, moment(seconds - 1 if looked is None else looked))
     habits.end(life, end, end)
 
 
 def gap(habits: Habits, seconds: float, action: str | None = None) -> float:
     """What a task of this age is told."""
     life = habits.begin(a_task(action=action), START)
-    return habits.gap(life, (START + after(seconds)).timestamp())
+    return habits.gap(life, moment(seconds))
 
 
 class TestWhatItSaves:
@@ -96,11 +101,7 @@ class TestLearning:
         habits.follow(life, a_task(started_at=START, progress=90), START + after(45))
         habits.follow(early, a_task(started_at=START, progress=30), START + after(45))
 
-        assert (
-            habits.gap(life, (START + after(47)).timestamp())
-            < INTERVAL
-            < habits.gap(early, (START + after(47)).timestamp())
-        )
+        assert habits.gap(life, moment(47)) < INTERVAL < habits.gap(early, moment(47))
 
     def test_an_end_lies_after_the_last_look_whatever_the_clock_of_the_upstream_says(self) -> None:
         """A gateway whose clock is an hour slow or fast must not teach that tasks take an hour, or nothing."""
@@ -108,7 +109,7 @@ class TestLearning:
         for habits, ahead in ((slow, -3600), (fast, 3600), (right, 0)):
             for _ in range(60):
                 life = habits.begin(a_task(), START)
-                habits.gap(life, (START + after(28)).timestamp())
+                habits.gap(life, moment(28))
                 habits.end(life, START + after(30 + ahead), START + after(32))
 
         for told in (gap(slow, 5), gap(fast, 5)):
@@ -125,7 +126,7 @@ class TestLearning:
         for _ in range(200):
             for habits, told in ((careless, 1.0), (careful, 20.0)):
                 life = habits.begin(a_task(), START)
-                habits.gap(life, (START + after(25)).timestamp())
+                habits.gap(life, moment(25))
                 life.gap = told
                 habits.end(life, START + after(30), START + after(30))
 
@@ -167,9 +168,9 @@ def test_whatever_was_learned_gaps_stay_within_bounds(
     for lasted, progress, at in lives:
         life = habits.begin(known, START)
         habits.follow(life, structs.replace(known, progress=max(min(progress, 100), 0)), START + after(at))
-        habits.gap(life, (START + after(at)).timestamp())
+        habits.gap(life, moment(at))
         habits.end(life, START + after(lasted), START + after(at))
 
     life = habits.begin(structs.replace(known, progress=50), START + after(20))
     for age in ages:
-        assert habits.bounds.shortest <= habits.gap(life, (START + after(age)).timestamp()) <= habits.bounds.longest
+        assert habits.bounds.shortest <= habits.gap(life, moment(age)) <= habits.bounds.longest

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,24 @@ async def test_bodies_then_attempts_then_tasks_are_forgotten(world: World, janit
 @pytest.mark.parametrize(
     ("bodies", "seconds"), [(timedelta(minutes=2), 15), (timedelta(minutes=40), 300), (timedelta(days=30), 600)]
 )
-def test_it_rests_an_eighth_of_what_is_kept_shortest(
+async def test_it_forgets_as_often_as_what_is_kept_shortest_asks_for(
     world: World, metrics: Metrics, bodies: timedelta, seconds: int
 ) -> None:
-    janitor = Janitor(world.database, RetentionSettings(bodies=bodies), world.clock, metrics)
+    now, forgot_at, ran_at = 0.0, [], []
+    settings = RetentionSettings(bodies=bodies)
+    janitor = Janitor(world.database, settings, world.clock, metrics, timer=lambda: now)
+    for number in range(100):
+        # Ticks come when they come.
+        now = 15.0 * number + (0.01 if number % 3 else 0.4)
+        with statements() as asked:
+            await janitor.run_when_due()
+        if any("FROM task" in statement for statement in asked):
+            forgot_at.append(15 * number)
+        if any("endpoint" in statement for statement in asked):
+            ran_at.append(15 * number)
 
-    assert janitor.rest.total_seconds() == seconds
+    assert {after - before for before, after in pairwise(forgot_at)} == {seconds}
+    assert ran_at == [0, 600, 1200]
 
 
 async def test_many_are_forgotten_in_steps_that_nobody_notices(

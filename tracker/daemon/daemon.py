@@ -45,7 +45,7 @@ _WAKE_EVERY = timedelta(seconds=15)
 """Who has nothing to do shows that it could."""
 _COUNT_EVERY = timedelta(seconds=15)
 _TIDY_EVERY = timedelta(seconds=15)
-"""At most: the janitor rests as long as what it forgets is kept for long."""
+"""That often the janitor sees whether it has rested long enough."""
 
 
 class Worker(Protocol):
@@ -97,7 +97,7 @@ class Daemon:
             wake_courier=self._courier.wake,
         )
         self._finding = Finding(self._adoption, self._lanes.by_name, database, self.pulse)
-        self._janitor, self._tidy_at = self._make_janitor(), 0.0
+        self._janitor = self._make_janitor()
         self._find = Loop("adopt", self._finding.find, self.pulse)
         self._beat = Loop("heartbeat", self._finding.show_life, self.pulse)
         self._count = Loop("count", Seldom(self._janitor.count, time.monotonic), self.pulse)
@@ -205,7 +205,7 @@ class Daemon:
         async with self._finding.resting():
             self._settings = reloaded.settings
             unwatched = await self._lanes.exchange(reloaded.settings.upstreams)
-        self._janitor, self._tidy_at = self._make_janitor(), 0.0
+        self._janitor = self._make_janitor()
         self._server.serve_with(self._make_doors())
         for name, keys in unwatched.items():
             self._finding.let_go(name, keys)
@@ -247,9 +247,7 @@ class Daemon:
         self._lanes.wake()
 
     async def _tidy_up(self) -> None:
-        if time.monotonic() >= self._tidy_at:
-            await self._janitor.run_once()
-            self._tidy_at = time.monotonic() + self._janitor.rest.total_seconds()
+        await self._janitor.run_when_due()
 
     async def _announce_all(self) -> None:
         while self._announcer and not self._stopping.is_set() and await self._announcer.run_once():

@@ -1,5 +1,6 @@
 """Tidying: forgets what is old enough in small steps, reminds of what is disabled, and counts what there is."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,14 +24,25 @@ _STEP = 500
 _LONGEST_REST = timedelta(minutes=10)
 _REST_SHARE = 8
 """What is to be forgotten after two minutes is not kept for ten more, but for an eighth."""
+_EARLY = 5.0
+"""Seconds by which a rest may be cut short: whoever asks whether it is over does so at ticks that are not exact."""
 
 
 class Janitor:
     """Keeps the database as small as the settings say, and what happened added up."""
 
-    def __init__(self, database: Database, settings: RetentionSettings, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: RetentionSettings,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._timer = timer
         self._metrics = metrics
         self._kept = max(settings.tasks, KEPT_AT_LEAST)
         self._attempts_kept = settings.attempts
@@ -45,8 +57,21 @@ class Janitor:
             )
         ]
         self._shrinking = Stride()
-        self.rest = min(_LONGEST_REST, min(settings.bodies, settings.attempts, self._kept) / _REST_SHARE)
-        """How long to wait before it is worth running again."""
+        shortest = min(settings.bodies, settings.attempts, self._kept)
+        self._rest = min(_LONGEST_REST, shortest / _REST_SHARE).total_seconds()
+        self._forgets_at = self._runs_at = timer()
+
+    async def run_when_due(self) -> None:
+        """Run every ten minutes; forget more often where things are kept for so short a time that it matters."""
+        now = self._timer()
+        if now >= self._runs_at:
+            self._runs_at = now + _LONGEST_REST.total_seconds() - _EARLY
+            self._forgets_at = now + self._rest - _EARLY
+            await self.run_once()
+        elif now >= self._forgets_at:
+            self._forgets_at = now + self._rest - _EARLY
+            await self._forget(self._clock())
+            await self._shrink()
 
     async def run_once(self) -> int:
         """Add up what happened, then forget everything that is old enough; returns how many rows were forgotten."""
@@ -57,8 +82,6 @@ class Janitor:
         await self._all(partial(endpoints.hold_again, now=now, limit=_STEP))
         await self._mind_notices(now)
         await self._shrink()
-        if forgotten:
-            log.info("forgotten", rows=forgotten)
         return forgotten
 
     async def _mind_months(self, now: datetime) -> None:
@@ -77,6 +100,8 @@ class Janitor:
         notices_before = now - self._attempts_kept
         forgotten += await self._all(partial(retention.forget_notices, ended_before=notices_before, limit=_STEP))
         await self._forget_hours(rollups.day_of(now - max(self._kept, HOURS_KEPT_AT_LEAST)))
+        if forgotten:
+            log.info("forgotten", rows=forgotten)
         return forgotten
 
     async def _forget_hours(self, before: datetime) -> None:

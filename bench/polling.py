@@ -36,6 +36,7 @@ ROUNDS = 3
 ALONE = 5_000
 """Tasks that are fetched one by one, by as many connections as are usual."""
 CONNECTIONS = 100
+ROUNDS_ALONE = 5
 ON_OURS = 20_000
 ON_HTTPX = 300
 _PACE = {"poll_interval": "100ms", "timeout": "30s"}
@@ -86,7 +87,7 @@ def _by_lists(kind: str, database: Database) -> Iterator[Row]:
 def _one_by_one(database: Database) -> Iterator[Row]:
     ours, bare, plain = [], [], []
     with gateway() as base:
-        for _ in range(ROUNDS):
+        for _ in range(ROUNDS_ALONE):
             ours.append(asyncio.run(_single(database, base)))
             bare.append(asyncio.run(_bare_single(base, _client, ON_OURS)))
             plain.append(asyncio.run(_bare_single(base, lambda: HttpxClient(CONNECTIONS), ON_HTTPX)))

@@ -1,6 +1,7 @@
 """Deadlines for what the running task does: asyncio's own would cost as much as the rest of an exchange does here."""
 
 import asyncio
+from asyncio import current_task
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,11 +26,11 @@ class Deadlines:
     def begin(self) -> "Deadline":
         """Cancels what runs inside it once its time is over, and turns that into a TimeoutError; to be entered once."""
         loop = self._loop
-        task = None if loop is None else asyncio.current_task(loop)
+        task = None if loop is None else current_task(loop)
         if loop is None or task is None:
             # Remembered, since whoever asks for it has Python ask the system which process this is.
             loop = self._loop = asyncio.get_running_loop()
-            task = asyncio.current_task(loop)
+            task = current_task(loop)
         if task is None:
             raise RuntimeError("a deadline is for a task")
         deadline = Deadline(self, loop, task, task.cancelling(), loop.time() + self._seconds)

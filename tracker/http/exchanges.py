@@ -119,8 +119,9 @@ class _Exchange(msgspec.Struct, eq=False):
             raise
         if rest is None:
             return False
-        self._body.append(rest[: self._with.max_bytes])
-        self._truncated = len(rest) > self._with.max_bytes
+        if len(rest) > self._with.max_bytes:
+            rest, self._truncated = rest[: self._with.max_bytes], True
+        self._body = [rest]
         response.release()
         return True
 
@@ -150,11 +151,12 @@ class _Exchange(msgspec.Struct, eq=False):
         self._truncated, self._error = True, error.error
 
     def _answer(self) -> Answer:
-        if self._response is None:
+        response = self._response
+        if response is None:
             raise AssertionError("it has been sent")
         return Answer(
-            status=self._response.status,
-            headers=self._response.headers,
+            status=response.status,
+            headers=response.headers,
             body=b"".join(self._body),
             truncated=self._truncated,
             body_error=self._error,

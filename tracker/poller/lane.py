@@ -253,9 +253,9 @@ class Lane:
 
     def _put_back(self, batch: list[Watched]) -> None:
         """Into the schedule with all that goes on."""
-        holds, put_back, due = self.schedule.holds, self.schedule.put_back, self._pace.due
+        held, put_back, due = self.schedule.by_key, self.schedule.put_back, self._pace.due
         for watched in batch:
-            if not holds(watched):
+            if held.get(watched.key) is not watched:
                 continue
             if watched.has_ended or watched.is_hurried:
                 self._put_back_asked_for(watched)

@@ -19,11 +19,8 @@ class Pause:
     """Troubles in a row."""
     reason: str | None = None
     """Why it is paused, or None while it is not."""
-
-    @property
-    def is_on(self) -> bool:
-        """Whether only single probes are sent, one at the end of each pause."""
-        return self.reason is not None
+    is_on: bool = False
+    """Whether only single probes are sent, one at the end of each pause: where there is a reason."""
 
     def trouble(self, miss: Miss, now: float) -> bool:
         """Note that the upstream as a whole is in trouble; True when that changes what people should see."""
@@ -35,7 +32,7 @@ class Pause:
         if miss.kind not in _AT_ONCE and self.times < _FAILURES_BEFORE_A_PAUSE:
             return False
         before = self.reason
-        self.reason = f"{miss.kind}: {miss.detail}"
+        self.reason, self.is_on = f"{miss.kind}: {miss.detail}", True
         self.until = now + pause(self.times, retry_after=miss.retry_after).total_seconds()
         return self.reason != before
 
@@ -45,5 +42,5 @@ class Pause:
             # It was out when the pause began: what was asked of us then still holds.
             return False
         was_on = self.is_on
-        self.until, self.times, self.reason = 0.0, 0, None
+        self.until, self.times, self.reason, self.is_on = 0.0, 0, None, False
         return was_on

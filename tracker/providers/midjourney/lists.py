@@ -1,6 +1,6 @@
 """The answer to a list call, read no further than it has news: what is there byte for byte as before is not decoded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -18,6 +18,8 @@ from tracker.providers.midjourney.ordinary import ordinary
 _STRICTER = (msgspec.MsgspecError, ValueError, RecursionError)
 """What the fast decoder raises, also for much that the patient one in `bodies` can read."""
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+digest_of: Callable[[bytes], int] = hash
+"""A number that another text has too once in 2^64; only comparable inside one process."""
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -66,11 +68,6 @@ def listed(reply: Reply, asked: Sequence[str], known: Mapping[int, str]) -> List
         return found
     entries = tasks_in(reply)
     return entries if isinstance(entries, Miss) else Listed(seen=seen_in(entries, asked))
-
-
-def digest_of(text: bytes) -> int:
-    """A number that another text has too once in 2^64; only comparable inside one process."""
-    return hash(text)
 
 
 def is_calm(seen: Seen) -> bool:

@@ -9,7 +9,7 @@ TEST_PROCESSES ?= 3
 # The tests start a hundred processes, which would compile the program each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test coverage check bench million soak kill several outage verify-js messages screenshots format lock \
+.PHONY: demo run test coverage check bench million plans soak kill several outage verify-js messages screenshots format lock \
 	wheel clean install uninstall deb test-systemd
 
 demo: .venv/runs
@@ -52,6 +52,10 @@ bench: .venv/ready
 # of an hour.
 million: .venv/ready
 	$(BIN)/python -m bench million
+
+# Every question that the store can be asked, explained at a million tasks and ten million events. Some minutes.
+plans: .venv/ready
+	PLANS_TASKS=1_000_000 $(BIN)/python -m pytest -q tests/test_plans.py
 
 # Ten minutes on each database with 50,000 live tasks that end and are replaced: nothing may grow.
 soak: .venv/ready

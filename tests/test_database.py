@@ -291,6 +291,28 @@ class TestOutOfReach:
         database.close()
         postgres.drop(url)
 
+    @pytest.mark.anyio
+    async def test_whoever_reads_while_it_is_closed_leaves_no_connection_open(
+        self, postgres: PostgresDatabases
+    ) -> None:
+        url = postgres.migrated()
+        database = Database(url)
+        has_begun, may_end, used = threading.Event(), threading.Event(), []
+
+        def slow(connection: Connection) -> None:
+            used.append(connection.connection.driver_connection)
+            has_begun.set()
+            may_end.wait(10)
+
+        reading = asyncio.ensure_future(database.read(slow))
+        await asyncio.to_thread(has_begun.wait, 10)
+        database.close()
+        may_end.set()
+        await reading
+
+        assert [connection.closed for connection in used] == [True]
+        postgres.drop(url)
+
     def test_work_whose_connection_breaks_under_it_is_not_done_again(self, postgres: PostgresDatabases) -> None:
         url = postgres.migrated()
         database = Database(url)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, event, make_url
 
 from tracker.clock import utc_now
 from tracker.errors import UnavailableError
@@ -164,7 +164,14 @@ class Database:
             threads.shutdown(wait=False, cancel_futures=True)
         for engine in (self._writing, self._second, self._apart, self._reading):
             if engine is not None:
+                # Who is still at work brings a connection back to a pool that is gone by then.
+                event.listen(engine.pool, "checkin", _hang_up)
                 engine.dispose()
+
+
+def _hang_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's own connection
+    if connection is not None:
+        connection.close()
 
 
 def _through(connect: Callable[[], AbstractContextManager[Connection]], work: Work[T]) -> T:

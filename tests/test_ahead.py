@@ -30,9 +30,8 @@ def _ten_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, number in {
         "adoption._AT_ONCE": 5,
         "adoption._IN_A_ROW": 1,
-        "ahead._READ_AT_ONCE": 10,
+        "ahead._AT_ONCE": 10,
         "ahead._READS_IN_A_ROW": 1,
-        "ahead._ADOPTED_AT_ONCE": 10,
         "ahead._ADOPTIONS_IN_A_ROW": 1,
         "giving._AT_ONCE": 10,
     }.items():
@@ -559,7 +558,7 @@ class TestAmongOthers:
 def test_a_daemon_that_is_not_alive_adopts_none_of_what_it_watched(world: World) -> None:
     world.register(want())
     key = world.key()
-    batch = ahead.Batch(me="dmn_gone", keys=[key], now=world.clock())
+    batch = ahead.Batch(me="dmn_gone", keys=[key], new=[], now=world.clock())
 
     (settled,) = world.write(partial(ahead.adopt_each, batches=[batch]))
 

@@ -514,7 +514,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
             lambda c: (
                 # Else there would be nothing to take.
                 watching.give_back(c, me=years.WATCHER, keys=[live]),
-                ahead.adopt_each(c, [ahead.Batch(me=years.WATCHER, keys=[live, *OLD], now=now)]),
+                ahead.adopt_each(c, [ahead.Batch(me=years.WATCHER, keys=[live, *OLD], new=OLD, now=now)]),
             )
         ],
         watching.give_back: [lambda c: watching.give_back(c, me=years.WATCHER, keys=[live])],

@@ -1,7 +1,7 @@
 """Watching before adopting: where many tasks wait for a daemon that is alone, they are read first and written later."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,10 +16,9 @@ from tracker.store.writer import Each
 
 log = structlog.get_logger()
 
-_READ_AT_ONCE = 1000
+_AT_ONCE = 1000
+"""Read, and later adopted: some ten milliseconds, for which registrations wait."""
 _READS_IN_A_ROW = 8
-_ADOPTED_AT_ONCE = 500
-"""Some ten milliseconds, for which registrations wait."""
 _ADOPTIONS_IN_A_ROW = 4
 """Before newcomers are looked for again, which costs as much as adopting a hundred."""
 _LONGEST_REST = 0.1
@@ -37,6 +36,8 @@ class _Stretch:
     is_read: bool = False
     keys: list[list[int]] = field(default_factory=list)
     """What is watched and not adopted yet, in batches, the highest last."""
+    new: set[int] = field(default_factory=set)
+    """Those of them that had no history when they were read."""
 
 
 class Ahead:
@@ -108,14 +109,16 @@ class Ahead:
         found = 0
         for _ in range(_READS_IN_A_ROW):
             read = partial(ahead.waiting, upstream=upstream, above=stretch.read_up_to, up_to=stretch.top)
-            tasks = await self._database.read_as_one(partial(read, limit=_READ_AT_ONCE))
+            tasks = await self._database.read_as_one(partial(read, limit=_AT_ONCE))
             if self._stretches.get(upstream) is not stretch:
                 return found  # we started anew meanwhile
             await self._handing.begin(tasks, me, is_new=False)
             found += len(tasks)
             keys = [task.key for task in tasks]
-            stretch.keys += [keys[start : start + _ADOPTED_AT_ONCE] for start in range(0, len(keys), _ADOPTED_AT_ONCE)]
-            stretch.is_read = len(tasks) < _READ_AT_ONCE
+            stretch.new.update(task.key for task in tasks if not task.has_history)
+            if keys:
+                stretch.keys.append(keys)
+            stretch.is_read = len(tasks) < _AT_ONCE
             if stretch.is_read:
                 log.info("tasks_watched_unadopted", upstream=upstream, tasks=self.unadopted(upstream))
                 break
@@ -136,7 +139,7 @@ class Ahead:
         keys = stretch.keys[-1]
         ours = [key for key in keys if key in schedule]
         began = self._timer()
-        settled = await self._settle(ours, me)
+        settled = await self._settle(ours, stretch.new.intersection(ours), me)
         if self._stretches.get(upstream) is not stretch:
             return 0  # we started anew meanwhile
         stretch.keys.pop()
@@ -151,6 +154,6 @@ class Ahead:
         await asyncio.sleep(min(self._timer() - began, _LONGEST_REST))
         return len(keys) - len(later)
 
-    async def _settle(self, keys: list[int], me: str) -> ahead.Settled:
-        batch = ahead.Batch(me=me, keys=keys, now=self._clock())
+    async def _settle(self, keys: list[int], new: Collection[int], me: str) -> ahead.Settled:
+        batch = ahead.Batch(me=me, keys=keys, new=sorted(new), now=self._clock())
         return await self._database.write_beside(Each(ahead.adopt_each, batch, len(keys)))

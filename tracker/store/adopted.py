@@ -38,6 +38,8 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     has_ended: bool = False
     is_let_go: bool = False
     """Somebody ended it while it was watched; nobody asks for another look."""
+    has_history: bool = True
+    """Whether its first event is written: it is not where plain SQL inserted the task, and nobody adopted it yet."""
     fingerprint: int | None = None
     """That of a snapshot which tells nothing but what its row says already; None where that is not known."""
 
@@ -129,6 +131,7 @@ def live(row: Row) -> Adopted:
         upstream=row.upstream,
         task_id=row.task_id,
         registered_at=row.registered_at,
+        has_history=row.sequence > 0,
         fingerprint=fingerprint(_news(row)),
     )
 

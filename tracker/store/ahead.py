@@ -53,6 +53,8 @@ class Batch:
 
     me: str
     keys: Sequence[int]
+    new: Sequence[int]
+    """Those that had no history when they were read: to adopt one is to write its first event."""
     now: datetime
 
 
@@ -86,7 +88,8 @@ def _adopt(connection: Connection, batch: Batch) -> Settled:
 
 
 def _take_on_sqlite(connection: Connection, keys: str, batch: Batch) -> int:
-    new = connection.scalars(_new_on_sqlite(), {"given": keys}).all()
+    unnoted = plain_rows({"key": key} for key in batch.new)
+    new = connection.scalars(_new_on_sqlite(), {"given": unnoted}).all() if batch.new else []
     taken = connection.execute(_taking_on_sqlite(), {"given": keys, "me": batch.me}).rowcount
     note_registration(connection, new, batch.now)
     return taken

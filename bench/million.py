@@ -44,7 +44,7 @@ class Scale:
     """Seconds between two looks at a task; with few tasks it is shorter, so that as many are looked at per second."""
     batch_size: int = 1000
     rounds: int = 5
-    """How often the few are measured: their CPU time is told in hundredths of a second."""
+    """How often the few are measured: a round of them is over within a tenth of a second of CPU time."""
 
     @property
     def short_interval(self) -> float:

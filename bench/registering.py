@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from bench.outbox import empty_database
 from bench.registrants import Figures, Registrants, Round, registrants
+from bench.served import cpu_of
 from bench.table import Row
 from tracker.clock import utc_now
 from tracker.daemon.server import bind
@@ -32,7 +32,6 @@ CLIENTS = 50
 BATCHES, BATCH, AT_ONCE = 12, 1_000, 4
 PLAIN_BATCH = 100
 WANTED_SINGLES, WANTED_BATCHED, WANTED_P99 = 2_500, 20_000, 0.050
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -93,14 +92,9 @@ def _batched(program: _Measured, clients: Registrants, round_: Round) -> None:
 
 
 def _send(program: _Measured, clients: Registrants, round_: Round) -> tuple[Figures, float]:
-    before = _processor_seconds(program.pid)
+    before = cpu_of(program.pid)
     figures = clients.send(round_)
-    return figures, _processor_seconds(program.pid) - before
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return figures, cpu_of(program.pid) - before
 
 
 def _told(program: _Measured) -> str:

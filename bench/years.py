@@ -102,6 +102,8 @@ def _rows(words: _Words) -> Iterator[str]:
             '{{"type":"task.succeeded"}}', CASE WHEN {pending} THEN 'pending' ELSE 'delivered' END, 1,
             CASE WHEN {pending} THEN ended_at END, ended_at, CASE WHEN NOT {pending} THEN ended_at END
         FROM task WHERE ended_at IS NOT NULL ORDER BY key"""
+    yield """INSERT INTO endpoint_owner (owner, endpoint_key)
+        SELECT DISTINCT owner, endpoint_key FROM delivery JOIN callback ON callback.key = callback_key"""
     yield """INSERT INTO attempt (key, delivery_key, attempt, attempted_at, outcome, status_code, duration_ms)
         SELECT key, key, 1, created_at, CASE status WHEN 'pending' THEN 'failed' ELSE 'delivered' END, 200, 20
         FROM delivery ORDER BY key"""

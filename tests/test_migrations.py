@@ -252,6 +252,19 @@ def test_whatever_was_begun_counts_after_the_downgrade(database: Database, clock
     migrate.upgrade(database.url)
 
 
+def test_owners_of_what_was_there_before_see_where_it_went(database: Database, clock: FakeClock) -> None:
+    world = World(database, clock)
+    world.pending(want("1"), want("2"), want("3", url="https://b.example/"))
+    pairs = "SELECT owner, endpoint_key FROM endpoint_owner ORDER BY endpoint_key"
+    before = world.rows(pairs)
+
+    migrate.downgrade(database.url, "0010")
+    migrate.upgrade(database.url)
+
+    assert len(before) == 2
+    assert world.rows(pairs) == before
+
+
 def test_a_failing_migration_leaves_nothing_behind(empty_url: str) -> None:
     """The name of a table is taken: all or nothing."""
     Path(empty_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -474,7 +487,7 @@ class TestConstraints:
         world.sql("DELETE FROM task")
 
         left = {name for name, rows in everything(world).items() if rows}
-        assert left == {"daemon", "endpoint"}
+        assert left == {"daemon", "endpoint", "endpoint_owner"}
 
 
 class TestPlainSql:

@@ -386,15 +386,10 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         receivers.page: [
             lambda c, owner=owner: receivers.page(c, owner=owner) for owner in (None, years.OWNER, years.RARE, "nobody")
         ],
-        receivers.lately: [
-            lambda c, owner=owner: receivers.lately(c, owner=owner)
-            for owner in (None, years.OWNER, years.RARE, "nobody")
-        ],
         receivers.get: [
             lambda c: receivers.get(c, "end_7", owner=years.OWNER),
             lambda c: receivers.get(c, "end_1", owner=years.RARE),
         ],
-        receivers.of_owner: [lambda c: receivers.of_owner(c, years.OWNER)],
         receivers.waiting: [
             lambda c: receivers.waiting(c, 7, owner=None),
             lambda c: receivers.waiting(c, 7, owner=years.RARE),

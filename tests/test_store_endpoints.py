@@ -1,6 +1,6 @@
 """Endpoints as the table remembers them: held, probed, let go, given up."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -412,30 +412,35 @@ class TestListing:
 
         assert world.database.read_now(partial(receivers.get, given=given, owner=None)).origin == ORIGIN
 
-    def test_an_owner_of_many_tasks_sees_at_once_where_the_newest_went(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The list for programs has the rest as well, and each is found by its name."""
-        monkeypatch.setattr(receivers, "_MOST_TASKS", 1)
+    def test_an_owner_finds_its_own_by_name_and_page_by_page(self, world: World) -> None:
         world.pending(want("1", url="https://old.example/x"))
         world.pending(want("2", url="https://new.example/x"))
         world.register(want("3", url="https://others.example/x"), owner="bob")
         world.adopt()
         world.end("3")
 
-        def listed(what: Callable[..., list[receivers.EndpointLine]], owner: str) -> list[str]:
-            return [line.origin for line in world.database.read_now(partial(what, owner=owner))]
+        def listed(owner: str, before: int | None = None) -> list[receivers.EndpointLine]:
+            return world.database.read_now(partial(receivers.page, owner=owner, before=before, limit=1))
 
-        def found(host: str) -> str:
-            return world.database.read_now(partial(receivers.get, given=f"https://{host}.example", owner=OWNER)).id
+        def found(host: str) -> int:
+            return world.database.read_now(partial(receivers.get, given=f"https://{host}.example", owner=OWNER)).key
 
-        assert listed(receivers.page, OWNER) == ["https://new.example:443", "https://old.example:443"]
-        assert listed(receivers.lately, OWNER) == ["https://new.example:443"]
-        assert listed(receivers.lately, "bob") == listed(receivers.page, "bob") == ["https://others.example:443"]
-        assert listed(receivers.page, "nobody") == []
-        assert found("old") != found("new")
+        (new,) = listed(OWNER)
+        (old,) = listed(OWNER, before=new.key)
+        assert (new.key, old.key) == (found("new"), found("old"))
+        assert listed(OWNER, before=old.key) == []
+        assert [line.origin for line in listed("bob")] == ["https://others.example:443"]
+        assert listed("nobody") == []
         with pytest.raises(NotFoundError):
             found("others")
+
+    def test_an_endpoint_is_its_owners_when_all_its_messages_are_forgotten(self, world: World) -> None:
+        world.pending(want())
+
+        world.sql("DELETE FROM task")
+
+        (line,) = world.database.read_now(partial(receivers.page, owner=OWNER))
+        assert (line.origin, line.waiting) == (ORIGIN, 0)
 
 
 class TestSeveralDaemons:

@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Integer, select
+from sqlalchemy import BigInteger, Connection, Integer, Text, select
 
 from tracker.model import Outgoing
 from tracker.store import pacing
 from tracker.store.dialect import insert_for, insert_into
+from tracker.store.endpoint_owner_table import endpoint_owner
 from tracker.store.endpoints import first_due
-from tracker.store.given import end_to_end, given, rows, text_at
+from tracker.store.given import end_to_end, given, plain_rows, rows, text_at
 from tracker.store.rows import new_id
 from tracker.store.schema import delivery, endpoint
 
@@ -46,6 +47,7 @@ def enqueue(connection: Connection, outgoing: Sequence[Outgoing], *, now: dateti
     starts = pacing.make_way(connection, wanted, now=now)
     origins = {entry.callback.url: compose.endpoint(entry.callback.url) for entry in wanted}
     keys = _endpoint_keys(connection, set(origins.values()), now)
+    _note_owners(connection, {(entry.callback.owner, keys[origins[entry.callback.url]]) for entry in wanted})
     due = first_due(connection, list(keys.values()), now=now + compose.first_wait)
     bodies, places = end_to_end(compose.body(entry).encode() for entry in wanted)
     values = [
@@ -101,3 +103,17 @@ def _endpoint_keys(connection: Connection, origins: set[str], now: datetime) -> 
         connection.execute(statement.on_conflict_do_nothing(index_elements=["origin"]))
         found.update({row.origin: row.key for row in connection.execute(query)})
     return found
+
+
+def _note_owners(connection: Connection, pairs: set[tuple[str, int]]) -> None:
+    told = plain_rows({"owner": owner, "endpoint_key": key} for owner, key in pairs)
+    connection.execute(_noting_owners(connection.dialect.name), {"given": told})
+
+
+@cache
+def _noting_owners(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    new = given(dialect, "given", owner=Text(), endpoint_key=BigInteger())
+    # In one order, whoever writes; and with a WHERE, as above.
+    pairs = select(new.c.owner, new.c.endpoint_key).where(new.c.owner.is_not(None))
+    pairs = pairs.order_by(new.c.owner, new.c.endpoint_key)
+    return insert_for(dialect, endpoint_owner).from_select(["owner", "endpoint_key"], pairs).on_conflict_do_nothing()

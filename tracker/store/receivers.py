@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, exists
 from tracker.errors import InputError, NotFoundError
 from tracker.origins import origin_of
 from tracker.store.deliveries import WAITS
-from tracker.store.schema import callback, delivery, endpoint, registration
-from tracker.store.searching_walk import GIVEN, as_given, is_given
+from tracker.store.endpoint_owner_table import endpoint_owner
+from tracker.store.schema import callback, delivery, endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,73 +33,19 @@ class EndpointLine:
 def page(
     connection: Connection, *, owner: str | None, before: int | None = None, limit: int = 50
 ) -> list[EndpointLine]:
-    """Endpoints, newest first; with an owner, those that have a message for a callback of that owner.
-
-    One of many tasks waits until everything was looked at that is sent to others.
-    """
-    if owner is None:
-        return _page(connection, _lines(None), before, limit)
-    lately = of_owner(connection, owner)
-    which = endpoint.c.key.in_(lately.keys) if lately.are_all else _is_told(owner)
-    return _page(connection, _lines(owner).where(which), before, limit)
-
-
-def lately(
-    connection: Connection, *, owner: str | None, before: int | None = None, limit: int = 50
-) -> list[EndpointLine]:
-    """The same at once; with an owner, those that have a message about one of its newest tasks."""
-    if owner is None:
-        return page(connection, owner=None, before=before, limit=limit)
-    which = endpoint.c.key.in_(of_owner(connection, owner).keys)
-    return _page(connection, _lines(owner).where(which), before, limit)
-
-
-def _page(connection: Connection, query: Select[Any], before: int | None, limit: int) -> list[EndpointLine]:
-    if before is not None:
-        query = query.where(endpoint.c.key < before)
-    return [_line(row) for row in connection.execute(query.order_by(endpoint.c.key.desc()).limit(limit))]
+    """Endpoints, newest first; with an owner, those that ever had a message for a callback of that owner."""
+    key = endpoint.c.key if owner is None else endpoint_owner.c.endpoint_key
+    query = _lines(owner).order_by(key.desc()).limit(limit)
+    return [_line(row) for row in connection.execute(query if before is None else query.where(key < before))]
 
 
 def get(connection: Connection, given: str, *, owner: str | None) -> EndpointLine:
     """An endpoint by its `end_…` or by its address; raises NotFoundError."""
     named = _lines(owner).where(or_(endpoint.c.id == given, endpoint.c.origin == _address(given)))
     row = connection.execute(named).one_or_none()
-    if row is None or (owner is not None and not _sees(connection, owner, row.key)):
+    if row is None:
         raise NotFoundError(f"there is no endpoint {given!r}")
     return _line(row)
-
-
-def _sees(connection: Connection, owner: str, key: int) -> bool:
-    found = of_owner(connection, owner)
-    if key in found.keys or found.are_all:
-        return key in found.keys
-    return connection.scalar(select(endpoint.c.key).where(endpoint.c.key == key, _is_told(owner))) is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lately:
-    """Where the messages about an owner's newest tasks go."""
-
-    keys: frozenset[int]
-    are_all: bool
-    """Whether the owner has no other tasks."""
-
-
-_MOST_TASKS, _MOST_MESSAGES = 1_000, 2_000
-
-
-def of_owner(connection: Connection, owner: str) -> Lately:
-    """The endpoints that an owner's messages go to, by the newest thousand of its tasks."""
-    mine = select(registration.c.task_key).where(registration.c.owner == owner)
-    tasks = connection.scalars(mine.order_by(registration.c.task_key.desc()).limit(_MOST_TASKS + 1)).all()
-    # One value for each: a join would let the database go through the callbacks instead.
-    whose = select(callback.c.owner).where(callback.c.key == delivery.c.callback_key).correlate(delivery)
-    told = select(delivery.c.endpoint_key).where(
-        is_given(connection.dialect.name, delivery.c.task_key), whose.scalar_subquery() == owner
-    )
-    found = connection.scalars(told.limit(_MOST_MESSAGES + 1), {GIVEN: as_given(connection, tasks[:_MOST_TASKS])}).all()
-    are_all = len(tasks) <= _MOST_TASKS and len(found) <= _MOST_MESSAGES
-    return Lately(keys=frozenset(found), are_all=are_all)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,12 +112,12 @@ def _lines(owner: str | None) -> Select[Any]:
         .scalar_subquery()
     )
     told = [endpoint.c[name] for name in EndpointLine.__slots__ if name != "waiting"]
-    return select(*told, waiting.label("waiting"))
-
-
-def _is_told(owner: str) -> ColumnElement[bool]:
-    """Whether an endpoint has a message for an owner's callback; to know that it has none, all of its are looked at."""
-    return exists().where(delivery.c.endpoint_key == endpoint.c.key, _of(owner)).correlate(endpoint)
+    lines = select(*told, waiting.label("waiting"))
+    if owner is None:
+        return lines
+    return lines.join(endpoint_owner, endpoint_owner.c.endpoint_key == endpoint.c.key).where(
+        endpoint_owner.c.owner == owner
+    )
 
 
 def _of(owner: str | None) -> ColumnElement[bool]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from tracker.model import ENDS, DeliveryStatus, EventKind, MessageType, NoticeStatus, NoticeType, Status
-from tracker.store import rollup_tables, session_table  # noqa: F401 - with tables of their own
+from tracker.store import endpoint_owner_table, rollup_tables, session_table  # noqa: F401 - with tables of their own
 from tracker.store.moments import UtcDateTime
 from tracker.store.naming import metadata
 

@@ -18,7 +18,7 @@ async def show(visit: Visit) -> Response:
     before = read_cursor("e", visit.request.query_params.get("cursor"))
 
     def work(connection: Connection) -> list[EndpointLine]:
-        return receivers.lately(connection, owner=visit.caller.only_owner, before=before, limit=PAGE + 1)
+        return receivers.page(connection, owner=visit.caller.only_owner, before=before, limit=PAGE + 1)
 
     found = await visit.ask(work)
     cursor = next_cursor("e", [line.key for line in found], PAGE)

@@ -11,7 +11,6 @@ from tracker.cadence import (
     PATIENCE_SECONDS,
     SLOWEST_SECONDS,
     aligned,
-    first_look,
     jittered,
     patient,
     pause,
@@ -60,10 +59,6 @@ def test_the_next_look_is_within_a_tenth_of_its_bounds(interval: float, quiet: f
 @given(interval=INTERVALS, quiet=st.floats(0, 10**6))
 def test_an_end_is_found_at_most_a_tenth_of_the_silence_late(interval: float, quiet: float) -> None:
     assert patient(interval, quiet=quiet) <= max(interval, (quiet - PATIENCE_SECONDS) * 0.1)
-
-
-def test_adopted_tasks_are_spread_out_over_an_interval() -> None:
-    assert first_look(8, dice=0.75) == 6
 
 
 @pytest.mark.parametrize(("failures", "expected"), [(0, 0), (1, 5), (2, 300), (3, 1800)])

@@ -48,8 +48,3 @@ def aligned(due: float, *, interval: timedelta, stops: int = STOPS_PER_INTERVAL)
     """
     stop = interval.total_seconds() / stops
     return round(due / stop) * stop
-
-
-def first_look(interval: float, *, dice: float) -> float:
-    """Seconds until the first look at a task that is adopted with many others: they are spread over one interval."""
-    return interval * dice

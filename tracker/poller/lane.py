@@ -17,7 +17,7 @@ from tracker.poller.quiet import Quiet
 from tracker.poller.recording import count_events, may_change, tell_end, write_all
 from tracker.poller.schedule import Schedule, Watched
 from tracker.poller.standing import Standing
-from tracker.poller.taking import take_in
+from tracker.poller.taking import Taking
 from tracker.poller.turns import Turns
 from tracker.providers.protocol import Look, Provider
 from tracker.store import changes
@@ -37,6 +37,7 @@ class Lane:
     def __init__(self, name: str, settings: UpstreamSettings, provider: Provider, ports: Ports) -> None:
         self.name = name
         self.schedule = Schedule()
+        self._taking = Taking(self.schedule, settings, phase=ports.dice())
         self._settings = settings
         self._provider = provider
         self._ports = ports
@@ -68,8 +69,7 @@ class Lane:
 
     def watch(self, *tasks: Adopted, is_new: bool) -> None:
         """Take tasks in; they are looked at at once, or within one interval where many come together."""
-        now, dice = self._ports.timer(), None if is_new else self._ports.dice
-        take_in(self.schedule, tasks, self._settings, now=now, dice=dice, look_size=self._provider.look_size)
+        self._taking.take_in(tasks, now=self._ports.timer(), is_new=is_new, look_size=self._provider.look_size)
 
     def hear(self, noted: Adopted) -> None:
         """Somebody asked to look at a task now, or has ended it meanwhile."""

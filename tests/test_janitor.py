@@ -86,6 +86,28 @@ async def test_it_forgets_as_often_as_what_is_kept_shortest_asks_for(
     assert ran_at == [0, 600, 1200]
 
 
+async def test_a_run_that_failed_rests_too(
+    world: World, settings: RetentionSettings, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong is not asked about at every tick."""
+    now = 0.0
+    janitor = Janitor(world.database, settings, world.clock, metrics, timer=lambda: now)
+    monkeypatch.setattr("tracker.store.retention.shrink", lambda *_, **__: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        await janitor.run_when_due()
+    monkeypatch.undo()
+
+    now = 15.0
+    with statements() as at_once:
+        await janitor.run_when_due()
+    now = 600.0
+    with statements() as after_the_rest:
+        await janitor.run_when_due()
+
+    assert at_once == []
+    assert after_the_rest != []
+
+
 async def test_many_are_forgotten_in_steps_that_nobody_notices(
     world: World, settings: RetentionSettings, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

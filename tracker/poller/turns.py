@@ -59,8 +59,7 @@ class Turns:
 
     def _choose(self, now: float, most: int) -> bool:
         """Work out whose turns are next, for as many as go in a moment; whether there are any."""
-        if self._schedule.is_due(now):
-            self._queue(self._schedule.take(now, len(self._schedule)))
+        self._queue_what_is_due(now)
         if now - self._chosen_at < _MOMENT:
             self._at_once = min(2 * self._at_once, _MOST_AT_ONCE)
         else:
@@ -80,6 +79,10 @@ class Turns:
         if chosen:
             self._notice(waited / len(chosen), len(chosen))
         return bool(chosen)
+
+    def _queue_what_is_due(self, now: float) -> None:
+        if self._schedule.is_due(now):
+            self._queue(self._schedule.take(now, len(self._schedule)))
 
     def _reconsider(self, without: Watched | None = None) -> None:
         """Have those whose turns were next wait again; but who was asked for stays in front."""

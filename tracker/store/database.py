@@ -21,7 +21,7 @@ from tracker.clock import utc_now
 from tracker.errors import UnavailableError
 from tracker.store import daemons
 from tracker.store.engines import open_engine, sqlite_file
-from tracker.store.faults import translated
+from tracker.store.faults import is_broken_connection, translated
 from tracker.store.fence import Fence
 from tracker.store.writer import Each, Stopwatch, Work, Writer, transact, untimed
 
@@ -140,7 +140,7 @@ class Database:
         try:
             result = _through(connect, work)
         except UnavailableError as error:
-            if not getattr(error.__cause__, "connection_invalidated", False):
+            if not is_broken_connection(error):
                 raise
             # It broke while nobody used it, and all others with it: they are made anew.
             result = _through(connect, work)

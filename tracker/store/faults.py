@@ -23,6 +23,11 @@ def translated() -> Iterator[None]:
         raise
 
 
+def is_broken_connection(error: UnavailableError) -> bool:
+    """Whether a connection broke: where nothing was done on it yet, a new one may do it."""
+    return bool(getattr(error.__cause__, "connection_invalidated", False))
+
+
 _TOOK_TOO_LONG = "57014"
 _NO_SCHEMA = ("42P01", "42703")
 """SQLSTATEs of a table and of a column that is not there."""

@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import Connection, Engine
 
 from tracker.errors import ConflictError, NotFoundError, UnavailableError
-from tracker.store.faults import concerns_all, translated
+from tracker.store.faults import concerns_all, is_broken_connection, translated
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -170,7 +170,7 @@ def transact(engine: Engine, work: Work[T]) -> T:
             has_begun = True
             return work(connection)
     except UnavailableError as error:
-        if has_begun or not getattr(error.__cause__, "connection_invalidated", False):
+        if has_begun or not is_broken_connection(error):
             raise
     with translated(), engine.begin() as connection:
         return work(connection)

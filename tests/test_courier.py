@@ -37,8 +37,6 @@ from tracker.store.database import Work
 from tracker.webhooks.signing import new_secret
 
 pytestmark = pytest.mark.anyio
-ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-"""SQLite writes in this process: there nothing is claimed ahead, but for brisk endpoints."""
 
 T = TypeVar("T")
 GOOD = "https://good.example/hook"
@@ -313,7 +311,6 @@ class TestRoom:
 
         assert post.sender.most_at_once == 5
 
-    @ON_POSTGRES
     async def test_more_are_claimed_than_are_sent_so_that_neither_waits_for_the_other(self, world: World) -> None:
         post = Post(world, {"max_in_flight": 2})
         post.pending_at_holes("a", "b", "c", "d", "e")
@@ -366,7 +363,6 @@ class TestRoom:
             post.sender.holes[GOOD_ENDPOINT].set()
             post.courier.stop()
 
-    @ON_POSTGRES
     async def test_one_that_waited_too_long_for_its_turn_is_given_back_unsent(self, world: World) -> None:
         """Its claim might run out, and another send it, while it is sent here."""
         post = Post(world, {"max_in_flight": 1})
@@ -384,7 +380,6 @@ class TestRoom:
 
         assert sorted(post.world.attempts()) == [(1, "failed"), (1, "interrupted"), (2, "failed")]
 
-    @ON_POSTGRES
     async def test_while_a_claim_is_written_the_next_are_looked_for(self, world: World) -> None:
         """And delivered once each, although that look shows what the claim takes as due."""
         post = Post(world, {"max_in_flight": 8})
@@ -418,10 +413,10 @@ class TestRoom:
 
         assert len(world.attempts()) == 80, "nothing was claimed twice"
 
-    @ON_POSTGRES
+    @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
     @pytest.mark.parametrize("number", [1, 4], ids=["one", "more than a look shows"])
     async def test_what_somebody_held_is_claimed_soon_after_they_let_go_of_it(self, world: World, number: int) -> None:
-        """Nobody wakes it."""
+        """Nobody wakes it. On SQLite there is nobody else."""
         post = Post(world, {"max_in_flight": 1})
         post.know(GOOD_ENDPOINT)
         post.pending(number, GOOD)
@@ -509,7 +504,6 @@ class TestRoom:
             post.courier.stop()
             hole.set()
 
-    @ON_POSTGRES
     async def test_while_everything_is_taken_nobody_looks_whatever_else_comes_in(self, world: World) -> None:
         """What might wait for brisk endpoints is room for no other."""
         post = Post(world, {"max_in_flight": 2})

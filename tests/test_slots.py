@@ -34,8 +34,8 @@ class TestSlots:
         assert sorted(slots.saturated()) == ["slow", "swift", "unknown"]
         assert sorted(slots.hopeless()) == ["slow", "unknown"]
 
-    def slots(self, ahead: int = 1, **settings: object) -> Slots:
-        return Slots(CallbackSettings(**settings), lambda: 0.0, ahead=ahead)  # type: ignore[arg-type]
+    def slots(self, **settings: object) -> Slots:
+        return Slots(CallbackSettings(**settings), lambda: 0.0)  # type: ignore[arg-type]
 
     def test_slow_ones_share_half_of_the_room(self) -> None:
         slots = self.slots(max_in_flight=8)
@@ -131,7 +131,7 @@ class TestSlots:
         assert (slots.room("e"), seldom.room("e")) == (1, 1)
 
     def test_what_waits_for_brisk_ones_takes_no_room_of_others(self) -> None:
-        slots = self.slots(ahead=2, max_in_flight=4)
+        slots = self.slots(max_in_flight=4)
         for endpoint in ("a", "b", "swift"):
             slots.time(endpoint, timedelta(seconds=0.01), delivered=endpoint != "swift")
         rooms = []
@@ -150,7 +150,7 @@ class TestSlots:
         assert slots.free == 9
 
     def test_what_waits_for_others_is_no_room_of_a_brisk_one_that_is_not_called(self) -> None:
-        slots = self.slots(ahead=2, max_in_flight=2, max_in_flight_per_endpoint=2)
+        slots = self.slots(max_in_flight=2, max_in_flight_per_endpoint=2)
         for endpoint in ("a", "b", "c", "swift"):
             slots.time(endpoint, timedelta(seconds=0.01), delivered=endpoint != "swift")
         for number, endpoint in enumerate("aabb"):
@@ -169,7 +169,7 @@ class TestSlots:
 
     @pytest.mark.parametrize(("most", "each"), [(64, 4), (1, 4), (8, 64)])
     def test_however_many_wait_at_brisk_ones_everybody_has_their_turn(self, most: int, each: int) -> None:
-        slots, backlog = self.slots(ahead=2, max_in_flight=most, max_in_flight_per_endpoint=each), Backlog()
+        slots, backlog = self.slots(max_in_flight=most, max_in_flight_per_endpoint=each), Backlog()
         brisk = deque(f"brisk {number}" for number in range(100))
         for endpoint in (*brisk, "swift"):
             slots.time(endpoint, timedelta(0), delivered=endpoint != "swift")
@@ -196,15 +196,6 @@ class TestSlots:
             called |= endpoints_called_when_due("swift", "unknown", *brisk)
 
         assert {"swift", "unknown"} <= called
-
-    def test_where_nothing_else_is_claimed_ahead_brisk_ones_leave_half_to_others(self) -> None:
-        slots = self.slots(max_in_flight=32)
-        for number in range(3):
-            slots.time(f"{number}", timedelta(seconds=0.01), delivered=True)
-            for each in range(slots.room(f"{number}")):
-                slots.take(out_to(f"{number}", 100 * number + each))
-
-        assert slots.free == slots.free_for_all == 4, "32, less 16 that wait and 12 that are called"
 
 
 class TestTurns:
@@ -339,4 +330,4 @@ def test_what_can_be_sent_at_once_is_chosen_before_what_would_wait() -> None:
 
     chosen = backlog.choose(slots, START).deliveries
 
-    assert chosen == [1, 2, 3, 4, 20, 21, 22, 5]
+    assert chosen == [1, 2, 3, 4, 20, 21, 22, *range(5, 17)]

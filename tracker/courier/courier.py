@@ -31,9 +31,6 @@ _CLAIMS_IN_A_ROW = 3
 _BREATH = 0.005
 _LONGEST_BREATH = 0.5
 _GIVE_BACK_WITHIN = 1.0
-_AHEAD = 2
-"""Where the database is a server: while it writes one claim, what was claimed before is sent, so that neither waits for
-the other. SQLite writes in this very process, and more at a time would only wait for the interpreter."""
 
 
 class Courier:
@@ -42,7 +39,7 @@ class Courier:
     def __init__(self, settings: CallbackSettings, ports: Ports) -> None:
         self._settings = settings
         self._ports = ports
-        self._slots = Slots(settings, ports.timer, ahead=1 if ports.database.is_sqlite else _AHEAD)
+        self._slots = Slots(settings, ports.timer)
         self._backlog = Backlog()
         self._low_water = LowWater()
         self._recorder = Recorder(ports.database, self._hear)
@@ -119,7 +116,7 @@ class Courier:
             chosen = await self._choose()
             if not chosen:
                 break
-            if group and not self._ports.database.is_sqlite:
+            if group:
                 self._look_ahead(group)
             now = self._ports.clock()
             until = now + self._settings.timeout + CLAIM_MARGIN

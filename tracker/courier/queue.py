@@ -84,8 +84,8 @@ class Queue:
         return Turns(self._settings.max_in_flight, self._settings.max_in_flight_per_endpoint)
 
     def _call(self, group: asyncio.TaskGroup) -> None:
-        while not self._is_ending and (called := self._turns.next(self._timer())):
-            group.create_task(self._begin(group, called))
+        while called := self._next():
+            group.create_task(self._work(group, called))
         if self._turns.waiting and not self._sending_away:
             loop = asyncio.get_running_loop()
             self._sending_away = loop.call_later(_LONGEST_QUEUE / 2, self._send_away, group)
@@ -103,29 +103,34 @@ class Queue:
         del self._unbegun[_number(delivery)]
         await self._give_back(delivery)
 
-    async def _begin(self, group: asyncio.TaskGroup, entry: Claimed) -> None:
+    def _next(self) -> Claimed | None:
+        return None if self._is_ending else self._turns.next(self._timer())
+
+    async def _work(self, group: asyncio.TaskGroup, first: Claimed) -> None:
+        """One attempt, and then those whose turns come when it is over: a task for each costs as much as signing."""
+        called: Claimed | None = first
+        try:
+            while called:
+                await self._begin(called)
+                called = self._next()
+        finally:
+            self._call(group)
+
+    async def _begin(self, entry: Claimed) -> None:
         delivery = entry.delivery
         _, since = self._unbegun.pop(_number(delivery))
+        is_in_time = self._timer() - since < _LONGEST_WAIT
         try:
-            if self._timer() - since < _LONGEST_WAIT:
-                await self._attempt_it(entry)
-            else:
-                await self._give_back(delivery)
+            await (self._attempt(entry) if is_in_time else self._give_back(delivery))
         except asyncio.CancelledError:
             # Not where only something that it waited for was cancelled: that ends nobody else.
             task = asyncio.current_task()
             self._is_ending |= task is not None and task.cancelling() > 0
+            if is_in_time:
+                await self._give_back(delivery)
             raise
         finally:
             self._turns.give_back(delivery.endpoint)
-            self._call(group)
-
-    async def _attempt_it(self, entry: Claimed) -> None:
-        try:
-            await self._attempt(entry)
-        except asyncio.CancelledError:
-            await self._give_back(entry.delivery)
-            raise
 
 
 def _number(delivery: Delivery) -> tuple[int, int]:

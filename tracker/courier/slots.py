@@ -20,6 +20,8 @@ MOST_ASKED_ABOUT = 200
 _BRISK_WITHIN = timedelta(seconds=0.05)
 _BRISK_FOR = 1.0
 """Seconds from an answer for which an endpoint is taken for brisk: longer, and it may be a black hole by now."""
+_AHEAD = 2
+"""How many times as many as may be sent at a time are claimed: while the next claim is written, they are sent."""
 _AHEAD_OF_ONE = 4
 """How many times as many as it may get at a time are claimed for a brisk endpoint: while a claim is written, it is
 done with them."""
@@ -57,15 +59,12 @@ class _Recovery:
 class Slots:
     """Counts what is out; everything here is forgotten with the process, and none of it has to last."""
 
-    def __init__(self, settings: CallbackSettings, timer: Callable[[], float], *, ahead: int = 1) -> None:
-        """`ahead` times as many deliveries are claimed as may be sent at a time.
-
-        Where that is more, twice as much more may wait for brisk endpoints; where not, half of all.
-        """
+    def __init__(self, settings: CallbackSettings, timer: Callable[[], float]) -> None:
         self._settings = settings
-        self._most_for_all = ahead * settings.max_in_flight
-        self._most = self._most_for_all + 2 * (ahead - 1) * settings.max_in_flight
-        self._most_ahead = max(self._most - self._most_for_all, settings.max_in_flight // 2)
+        self._most_for_all = _AHEAD * settings.max_in_flight
+        self._most_ahead = 2 * settings.max_in_flight
+        """Of those that wait for brisk endpoints, beside the others."""
+        self._most = self._most_for_all + self._most_ahead
         self._timer = timer
         self._out: Counter[str] = Counter()
         self._all_out = 0

@@ -2,6 +2,8 @@
 
 import functools
 import ssl
+from collections.abc import Coroutine
+from typing import Any
 
 import certifi
 import httpx
@@ -100,17 +102,16 @@ class _GuardedClient(PooledClient):
 
     def __init__(self, guard: Guard, connector: Connector) -> None:
         super().__init__(connector)
-        self._guard = guard
+        self._check = functools.lru_cache(maxsize=1024)(functools.partial(_check, guard))
+        """Remembers what passed: the rules for a URL's text never change, what it resolves to is judged elsewhere."""
 
-    async def open(self, request: Request) -> Response:
+    def open(self, request: Request) -> Coroutine[Any, Any, Response]:
         try:
-            _check(self._guard, request.url)
+            self._check(request.url)
         except InputError as fault:
             raise blocked(httpx.URL(request.url).host, fault.problem) from None
-        return await super().open(request)
+        return super().open(request)
 
 
-@functools.lru_cache(maxsize=1024)
 def _check(guard: Guard, url: str) -> None:
-    """Remembers what passed: the rules for the text of a URL never change, what it resolves to is judged elsewhere."""
     guard.check_url(str(httpx.URL(url)))

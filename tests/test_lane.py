@@ -159,6 +159,19 @@ class TestPace:
         assert sum(looked_at) >= 500
         assert len(watch.provider.asked) <= 2 * 5 + 2
 
+    async def test_who_was_looked_at_together_stays_together_however_long_all_are_silent(self, watch: Watch) -> None:
+        watch = Watch(watch.world, watch.provider, dice=Random(1).random)  # noqa: S311 - no secret
+        names = [str(number) for number in range(200)]
+        await watch.start(*names)
+        for _ in range(20):
+            await watch.look_after(61)
+        watch.provider.asked.clear()
+
+        looked_at = [await watch.look_after(0.5) for _ in range(140)]
+
+        assert sum(looked_at) >= len(names)
+        assert len(watch.provider.asked) <= 2 * len(names) / watch.provider.look_size
+
     async def test_a_task_that_somebody_asks_for_while_its_end_is_written_is_looked_at_again(
         self, watch: Watch, monkeypatch: pytest.MonkeyPatch
     ) -> None:

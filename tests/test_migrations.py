@@ -169,6 +169,20 @@ def test_a_busy_database_is_not_held_up_by_the_migration(request: pytest.Fixture
     databases.drop(url)
 
 
+def test_a_migration_takes_the_time_it_takes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows by the ten million need more than any question may."""
+    limits: list[str] = []
+    monkeypatch.setattr(
+        migrate,
+        "_run_alembic",
+        lambda connection, *_: limits.append(connection.scalar(text("SHOW statement_timeout"))),
+    )
+    with lent_database(request, "postgres") as url:
+        migrate.downgrade(url, "0010")
+
+    assert limits == ["0"]
+
+
 def test_busy_tables_have_settings_of_their_own(request: pytest.FixtureRequest) -> None:
     databases: PostgresDatabases = request.getfixturevalue("postgres")
     with databases.lent() as url:

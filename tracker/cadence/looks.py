@@ -31,7 +31,7 @@ def when_missing(gap: float, *, interval: float, misses: int) -> float:
 
 
 def jittered(gap: float, dice: float) -> float:
-    """The gap give or take a tenth, so that tasks registered together drift apart."""
+    """The gap give or take a tenth, so that requests drift apart."""
     return gap * (1 + _LOOK_JITTER * (2 * dice - 1))
 
 

@@ -64,6 +64,8 @@ class Courier:
     async def run(self) -> None:
         """Deliver until stopped."""
         fruitless = 0
+        # One that was cancelled before its first step, with all the rest.
+        self._looking = None
         async with self._recorder.recording(), self._queue.working() as group:
             while not self._stopping:
                 self._wake.clear()

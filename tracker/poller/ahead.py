@@ -148,6 +148,7 @@ class Ahead:
         later = [*settled.held, *filter(schedule.is_out, settled.lost)]
         if later:
             stretch.keys.insert(0, later)
+        stretch.new.difference_update({*ours}.difference(later) if stretch.new else ())
         for key in settled.lost:
             if not schedule.is_out(key):
                 schedule.remove(key)

@@ -39,6 +39,7 @@ class Pace:
         self._dice = dice
         self._read_at: datetime | None = None
         self._now = self._was_due = self._next = 0.0
+        self._thrown = 0.5
         self._wall, self._wall_seconds = now, now.timestamp()
         self._align: Callable[[float], float] | None = None
 
@@ -52,6 +53,7 @@ class Pace:
         if look_size > 1:
             stops = cadence.stops(tasks, look_size=look_size)
             self._align = partial(cadence.aligned, interval=timedelta(seconds=self._interval), stops=stops)
+            self._thrown = self._dice()
         else:
             self._align = None
         self._was_due = -1.0
@@ -84,8 +86,10 @@ class Pace:
             gap = cadence.patient(self._interval, quiet=quiet)
         if misses:
             gap = cadence.when_missing(gap, interval=self._interval, misses=misses)
-        due = self._now + cadence.jittered(gap, self._dice())
-        return due if self._align is None else self._align(due)
+        if self._align is None:
+            return self._now + cadence.jittered(gap, self._dice())
+        # One throw for all of an answer: who was looked at together stays together.
+        return self._align(self._now + cadence.jittered(gap, self._thrown))
 
     def _one_interval_on(self, was_due: float) -> float:
         """Counted from when it was due, so that what answers take does not add up; the same for all of a stop."""

@@ -58,7 +58,7 @@ class Taking:
         if self._room <= 0 or self._moment < now:
             self._phase = (self._phase + _GOLDEN) % 1
             moment = now + self._phase * self._interval.total_seconds()
-            self._room, self._moment = look_size, self._aligned(moment, look_size)
+            self._room, self._moment = look_size, max(self._aligned(moment, look_size), now)
         self._room -= 1
         return self._moment
 

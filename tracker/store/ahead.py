@@ -54,7 +54,10 @@ class Batch:
     me: str
     keys: Sequence[int]
     new: Sequence[int]
-    """Those that had no history when they were read: to adopt one is to write its first event."""
+    """Those that had no history when they were read: to adopt one is to write its first event.
+
+    SQLite is asked about these alone; Postgres tells of all what they had when they were taken.
+    """
     now: datetime
 
 

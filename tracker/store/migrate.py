@@ -117,9 +117,13 @@ def _run_alembic(connection: Connection, direction: str, revision: str) -> None:
 
 
 def _wait_for_others(connection: Connection) -> None:
-    """Take the lock of `migrations/env.py` before looking: who waited for another's migration finds it done."""
+    """Take the lock of `migrations/env.py` before looking: who waited for another's migration finds it done.
+
+    The waiting has an end; the work itself takes the time it takes, however many rows there are.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
 
 

@@ -50,26 +50,31 @@ def enqueue(connection: Connection, outgoing: Sequence[Outgoing], *, now: dateti
     _note_owners(connection, {(entry.callback.owner, keys[origins[entry.callback.url]]) for entry in wanted})
     due = first_due(connection, list(keys.values()), now=now + compose.first_wait)
     bodies, places = end_to_end(compose.body(entry).encode() for entry in wanted)
-    values = [
-        {
-            "id": compose.message_id(),
-            "task_key": entry.task.key,
-            "callback_key": entry.callback.key,
-            "endpoint_key": keys[origins[entry.callback.url]],
-            "sequence": entry.sequence,
-            "message_type": entry.message_type,
-            "next_attempt_at": max(due[keys[origins[entry.callback.url]]], starts.get(entry.callback.key, now)),
-            "created_at": now,
-            **place,
-        }
-        for entry, place in zip(wanted, places, strict=True)
-    ]
+    values: list[dict[str, object]] = []
+    for entry, place in zip(wanted, places, strict=True):
+        key = keys[origins[entry.callback.url]]
+        due_at = max(due[key], starts.get(entry.callback.key, now))
+        row = _row(entry, id_=compose.message_id(), endpoint_key=key, due_at=due_at, now=now)
+        values.append({**row, **place})
     asked = {"given": rows(connection, values), "bodies": bodies}
     connection.execute(_enqueuing(connection.dialect.name), asked)
     counts: dict[int, int] = {}
     for entry in wanted:
         counts[entry.task.key] = counts.get(entry.task.key, 0) + 1
     return counts
+
+
+def _row(entry: Outgoing, *, id_: str, endpoint_key: int, due_at: datetime, now: datetime) -> dict[str, object]:
+    return {
+        "id": id_,
+        "task_key": entry.task.key,
+        "callback_key": entry.callback.key,
+        "endpoint_key": endpoint_key,
+        "sequence": entry.sequence,
+        "message_type": entry.message_type,
+        "next_attempt_at": due_at,
+        "created_at": now,
+    }
 
 
 @cache
@@ -106,6 +111,10 @@ def _endpoint_keys(connection: Connection, origins: set[str], now: datetime) -> 
 
 
 def _note_owners(connection: Connection, pairs: set[tuple[str, int]]) -> None:
+    """Two daemons that note the same new pairs in several calls each may lock each other out, as by new endpoints.
+
+    One of them begins anew then, which happens at most once for a pair: one that is there is not locked.
+    """
     told = plain_rows({"owner": owner, "endpoint_key": key} for owner, key in pairs)
     connection.execute(_noting_owners(connection.dialect.name), {"given": told})
 

@@ -136,9 +136,6 @@ class Slots:
             return False
         return self._timer() - self._brisk_at.get(endpoint, -inf) < _BRISK_FOR
 
-    def _ahead_of(self, endpoint: str) -> int:
-        return max(self._out[endpoint] - self._settings.max_in_flight_per_endpoint, 0)
-
     def pace(self, endpoint: str) -> Pace:
         """By how long its last attempt took."""
         return self._paces.get(endpoint, Pace.UNKNOWN)
@@ -200,9 +197,8 @@ class Slots:
     def take(self, delivery: Delivery) -> None:
         """One more is out, or about to be."""
         self._in_hand.add(delivery.key)
-        before = self._ahead_of(delivery.endpoint)
-        self._out[delivery.endpoint] += 1
-        self._ahead += self._ahead_of(delivery.endpoint) - before
+        out = self._out[delivery.endpoint] = self._out[delivery.endpoint] + 1
+        self._ahead += out > self._settings.max_in_flight_per_endpoint
         self._out_by_pace[self.pace(delivery.endpoint)] += 1
         self._all_out += 1
         if rate := self._settings.max_per_second_per_endpoint:
@@ -210,12 +206,13 @@ class Slots:
 
     def give_back(self, delivery: Delivery) -> None:
         """It has come back; its outcome is not written yet."""
-        before = self._ahead_of(delivery.endpoint)
-        self._out[delivery.endpoint] -= 1
-        self._ahead += self._ahead_of(delivery.endpoint) - before
+        out = self._out[delivery.endpoint]
+        self._ahead -= out > self._settings.max_in_flight_per_endpoint
         self._out_by_pace[self.pace(delivery.endpoint)] -= 1
         self._all_out -= 1
-        if not self._out[delivery.endpoint]:
+        if out > 1:
+            self._out[delivery.endpoint] = out - 1
+        else:
             del self._out[delivery.endpoint]
 
     def forget(self, delivery: Delivery) -> None:

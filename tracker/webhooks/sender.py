@@ -66,7 +66,7 @@ class Sender:
         """The same, with the answer itself."""
         started = time.monotonic()
         try:
-            answer = await self._post(message, secrets)
+            answer = await self._exchanges.do(self._request(message, secrets))
         except ExchangeError as fault:
             return Attempt(outcome=_broken(fault, _since(started)))
         except Exception as fault:  # noqa: BLE001 - our own mistake must not stop the other deliveries
@@ -74,7 +74,7 @@ class Sender:
             return Attempt(outcome=_faulted(_since(started)))
         return Attempt(outcome=self._judged(answer, _since(started)), answer=answer)
 
-    async def _post(self, message: Message, secrets: Sequence[str]) -> Answer:
+    def _request(self, message: Message, secrets: Sequence[str]) -> Request:
         body = message.body.encode()
         timestamp = int(self._clock().timestamp())
         headers = {
@@ -85,7 +85,7 @@ class Sender:
             "webhook-signature": sign(secrets, message.id, timestamp, body),
             **AS_IT_IS,
         }
-        return await self._exchanges.do(Request(method="POST", url=message.url, headers=headers, content=body))
+        return Request(method="POST", url=message.url, headers=headers, content=body)
 
     def _judged(self, answer: Answer, duration: timedelta) -> Outcome:
         delivered = 200 <= answer.status < 300  # noqa: PLR2004 - what HTTP calls success

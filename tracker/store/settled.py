@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -93,7 +94,7 @@ def write(connection: Connection, lines: Sequence[Line]) -> set[tuple[int, int]]
 
 
 def _given(lines: Sequence[Line], names: Sequence[str]) -> dict[str, str]:
-    return {"given": plain_rows([[getattr(line, name) for name in names] for line in lines])}
+    return {"given": plain_rows(map(attrgetter(*names), lines))}
 
 
 @cache

@@ -71,7 +71,7 @@ async def test_each_task_goes_to_the_lane_of_its_upstream(world: World) -> None:
 async def test_new_tasks_are_due_at_once_and_a_great_many_within_an_interval(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half-way through the interval, as the dice has it: at the stop next to that, where they meet."""
+    """A golden section of the interval after its half, which the dice has: at the stop next to that, together."""
     monkeypatch.setattr("tracker.poller.adoption._AT_ONCE", 3)
     daemon = Daemon(world)
     await daemon.adoption.join()
@@ -83,7 +83,7 @@ async def test_new_tasks_are_due_at_once_and_a_great_many_within_an_interval(
     world.register(want("3"), want("4"), want("5"))
     await daemon.adoption.run_once()
 
-    assert [entry.due - now for entry in daemon.lanes[UPSTREAM].schedule] == [0, 0, 2, 2, 2]
+    assert [entry.due - now for entry in daemon.lanes[UPSTREAM].schedule] == [0, 0, 1, 1, 1]
 
 
 async def test_a_metric_says_how_many_tasks_are_watched_just_now(world: World) -> None:
@@ -614,6 +614,21 @@ class TestNewcomers:
             await finding.find()
 
         assert daemon.watched == daemon.owned() == ["2"]
+
+    async def test_what_the_last_one_had_claimed_as_it_died_is_due_at_once_where_nobody_else_can_be_sending(
+        self, world: World
+    ) -> None:
+        world.pending(want("1"), want("2"))
+        claimed = world.claim()
+        world.database.now = world.clock  # type: ignore[method-assign]
+        daemon = Daemon(world)
+        finding = Finding(daemon.adoption, daemon.lanes, world.database, Pulse(world.clock.timer, Metrics(version="0")))
+
+        await finding.enter()
+
+        ours = [one.key for one in claimed] if world.database.is_sqlite else []
+        assert world.due() == ours
+        assert [one.attempt for one in world.claim()] == [2] * len(ours)
 
     async def test_a_daemon_that_got_another_name_leaves_them_to_adoption(self, world: World) -> None:
         daemon = Daemon(world)

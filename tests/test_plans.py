@@ -282,6 +282,7 @@ def everything(seeded: Seeded) -> dict[str, list[Any]]:
         deliveries.claim: [lambda c: claimed_of(c, seeded), lambda c: left_open(c, seeded)],
         deliveries.count_closed: [lambda c: deliveries.count_closed(c, seeded.waiting)],
         deliveries.oldest_due_seconds: [lambda c: deliveries.oldest_due_seconds(c, now=now)],
+        deliveries.end_claims: [lambda c: deliveries.end_claims(c, now=now)],
         deliveries.release_claims: [lambda c: deliveries.release_claims(c, claimed_of(c, seeded), now=now)],
         endpoints.resting: [lambda c: endpoints.resting(c, now=now, among=["https://shop-1.example:443"])],
         endpoints.take_probe: [lambda c: endpoints.take_probe(c, 7, now=now, until=now + DAY)],

@@ -9,7 +9,7 @@ import structlog
 
 from tracker.poller import Adoption, Lane
 from tracker.pulse import Pulse
-from tracker.store import daemons, hints, tasks, watching
+from tracker.store import daemons, deliveries, hints, tasks, watching
 from tracker.store.database import Database
 
 log = structlog.get_logger()
@@ -44,6 +44,9 @@ class Finding:
         """Take our place in the table of daemons."""
         if strays := await self._database.write(partial(daemons.find_strays, now=self._database.now())):
             log.warning("watchers_unknown", daemons=strays)
+        if self._database.is_sqlite:
+            # The lock on the file is ours: whoever was sending died, and what it had claimed need not wait for that.
+            await self._database.write(partial(deliveries.end_claims, now=self._database.now()))
         await self._adoption.resume()
 
     async def leave(self) -> None:

@@ -248,6 +248,13 @@ def oldest_due_seconds(connection: Connection, *, now: datetime) -> float:
     return max((now - first).total_seconds(), 0.0) if first else 0.0
 
 
+def end_claims(connection: Connection, *, now: datetime) -> int:
+    """Have the claims to all that is due run out: for one who knows that nobody is left who sends; returns how many."""
+    due = select(delivery.c.key).where(WAITS, delivery.c.next_attempt_at <= now)
+    left = update(attempt).where(attempt.c.delivery_key.in_(due), attempt.c.outcome == "sending")
+    return connection.execute(left.where(attempt.c.claimed_until > now).values(claimed_until=now)).rowcount
+
+
 def release_claims(connection: Connection, claimed: Sequence[Delivery], *, now: datetime) -> None:
     """Give back deliveries that were claimed but not sent: due again at once, and only their attempts count."""
     dialect = connection.dialect.name

@@ -331,6 +331,20 @@ class TestTurns:
         assert world.waits() == [0]
         assert '"progress":20' in world.send().body
 
+    def test_one_that_began_after_we_had_looked_at_the_clock_was_sent_just_now_too(self, world: Going) -> None:
+        """Between that look and our claim somebody else was faster."""
+        world.tell(10)
+        world.clock.advance(0.3)
+        world.settle(world.send(), delivered())
+        world.clock.advance(-0.3)
+
+        world.tell(20)
+
+        assert world.waits() == [0.8]
+        (_, waiting) = world.column("SELECT key FROM delivery ORDER BY key")
+        world.sql("UPDATE delivery SET next_attempt_at = created_at WHERE key = :key", key=waiting)
+        assert world.claim(waiting) == [], "whatever its due time says"
+
     def test_of_two_that_may_go_at_once_only_the_older_is_claimed(self, world: Going) -> None:
         world.ask(40)
         keys = world.column("SELECT key FROM delivery ORDER BY key")

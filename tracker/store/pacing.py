@@ -33,6 +33,7 @@ _TYPES = tuple(literal_column(f"'{kind}'", Text()) for kind in sorted(pacing.PRO
 _PENDING = delivery.c.settled_at.is_(None)
 _NOW = bindparam("now", type_=UtcDateTime())
 _LATELY = bindparam("lately", type_=UtcDateTime())
+_SOON = bindparam("soon", type_=UtcDateTime())
 _other = delivery.alias("other")
 _last = attempt.alias("last")
 _WAITS = _other.c.settled_at.is_(None)
@@ -40,14 +41,15 @@ _WAITS = _other.c.settled_at.is_(None)
 
 def moments(now: datetime) -> dict[str, datetime]:
     """What a query with `IN_TURN` has to be given."""
-    return {"now": now, "lately": now - pacing.SPACING}
+    return {"now": now, "lately": now - pacing.SPACING, "soon": now + pacing.SPACING}
 
 
-# A claim that has run out is no attempt under way, and an attempt in the future says that a clock was set back.
+# A claim that has run out is no attempt under way. An attempt just ahead of us began after we had looked at the clock,
+# and counts; one farther in the future says that a clock was set back.
 _IS_IN_THE_WAY = or_(
     and_(_WAITS, _other.c.sequence < delivery.c.sequence),
     and_(_WAITS, _last.c.claimed_until > _NOW, _last.c.outcome == "sending"),
-    and_(_last.c.attempted_at > _LATELY, _last.c.attempted_at <= _NOW),
+    and_(_last.c.attempted_at > _LATELY, _last.c.attempted_at < _SOON),
 )
 IN_TURN: ColumnElement[bool] = or_(
     delivery.c.message_type.not_in(_TYPES),
@@ -131,7 +133,8 @@ def _supersede(
     connection: Connection, types: Iterable[MessageType], which: ColumnElement[bool], now: datetime
 ) -> dict[int, datetime]:
     """Those that wait; the one that is out finishes. Returns when the next may start, where one began just now."""
-    lately = now - pacing.SPACING
+    asked = moments(now)
+    lately, soon = asked["lately"], asked["soon"]
     recent = (
         select(delivery.c.key, delivery.c.callback_key, delivery.c.settled_at)
         .where(which, delivery.c.message_type.in_([str(kind) for kind in types]))
@@ -142,12 +145,12 @@ def _supersede(
     if not found:
         return {}
     # In a statement of its own: only a new one sees the attempt of a claim that was faster than the lock.
-    begun = connection.execute(_BEGUN.where(attempt.c.delivery_key.in_(found)), moments(now)).all()
+    begun = connection.execute(_BEGUN.where(attempt.c.delivery_key.in_(found)), asked).all()
     claimed = {row.delivery_key for row in begun if row.is_claimed}
     if stale := [key for key, row in found.items() if row.settled_at is None and key not in claimed]:
         connection.execute(_SUPERSEDING.where(delivery.c.key.in_(stale)), {"settled": now})
     times = sorted((row.attempted_at, found[row.delivery_key].callback_key) for row in begun)
-    return {key: pacing.first_start(now, at) for at, key in times if lately < at <= now}
+    return {key: pacing.first_start(now, at) for at, key in times if lately < at < soon}
 
 
 def supersede_all(connection: Connection, task_keys: Sequence[int], *, now: datetime) -> None:

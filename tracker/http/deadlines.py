@@ -14,12 +14,12 @@ class Deadlines:
     A timer for each would have the loop sort hundreds of them that are cancelled almost at once.
     """
 
-    __slots__ = ("_loop", "_running", "_seconds", "_timer")
+    __slots__ = ("_loop", "_seconds", "_timer", "running")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._running: dict[Deadline, None] = {}
-        """The oldest first."""
+        self.running: dict[Deadline, None] = {}
+        """The oldest first; each takes itself out at its end, and the last one says `rest`."""
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -34,25 +34,24 @@ class Deadlines:
         if task is None:
             raise RuntimeError("a deadline is for a task")
         deadline = Deadline(self, loop, task, task.cancelling(), loop.time() + self._seconds)
-        self._running[deadline] = None
+        self.running[deadline] = None
         if self._timer is None:
             self._timer = loop.call_at(deadline.ends_at, self._pass)
         return deadline
 
-    def remove(self, deadline: "Deadline") -> None:
-        """Watch over it no longer; a deadline does this itself, at its end."""
-        self._running.pop(deadline, None)
-        if not self._running and self._timer is not None:
+    def rest(self) -> None:
+        """Wait for nothing."""
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _pass(self) -> None:
         self._timer = None
-        for oldest in list(self._running):
+        for oldest in list(self.running):
             if oldest.ends_at > oldest.loop.time():
                 self._timer = oldest.loop.call_at(oldest.ends_at, self._pass)
                 break
-            del self._running[oldest]
+            del self.running[oldest]
             oldest.end()
 
 
@@ -69,7 +68,7 @@ class Deadline(msgspec.Struct, eq=False):
 
     def move(self, ends_at: float) -> None:
         """Have it end at another moment, by a timer of its own."""
-        self._stop()
+        self._leave()
         self.ends_at = ends_at
         self._own = self.loop.call_at(ends_at, self.end)
 
@@ -84,13 +83,15 @@ class Deadline(msgspec.Struct, eq=False):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        self._leave()
         # Somebody else may have cancelled the task too, which then is what counts.
         if self.has_passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def _stop(self) -> None:
-        if self._own is None:
-            self._among.remove(self)
-        else:
+    def _leave(self) -> None:
+        running = self._among.running
+        running.pop(self, None)
+        if not running:
+            self._among.rest()
+        if self._own is not None:
             self._own.cancel()

@@ -95,10 +95,10 @@ class Lane:
             async with asyncio.TaskGroup() as group:
                 while not self._stopping:
                     self._ports.beat()
-                    if (wait := self._wait()) == 0 and (batch := self._take()):
+                    if batch := self._take():
                         group.create_task(self._work(batch))
                     else:
-                        await self._sleep(wait)
+                        await self._sleep(self._wait())
         finally:
             self._quiet.settle()
 
@@ -106,7 +106,7 @@ class Lane:
         """Look at a batch, and then at what is due by then: the room for a request is handed on without a detour."""
         while batch:
             await self._look(batch)
-            batch = self._take() if self._wait() == 0 and not self._stopping else []
+            batch = [] if self._stopping else self._take()
             if not batch or (self._out < self._settings.max_in_flight and self._wait() == 0):
                 # There is room for more than this one, or something to wait for.
                 self._wake.set()
@@ -114,7 +114,7 @@ class Lane:
     async def run_once(self) -> int:
         """Look once at everything that is due and may be asked for; returns how many tasks that was."""
         looked_at = 0
-        while self._wait() == 0 and (batch := self._take()):
+        while batch := self._take():
             await self._look(batch)
             self._quiet.settle()
             looked_at += len(batch)
@@ -137,12 +137,17 @@ class Lane:
         self._wake.clear()
 
     def _take(self) -> list[Watched]:
+        """What is asked for by the next request; nothing where none may be sent now, as `_wait` has it."""
+        if self._out >= self._settings.max_in_flight or (self._out and self._pause.is_on):
+            return []
         now = self._ports.timer()
+        if now < self._pause.until or now < self._rate.next_at:
+            return []
         most = 1 if self._pause.is_on else self._provider.look_size
         batch = self._turns.take(now, most, is_scarce=self._pace.is_scarce)
         if batch:
             self._out += 1
-            self._lateness.observe(max(now - batch[0].due, 0.0))
+            self._lateness.observe(late if (late := now - batch[0].due) > 0 else 0.0)
             self._rate.spend(1, now)
         return batch
 

@@ -121,14 +121,15 @@ class Schedule:
         """Up to `most` tasks that are due, longest first; they are out until put back or removed."""
         taken: list[Watched] = []
         ticks, held = self._ticks, self.by_key
-        while len(taken) < most and ticks and (tick := ticks[0]) <= now:
+        while most and ticks and (tick := ticks[0]) <= now:
             waiting = self._waiting[tick]
-            while waiting and len(taken) < most:
+            while waiting and most:
                 watched = waiting.pop()
                 # As `_waits` has it, without a call for each.
                 if watched.due == tick and not watched.is_out and held.get(watched.key) is watched:
                     watched.is_out = True
                     taken.append(watched)
+                    most -= 1
             if not waiting:
                 del self._waiting[heapq.heappop(ticks)]
         return taken

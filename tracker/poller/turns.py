@@ -48,13 +48,15 @@ class Turns:
         chosen, held = self._chosen, self._schedule.by_key
         if chosen and now - self._chosen_at >= _MOMENT:
             self._reconsider()
-        while len(taken) < most and (chosen or self._choose(now, most - len(taken))):
+        while chosen or self._choose(now, most - len(taken)):
             first = chosen.popleft()
-            # One that is not queued was hurried, and handed out before.
+            # One that is not queued was hurried, and handed out before; one that is not held was removed meanwhile.
             if first.is_queued and held.get(first.key) is first:
                 first.is_queued = first.is_hurried = False
                 first.is_out = True
                 taken.append(first)
+                if len(taken) == most:
+                    break
         return taken
 
     def _choose(self, now: float, most: int) -> bool:
@@ -66,12 +68,12 @@ class Turns:
             self._at_once = 1
         self._chosen_at = now
         limit, chosen, ranked, ranks = max(most, self._at_once), self._chosen, self._ranked, self._ranks
-        waited, held, interval = 0.0, self._schedule.by_key, self._interval
+        waited, interval = 0.0, self._interval
         while ranks and len(chosen) < limit:
             entries = ranked[ranks[0]]
             while entries and len(chosen) < limit:
                 first = entries.pop()
-                if first.is_queued and held.get(first.key) is first:
+                if first.is_queued:
                     chosen.append(first)
                     waited += (now - first.due) / ((first.life and first.life.gap) or interval)
             if not entries:
@@ -93,18 +95,23 @@ class Turns:
 
     def _queue(self, due: Iterable[Watched]) -> None:
         """Have them wait for their turns."""
-        patience, interval = self._patience, self._interval
+        patience, interval, ranked = self._patience, self._interval, self._ranked
         for watched in due:
             watched.is_queued = True
             gap = (watched.life and watched.life.gap) or interval
-            self._rank(watched, (watched.due + patience * gap) * TICKS_PER_SECOND // 1)
+            rank = (watched.due + patience * gap) * TICKS_PER_SECOND // 1
+            entries = ranked.get(rank)
+            if entries is None:
+                self._begin(rank, watched)
+            else:
+                entries.append(watched)
 
     def hurry(self, key: int) -> None:
         """Somebody asks for this task now: it comes before all others, if it waits for its turn."""
         watched = self._schedule.by_key.get(key)
         if watched is not None and watched.is_queued:
             self._reconsider(without=watched)
-            self._rank(watched, next(self._asked))
+            self._begin(next(self._asked), watched)
 
     def next_due(self) -> float | None:
         """When the next task is due; None when nothing waits."""
@@ -112,13 +119,10 @@ class Turns:
             return -math.inf
         return self._schedule.next_due()
 
-    def _rank(self, watched: Watched, rank: float) -> None:
-        ranked = self._ranked.get(rank)
-        if ranked is None:
-            self._ranked[rank] = [watched]
-            heapq.heappush(self._ranks, rank)
-        else:
-            ranked.append(watched)
+    def _begin(self, rank: float, first: Watched) -> None:
+        """Note the first of a rank that nobody has."""
+        self._ranked[rank] = [first]
+        heapq.heappush(self._ranks, rank)
 
     def _notice(self, waited: float, times: int) -> None:
         """Note that so many have waited for so many of their gaps."""

@@ -36,20 +36,20 @@ async def at_once(slots: int, times: int, step: Callable[[int], Awaitable[object
 
 
 class HttpxClient:
-    """httpx's own pool behind our interface."""
+    """httpx's client as it comes, with so many connections, behind our interface."""
 
     def __init__(self, connections: int) -> None:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        self._client = httpx.AsyncClient(limits=limits, timeout=None, trust_env=False)  # noqa: S113 - callers have one
 
     async def open(self, request: Request) -> Response:
-        """Send a request and wait for all of its answer's headers."""
-        asked = httpx.Request(request.method, request.url, headers=request.headers, content=request.content or None)
-        return _Whole(await self._transport.handle_async_request(asked))
+        """Send a request and wait for all of its answer."""
+        headers, content = {**request.headers, **request.own}, request.content or None
+        return _Whole(await self._client.request(request.method, request.url, headers=headers, content=content))
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._transport.aclose()
+        await self._client.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,24 +61,18 @@ class HttpxClient:
 
 
 class _Whole:
-    """An answer that is read in one go, and lets go of its connection by that."""
+    """An answer that has been read, and has let go of its connection by that."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
-        self.headers: Mapping[str, str] = dict(response.headers)
+        self.headers: Mapping[str, str] = response.headers
         self._response = response
-        self._is_read = False
 
-    def rest(self) -> None:
-        """Nothing: all of it is still to be read."""
+    def rest(self) -> bytes:
+        return self._response.content
 
     async def read(self) -> bytes:
-        if self._is_read:
-            return b""
-        self._is_read = True
-        body = await self._response.aread()
-        await self._response.aclose()
-        return body
+        return b""
 
     def release(self) -> None:
         """Done by reading."""

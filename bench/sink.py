@@ -3,15 +3,18 @@
 `python -m bench.sink COUNT` prints as many ports on 127.0.0.1 and serves until its standard input is closed.
 """
 
-import asyncio
+import os
+import select
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.requests import Answering
+from bench.requests import first_of
 
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+_MOST_READ = 1 << 16
 
 
 @contextmanager
@@ -26,17 +29,53 @@ def sinks(count: int) -> Iterator[list[str]]:
         process.wait(10)
 
 
-class _Sink(Answering):
-    def answer(self, head: bytes, body: bytes) -> bytes:  # noqa: ARG002 - whatever it is
-        return _ANSWER
+class _Sink:
+    """Asks the system itself what has come: an event loop would cost more than the answers."""
 
+    def __init__(self, listeners: list[socket.socket]) -> None:
+        self._ready = select.epoll()
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._connections: dict[int, socket.socket] = {}
+        self._received: dict[int, bytes] = {}
+        """The beginnings of requests that are not complete yet."""
 
-async def _serve(count: int) -> None:
-    loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(_Sink, "127.0.0.1", 0) for _ in range(count)]
-    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    def serve(self) -> None:
+        stdin = sys.stdin.fileno()
+        for file in (stdin, *self._listeners):
+            self._ready.register(file, select.EPOLLIN)
+        while True:
+            for file, _ in self._ready.poll():
+                if file in self._connections:
+                    self._answer(file)
+                elif file != stdin:
+                    self._accept(self._listeners[file])
+                elif not os.read(stdin, 1):
+                    return
+
+    def _accept(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connections[connection.fileno()] = connection
+        self._ready.register(connection, select.EPOLLIN)
+
+    def _answer(self, file: int) -> None:
+        connection = self._connections[file]
+        try:
+            data = connection.recv(_MOST_READ)
+            received = self._received.pop(file, b"") + data
+            while found := first_of(received):
+                connection.sendall(_ANSWER)
+                received = received[found.length :]
+        except OSError:
+            data = b""
+        if not data:
+            del self._connections[file]
+            connection.close()
+        elif received:
+            self._received[file] = received
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    _listeners = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(int(sys.argv[1]))]
+    print(*(listener.getsockname()[1] for listener in _listeners), flush=True)
+    _Sink(_listeners).serve()

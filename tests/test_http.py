@@ -236,6 +236,25 @@ async def test_headers_that_are_written_once_name_each_host_they_go_to() -> None
         assert all(request == b"GET /hook HTTP/1.1\r\n" + fields for request in server.requests)
 
 
+async def test_a_request_has_headers_of_its_own_beside_those_of_many() -> None:
+    headers, content = Fixed({"content-type": "application/json"}), b"{}"
+    async with serving(answering(OK, OK)) as server, open_upstream_client() as client:
+        for own in ({"webhook-id": "msg_1"}, {"webhook-id": "msg_2"}):
+            response = await client.open(
+                Request(method="POST", url=server.url(), headers=headers, own=own, content=content)
+            )
+            response.release()
+        with pytest.raises(ValueError, match="header"):
+            await client.open(Request(method="POST", url=server.url(), headers=headers, own={"x": "a\r\nb: c"}))
+
+    host = server.url().split("/")[2]
+    assert [request.decode() for request in server.requests] == [
+        f"POST /hook HTTP/1.1\r\nhost: {host}\r\naccept: */*\r\ncontent-type: application/json\r\n"
+        f"webhook-id: msg_{number}\r\ncontent-length: 2\r\n\r\n{{}}"
+        for number in (1, 2)
+    ]
+
+
 async def test_headers_of_an_answer_are_found_by_names_in_lower_case_and_equal_ones_joined() -> None:
     answer = b"HTTP/1.1 200 OK\r\nX-Thing: a\r\nContent-Length: 0\r\nx-thing: b\r\nX-Old: \xfc\r\n\r\n"
     async with serving(answering(answer)) as server, open_upstream_client() as client:

@@ -132,17 +132,17 @@ class TestSlots:
 
     def test_what_waits_for_brisk_ones_takes_no_room_of_others(self) -> None:
         slots = self.slots(max_in_flight=4)
-        for endpoint in ("a", "b", "swift"):
+        for endpoint in ("a", "b", "c", "swift"):
             slots.time(endpoint, timedelta(seconds=0.01), delivered=endpoint != "swift")
         rooms = []
-        for endpoint in ("a", "b"):
+        for endpoint in ("a", "b", "c"):
             rooms.append(slots.room(endpoint))
             for number in range(rooms[-1]):
                 slots.take(out_to(endpoint, 100 * len(rooms) + number))
 
-        assert rooms == [12, 4], "one waits for eight more; the other for none, though it is called"
+        assert rooms == [16, 4, 4], "twelve more wait for one; for the others none, though they are called"
         assert (slots.free, slots.free_for_all) == (0, 0)
-        slots.give_back(out_to("b", 200))
+        slots.give_back(out_to("c", 300))
         assert (slots.room("swift"), slots.free) == (1, 1)
         for number in range(8):
             slots.give_back(out_to("a", 100 + number))
@@ -151,21 +151,21 @@ class TestSlots:
 
     def test_what_waits_for_others_is_no_room_of_a_brisk_one_that_is_not_called(self) -> None:
         slots = self.slots(max_in_flight=2, max_in_flight_per_endpoint=2)
-        for endpoint in ("a", "b", "c", "swift"):
+        for endpoint in ("a", "b", "c", "d", "swift"):
             slots.time(endpoint, timedelta(seconds=0.01), delivered=endpoint != "swift")
-        for number, endpoint in enumerate("aabb"):
+        for number, endpoint in enumerate("aabbcc"):
             slots.take(out_to(endpoint, number))
 
-        assert (slots.free, slots.free_for_all) == (4, 0)
-        assert (slots.room("a"), slots.room("c"), slots.room("swift")) == (4, 0, 0)
+        assert (slots.free, slots.free_for_all) == (6, 0)
+        assert (slots.room("a"), slots.room("d"), slots.room("swift")) == (6, 0, 0)
         assert not slots.are_taken, "more may wait for those that are called"
-        for endpoint in "ab":
+        for endpoint in "abc":
             slots.time(endpoint, timedelta(seconds=0.1))
         assert slots.are_taken
-        for endpoint in "ab":
+        for endpoint in "abc":
             slots.time(endpoint, timedelta(seconds=0.01), delivered=True)
         slots.give_back(out_to("a", 0))
-        assert (slots.room("a"), slots.room("c"), slots.room("swift")) == (5, 1, 1)
+        assert (slots.room("a"), slots.room("d"), slots.room("swift")) == (7, 1, 1)
 
     @pytest.mark.parametrize(("most", "each"), [(64, 4), (1, 4), (8, 64)])
     def test_however_many_wait_at_brisk_ones_everybody_has_their_turn(self, most: int, each: int) -> None:

@@ -13,7 +13,7 @@ STALE_AFTER = timedelta(seconds=0.5)
 """A claim checks each row again, so an old look costs nothing but fairness towards what has come due since."""
 _CLAIMS_AHEAD = 2
 """Claims of the present size for which it should hold something, so that none has to wait for a look."""
-_NARROW, _BROAD = 4, 16
+_NARROW, _BROAD = 4, 64
 MOST_REMEMBERED = 20_000
 """Deliveries, a few megabytes; where the oldest so many are all at endpoints without room, the rest has to wait."""
 

@@ -20,7 +20,7 @@ MOST_ASKED_ABOUT = 200
 _BRISK_WITHIN = timedelta(seconds=0.05)
 _BRISK_FOR = 1.0
 """Seconds from an answer for which an endpoint is taken for brisk: longer, and it may be a black hole by now."""
-_AHEAD = 2
+_AHEAD = 3
 """How many times as many as may be sent at a time are claimed: while the next claim is written, they are sent."""
 _AHEAD_OF_ONE = 4
 """How many times as many as it may get at a time are claimed for a brisk endpoint: while a claim is written, it is
@@ -62,7 +62,7 @@ class Slots:
     def __init__(self, settings: CallbackSettings, timer: Callable[[], float]) -> None:
         self._settings = settings
         self._most_for_all = _AHEAD * settings.max_in_flight
-        self._most_ahead = 2 * settings.max_in_flight
+        self._most_ahead = _AHEAD * settings.max_in_flight
         """Of those that wait for brisk endpoints, beside the others."""
         self._most = self._most_for_all + self._most_ahead
         self._timer = timer

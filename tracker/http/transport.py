@@ -52,6 +52,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     url: str
     headers: Mapping[str, str]
+    own: Mapping[str, str] = {}
+    """More of them, which no other request has; none of those again."""
     content: bytes = b""
 
 
@@ -248,13 +250,17 @@ def _origin(url: str) -> _Origin:
 def _head(request: Request, origin: _Origin, target: str, *, is_last: bool) -> bytes:
     """The request line and the headers; raises ValueError for what would break them."""
     line = f"{request.method} {target} HTTP/1.1"
+    own = request.own
     if request.content or request.method in _WITH_BODY:
-        about = {"content-type": "application/octet-stream", **request.headers}
-        fields = _fields(about | {"content-length": str(len(request.content))}, origin.netloc, is_last=is_last)
-    elif isinstance(request.headers, Fixed):
+        own = {**own, "content-length": str(len(request.content))}
+        if "content-type" not in request.headers:
+            own["content-type"] = "application/octet-stream"
+    if isinstance(request.headers, Fixed):
         fields = _fixed_fields(request.headers, origin.netloc, is_last=is_last)
     else:
         fields = _fields(request.headers, origin.netloc, is_last=is_last)
+    if own:
+        fields = f"{fields}\r\n{_lines(own)}"
     if "\n" in line or "\r" in line or "\0" in line:
         raise ValueError("a request line holds what would end it")
     return f"{line}\r\n{fields}\r\n\r\n".encode("ascii")
@@ -264,10 +270,14 @@ def _fields(headers: Mapping[str, str], netloc: str, *, is_last: bool) -> str:
     every = {"host": netloc, "accept": "*/*", **headers}
     if is_last:
         every["connection"] = "close"
-    text = "\n".join([f"{name}: {value}" for name, value in every.items()])
-    if text.count("\n") >= len(every) or "\r" in text or "\0" in text:
+    return _lines(every)
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    text = "\n".join([f"{name}: {value}" for name, value in headers.items()])
+    if text.count("\n") >= len(headers) or "\r" in text or "\0" in text:
         raise ValueError("a header holds what would end it")
     return text.replace("\n", "\r\n")
 
 
-_fixed_fields = functools.lru_cache(maxsize=256)(_fields)
+_fixed_fields = functools.lru_cache(maxsize=1024)(_fields)

@@ -44,15 +44,19 @@ def fetch_with(client: Client, timeout: timedelta, clock: Clock) -> Fetch:
     exchanges = Exchanges(client, deadline=timeout, max_bytes=BODY_LIMIT, body_grace=timeout, inflate=True)
 
     given: Mapping[str, str] = {}
-    # A provider gives the same headers with each request for a single task.
     fixed = Fixed()
 
     async def fetch(method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Reply | Miss:
         nonlocal given, fixed
-        if headers is not given:
-            given, fixed = headers, Fixed({"user-agent": _USER_AGENT, **headers, **AS_IT_IS})
+        if content is not None:
+            request = Request(method=method, url=url, headers=_all_of(headers), content=content)
+        else:
+            # A provider gives the same headers with each request for a single task.
+            if headers is not given:
+                given, fixed = headers, Fixed(_all_of(headers))
+            request = Request(method=method, url=url, headers=fixed)
         try:
-            answer = await exchanges.do(Request(method=method, url=url, headers=fixed, content=content or b""))
+            answer = await exchanges.do(request)
         except ExchangeError as error:
             return _unreached(error)
         return Reply(
@@ -67,6 +71,10 @@ def fetch_with(client: Client, timeout: timedelta, clock: Clock) -> Fetch:
         )
 
     return fetch
+
+
+def _all_of(headers: Mapping[str, str]) -> dict[str, str]:
+    return {"user-agent": _USER_AGENT, **headers, **AS_IT_IS}
 
 
 def _unreached(error: ExchangeError) -> Miss:

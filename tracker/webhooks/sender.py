@@ -2,15 +2,15 @@
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from tracker.clock import Clock
-from tracker.http import AS_IT_IS, Answer, Client, ExchangeError, Exchanges, Request, parse_retry_after
+from tracker.http import AS_IT_IS, Answer, Client, ExchangeError, Exchanges, Fixed, Request, parse_retry_after
 from tracker.model import Outcome
 from tracker.webhooks.signing import sign
 
@@ -55,37 +55,43 @@ class Sender:
 
     def __init__(self, client: Client, *, version: str, timeout: timedelta, clock: Clock) -> None:
         self._exchanges = Exchanges(client, deadline=timeout, max_bytes=_MOST_READ, body_grace=_BODY_GRACE)
-        self._user_agent = f"tracker/{version}"
+        self._headers = Fixed(
+            {"content-type": "application/json", "user-agent": f"tracker/{version}", **AS_IT_IS},
+        )
         self._clock = clock
 
-    async def send(self, message: Message, secrets: Sequence[str]) -> Outcome:
+    def send(self, message: Message, secrets: Sequence[str]) -> Coroutine[Any, Any, Outcome]:
         """Make one attempt, signed with every secret; whatever the receiver does is an outcome, never an error."""
-        return (await self.attempt(message, secrets)).outcome
+        return self._attempt(message, secrets, None)
 
     async def attempt(self, message: Message, secrets: Sequence[str]) -> Attempt:
         """The same, with the answer itself."""
+        answers: list[Answer] = []
+        outcome = await self._attempt(message, secrets, answers)
+        return Attempt(outcome=outcome, answer=answers[0] if answers else None)
+
+    async def _attempt(self, message: Message, secrets: Sequence[str], answers: list[Answer] | None) -> Outcome:
         started = time.monotonic()
         try:
             answer = await self._exchanges.do(self._request(message, secrets))
         except ExchangeError as fault:
-            return Attempt(outcome=_broken(fault, _since(started)))
+            return _broken(fault, _since(started))
         except Exception as fault:  # noqa: BLE001 - our own mistake must not stop the other deliveries
             _log_fault(message, fault)
-            return Attempt(outcome=_faulted(_since(started)))
-        return Attempt(outcome=self._judged(answer, _since(started)), answer=answer)
+            return _faulted(_since(started))
+        if answers is not None:
+            answers.append(answer)
+        return self._judged(answer, _since(started))
 
     def _request(self, message: Message, secrets: Sequence[str]) -> Request:
         body = message.body.encode()
         timestamp = int(self._clock().timestamp())
-        headers = {
-            "content-type": "application/json",
-            "user-agent": self._user_agent,
+        own = {
             "webhook-id": message.id,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(secrets, message.id, timestamp, body),
-            **AS_IT_IS,
         }
-        return Request(method="POST", url=message.url, headers=headers, content=body)
+        return Request(method="POST", url=message.url, headers=self._headers, own=own, content=body)
 
     def _judged(self, answer: Answer, duration: timedelta) -> Outcome:
         delivered = 200 <= answer.status < 300  # noqa: PLR2004 - what HTTP calls success

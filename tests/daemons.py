@@ -27,10 +27,18 @@ def free_port() -> int:
         return port
 
 
+def _children_of(thread: Path) -> list[str]:
+    try:
+        return (thread / "children").read_text().split()
+    except FileNotFoundError:
+        # It has ended since it was listed, and its children are another thread's by now.
+        return []
+
+
 def sending_processes_of(pid: int) -> list[int]:
     """The sending processes that a process has started and that still run."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
-    started = [child for task in tasks for child in (task / "children").read_text().split()]
+    started = [child for task in tasks for child in _children_of(task)]
     return [int(child) for child in started if b"processes.child" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 

@@ -42,13 +42,9 @@ class Lane:
         self._provider = provider
         self._ports = ports
         self._rules = Rules(expire_after=settings.expire_after, lost_after=settings.lost_after)
+        most = settings.max_requests_per_second
         self._standing = Standing(
-            name,
-            ports.database,
-            ports.metrics,
-            clock=ports.clock,
-            timer=ports.timer,
-            most_per_second=settings.max_requests_per_second,
+            name, ports.database, ports.metrics, clock=ports.clock, timer=ports.timer, most_per_second=most
         )
         self._pause, self._rate = self._standing.pause, self._standing.rate
         self._pace = Pace(name, settings, now=ports.clock(), dice=ports.dice)
@@ -140,8 +136,7 @@ class Lane:
         """What is asked for by the next request; nothing where none may be sent now, as `_wait` has it."""
         if self._out >= self._settings.max_in_flight or (self._out and self._pause.is_on):
             return []
-        now = self._ports.timer()
-        if now < self._pause.until or now < self._rate.next_at:
+        if (now := self._ports.timer()) < max(self._pause.until, self._rate.next_at):
             return []
         most = 1 if self._pause.is_on else self._provider.look_size
         batch = self._turns.take(now, most, is_scarce=self._pace.is_scarce)

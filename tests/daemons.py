@@ -27,19 +27,19 @@ def free_port() -> int:
         return port
 
 
-def _children_of(thread: Path) -> list[str]:
+def _read(file: Path) -> bytes:
+    """What the kernel says; nothing of a thread or a process that has ended since it was listed."""
     try:
-        return (thread / "children").read_text().split()
-    except FileNotFoundError:
-        # It has ended since it was listed, and its children are another thread's by now.
-        return []
+        return file.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def sending_processes_of(pid: int) -> list[int]:
     """The sending processes that a process has started and that still run."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
-    started = [child for task in tasks for child in _children_of(task)]
-    return [int(child) for child in started if b"processes.child" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    started = [int(child) for task in tasks for child in _read(task / "children").split()]
+    return [child for child in started if b"processes.child" in _read(Path(f"/proc/{child}/cmdline"))]
 
 
 def runs(pid: int) -> bool:

@@ -55,9 +55,7 @@ class Sender:
 
     def __init__(self, client: Client, *, version: str, timeout: timedelta, clock: Clock) -> None:
         self._exchanges = Exchanges(client, deadline=timeout, max_bytes=_MOST_READ, body_grace=_BODY_GRACE)
-        self._headers = Fixed(
-            {"content-type": "application/json", "user-agent": f"tracker/{version}", **AS_IT_IS},
-        )
+        self._headers = Fixed({"content-type": "application/json", "user-agent": f"tracker/{version}", **AS_IT_IS})
         self._clock = clock
 
     def send(self, message: Message, secrets: Sequence[str]) -> Coroutine[Any, Any, Outcome]:

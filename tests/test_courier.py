@@ -325,6 +325,22 @@ class TestRoom:
             await running
         assert len(post.world.due()) == 7, "also those that waited are given back"
 
+    async def test_stopped_it_sends_nothing_of_what_it_has_only_claimed(self, world: World) -> None:
+        """A third of it is under way; with slow receivers the rest would take longer than a stop may."""
+        post = Post(world, {"max_in_flight": 2})
+        holes = post.pending_at_holes(*"abcdefg")
+        running = asyncio.create_task(post.courier.run())
+        await until(lambda: post.courier._slots.free_for_all == 0)  # noqa: SLF001 - as above
+        await until(lambda: len(post.sender.sent) == 2)
+
+        post.courier.stop()
+        for hole in holes:
+            hole.set()
+        await running
+
+        assert len(post.sender.sent) == 2
+        assert len(post.world.due()) == 5
+
     async def test_more_are_claimed_for_a_brisk_endpoint_than_it_gets_at_a_time(self, world: World) -> None:
         """A claim takes longer than what it does with them."""
         post = Post(world, {"max_in_flight_per_endpoint": 2})

@@ -82,6 +82,19 @@ async def test_when_cancelled_all_are_given_back_once_those_under_way_and_those_
     assert office.begun == [1, 3]
 
 
+async def test_when_stopped_what_is_under_way_comes_to_its_end_and_what_waits_is_given_back_unsent() -> None:
+    office = Office(most=2)
+    working = asyncio.create_task(office.work([*claimed(1, 2), *claimed(3, endpoint="f"), *claimed(4, endpoint="g")]))
+    await until(lambda: office.begun == [1, 3])
+
+    office.queue.stop()
+    office.end.set()
+    await working
+
+    assert office.begun == [1, 3]
+    assert sorted(office.given_back) == [2, 4]
+
+
 async def test_one_that_is_called_as_all_are_cancelled_is_given_back() -> None:
     """Its task is cancelled before its first step, and does nothing itself."""
     office = Office()

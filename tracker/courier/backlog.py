@@ -15,7 +15,8 @@ _CLAIMS_AHEAD = 2
 """Claims of the present size for which it should hold something, so that none has to wait for a look."""
 _NARROW, _BROAD = 4, 64
 MOST_REMEMBERED = 20_000
-"""Deliveries, a few megabytes; where the oldest so many are all at endpoints without room, the rest has to wait."""
+"""Deliveries, a few megabytes, and once as many of one look more; where the oldest so many are all at endpoints without
+room, the rest has to wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +53,14 @@ class Backlog:
         """Whether the last look showed all that was due."""
         self.may_have_more = False
         """Whether another look may show what this one had no room for."""
-        self.breadth = _NARROW
-        """How many times as many as there are slots the next look goes through.
+        self._breadth = _NARROW
+
+    def most_to_see(self, max_in_flight: int) -> int:
+        """How many the next look goes through: some times as many as there are slots.
 
         What is at the head may be at endpoints without room. Where it is not, few broad looks cost less than many.
         """
+        return min(self._breadth * max_in_flight, MOST_REMEMBERED)
 
     def stocked(self, slots: Slots) -> list[str]:
         """The endpoints of which enough is remembered: of one without room, anything at all."""
@@ -100,12 +104,12 @@ class Backlog:
             self._seen_at, self._fresh_for = now, max(STALE_AFTER, 4 * took)
         self._resting = waiting.resting
         self._has_seen_all = waiting.seen.is_all
-        self.breadth = _BROAD if waiting.seen.is_rich else _NARROW
+        self._breadth = _BROAD if waiting.seen.is_rich else _NARROW
         known = {key for keys in self._due.values() for key in keys}
         new = [due for due in waiting.seen.due if due.key not in known and due.key not in self._handed_out]
         for due in new:
             self._due.setdefault(due.endpoint, deque()).append(due.key)
-        self.may_have_more = not waiting.seen.is_all and bool(new) and len(known) + len(new) < MOST_REMEMBERED
+        self.may_have_more = not waiting.seen.is_all and bool(new) and len(known) < MOST_REMEMBERED
 
     def choose(self, slots: Slots, now: datetime) -> Chosen:
         """As many as there is room for, taken out of here; probes first, since they are few."""

@@ -57,8 +57,9 @@ class Courier:
         self._wake.set()
 
     def stop(self) -> None:
-        """Claim nothing more; `run` returns when what is out has come back."""
+        """Claim and send nothing more; `run` returns when what is out has come back and the rest is given back."""
         self._stopping = True
+        self._queue.stop()
         self._wake.set()
 
     async def run(self) -> None:
@@ -175,7 +176,7 @@ class Courier:
             self._looking = None
 
     async def _look(self, without: Collection[str]) -> None:
-        started, most = self._ports.clock(), self._backlog.breadth * self._settings.max_in_flight
+        started, most = self._ports.clock(), self._backlog.most_to_see(self._settings.max_in_flight)
         since = self._low_water.mark(started)
         look = partial(claims.look, now=started, without=without, limit=most, known=self._slots.known(), since=since)
         waiting = await self._ports.database.read(look)

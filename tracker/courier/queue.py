@@ -47,7 +47,7 @@ class Queue:
         self._unbegun: dict[tuple[int, int], tuple[Delivery, float]] = {}
         """By key and attempt, what was neither attempted nor given back, and since when."""
         self._is_ending = False
-        """Whether all are being cancelled, and nobody is to be called."""
+        """Whether nobody is to be called any more."""
         self._sending_away: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
@@ -79,6 +79,10 @@ class Queue:
             self._unbegun[_number(entry.delivery)] = entry.delivery, now
             self._turns.wait(entry.delivery.endpoint, entry, now)
         self._call(group)
+
+    def stop(self) -> None:
+        """Begin no more attempts: what waits for its turn is given back when those under way are over."""
+        self._is_ending = True
 
     def _new_turns(self) -> Turns[Claimed]:
         return Turns(self._settings.max_in_flight, self._settings.max_in_flight_per_endpoint)

@@ -127,6 +127,27 @@ def test_an_order_holds_for_a_moment_only() -> None:
     assert later == [[7], [3], [4]]
 
 
+def test_asking_while_nothing_is_due_leaves_the_next_ones_one_by_one() -> None:
+    turns, schedule = turns_of((watched(1, gap=60), 10.0), (watched(2, gap=60), 10.0))
+    for _ in range(6):
+        assert turns.take(9.999, 1, is_scarce=True) == []
+
+    assert keys(turns.take(10.0, 1, is_scarce=True)) == [1]
+    schedule.add(watched(3, gap=1), 10.0)
+    assert keys(turns.take(10.0, 1, is_scarce=True)) == [3]
+
+
+def test_how_long_those_waited_that_were_let_go_is_no_measure_for_the_others() -> None:
+    turns, schedule = turns_of(*((watched(key, gap=1), 0.0) for key in range(500)))
+    turns.take(1.0, 1, is_scarce=True)
+    schedule.clear()
+    assert turns.take(1000.0, 1, is_scarce=True) == []
+
+    schedule.add(watched(501, gap=10), 1000.0)
+    schedule.add(watched(502, gap=1), 1200.0)
+    assert keys(turns.take(1200.0, 1, is_scarce=True)) == [501], "two hundred seconds are more than it can wait"
+
+
 def test_what_was_let_go_meanwhile_is_passed_over() -> None:
     turns, schedule = turns_of((watched(1), 1.0), (watched(2), 2.0), (watched(3), 3.0))
     turns.take(10.0, 1, is_scarce=True)

@@ -62,23 +62,20 @@ class Turns:
     def _choose(self, now: float, most: int) -> bool:
         """Work out whose turns are next, for as many as go in a moment; whether there are any."""
         self._queue_what_is_due(now)
-        if now - self._chosen_at < _MOMENT:
-            self._at_once = min(2 * self._at_once, _MOST_AT_ONCE)
-        else:
-            self._at_once = 1
-        self._chosen_at = now
-        limit, chosen, ranked, ranks = max(most, self._at_once), self._chosen, self._ranked, self._ranks
-        waited, interval = 0.0, self._interval
+        at_once = min(2 * self._at_once, _MOST_AT_ONCE) if now - self._chosen_at < _MOMENT else 1
+        limit, chosen, ranked, ranks = max(most, at_once), self._chosen, self._ranked, self._ranks
+        waited, interval, held = 0.0, self._interval, self._schedule.by_key
         while ranks and len(chosen) < limit:
             entries = ranked[ranks[0]]
             while entries and len(chosen) < limit:
                 first = entries.pop()
-                if first.is_queued:
+                if first.is_queued and held.get(first.key) is first:
                     chosen.append(first)
                     waited += (now - first.due) / ((first.life and first.life.gap) or interval)
             if not entries:
                 del ranked[heapq.heappop(ranks)]
         if chosen:
+            self._chosen_at, self._at_once = now, at_once
             self._notice(waited / len(chosen), len(chosen))
         return bool(chosen)
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 import tracker
 from tracker.clock import utc_now
-from tracker.http import AS_IT_IS, Client, Request
+from tracker.http import AS_IT_IS, Client, Fixed, Request
 from tracker.model import Delivery, Outcome
 from tracker.store import deliveries, outcomes
 from tracker.store.database import Connection, Database
@@ -22,6 +22,8 @@ _BATCH = 64
 _BATCHES_AT_ONCE = 3
 """While one is claimed, another is sent, and the outcomes of a third are written."""
 _OURS = timedelta(minutes=1)
+HEADERS = Fixed({"content-type": "application/json", "user-agent": f"tracker/{tracker.__version__}", **AS_IT_IS})
+"""What all messages have in common."""
 
 
 async def by_hand(database: Database, client: Client, secret: str) -> float:
@@ -52,15 +54,12 @@ def _pending(connection: Connection) -> Sequence[int]:
 async def _send(client: Client, one: Delivery, secret: str) -> Settlement:
     now = utc_now()
     body, timestamp = one.body.encode(), int(now.timestamp())
-    headers = {
-        "content-type": "application/json",
-        "user-agent": f"tracker/{tracker.__version__}",
+    own = {
         "webhook-id": one.id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": sign([secret], one.id, timestamp, body),
-        **AS_IT_IS,
     }
-    response = await client.open(Request(method="POST", url=one.url, headers=headers, content=body))
+    response = await client.open(Request(method="POST", url=one.url, headers=HEADERS, own=own, content=body))
     response.release()
     outcome = Outcome(delivered=True, duration=timedelta(0), status_code=response.status)
     return Settlement(delivery=one, outcome=outcome, next_attempt_at=None, now=now)

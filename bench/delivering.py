@@ -12,7 +12,7 @@ from ipaddress import ip_network
 from sqlalchemy import exists, select, update
 
 import tracker
-from bench.byhand import by_hand
+from bench.byhand import HEADERS, by_hand
 from bench.fetching import HttpxClient
 from bench.garbage import keep_what_is_there
 from bench.outbox import empty_database, fill
@@ -110,19 +110,16 @@ async def _elsewhere() -> AsyncIterator[Sender]:
 async def _bare(urls: Sequence[str]) -> float:
     """The same requests from as many tasks as there are slots, and nothing else: the ceiling of the transport."""
     secret, body = new_secret(), b'{"type":"task.succeeded","data":{"prompt":"' + b"a lighthouse " * 130 + b'"}}'
-    headers = {
-        "content-type": "application/json",
-        "user-agent": f"tracker/{tracker.__version__}",
+    own = {
         "webhook-id": "msg_0123456789abcdefghijklmn",
         "webhook-timestamp": "1730621855",
         "webhook-signature": sign([secret], "msg_0123456789abcdefghijklmn", 1730621855, body),
-        "accept-encoding": "identity",
     }
     async with _guarded() as client:
 
         async def post(url: str, times: int) -> None:
             for _ in range(times):
-                response = await client.open(Request(method="POST", url=url, headers=headers, content=body))
+                response = await client.open(Request(method="POST", url=url, headers=HEADERS, own=own, content=body))
                 assert response.status == 204  # noqa: PLR2004, S101
                 response.release()
 

@@ -59,10 +59,10 @@ class _Sink:
         self._ready.register(connection, select.EPOLLIN)
 
     def _answer(self, file: int) -> None:
-        connection = self._connections[file]
+        connection, received = self._connections[file], self._received.pop(file, b"")
         try:
             data = connection.recv(_MOST_READ)
-            received = self._received.pop(file, b"") + data
+            received += data
             while found := first_of(received):
                 connection.sendall(_ANSWER)
                 received = received[found.length :]

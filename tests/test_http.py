@@ -236,6 +236,24 @@ async def test_headers_that_are_written_once_name_each_host_they_go_to() -> None
         assert all(request == b"GET /hook HTTP/1.1\r\n" + fields for request in server.requests)
 
 
+@pytest.mark.parametrize("kind", [dict, Fixed])
+async def test_nobody_else_says_how_long_a_request_is(kind: type[dict[str, str]]) -> None:
+    async with serving(answering(OK)) as server, open_upstream_client() as client:
+        for name in ("content-length", "transfer-encoding"):
+            with pytest.raises(ValueError, match="how long a request is"):
+                await client.open(Request(method="POST", url=server.url(), headers=kind({name: "5"}), content=b"{}"))
+    assert server.requests == []
+
+
+async def test_a_type_of_its_own_is_that_of_its_content() -> None:
+    async with serving(answering(OK)) as server, open_upstream_client() as client:
+        own = {"content-type": "text/plain"}
+        response = await client.open(Request(method="POST", url=server.url(), headers={}, own=own, content=b"a"))
+        response.release()
+    assert server.requests[0].lower().count(b"content-type:") == 1
+    assert b"content-type: text/plain" in server.requests[0].lower()
+
+
 async def test_a_request_has_headers_of_its_own_beside_those_of_many() -> None:
     headers, content = Fixed({"content-type": "application/json"}), b"{}"
     async with serving(answering(OK, OK)) as server, open_upstream_client() as client:

@@ -46,7 +46,9 @@ class Finding:
             log.warning("watchers_unknown", daemons=strays)
         if self._database.is_sqlite:
             # The lock on the file is ours: whoever was sending died, and what it had claimed need not wait for that.
-            await self._database.write(partial(deliveries.end_claims, now=self._database.now()))
+            ended = await self._database.write(partial(deliveries.end_claims, now=self._database.now()))
+            if ended:
+                log.info("claims_ended", deliveries=ended)
         await self._adoption.resume()
 
     async def leave(self) -> None:

@@ -38,6 +38,9 @@ _USUAL = re.compile(r"(https?://[^/?#@\\\s]+)(/[\w/.~%:@!$&'()*+,;=-]*)", re.ASC
 """A URL of which httpx has to judge but the origin, and nothing needs to be escaped."""
 _LONGEST_USUAL = 2000
 _WITH_BODY = ("POST", "PUT", "PATCH")
+_OURS = frozenset({"content-length", "transfer-encoding"})
+_NO_FIELDS: Mapping[str, str] = {}
+_ANY_BYTES = {"content-type": "application/octet-stream"}
 
 
 class Fixed(dict[str, str]):
@@ -117,13 +120,15 @@ class PooledClient:
         self._connector = connector
         self._way = functools.lru_cache(maxsize=1024)(functools.partial(ClientRequest, "GET"))
         """Of a request the pool wants to know but its origin."""
+        self._fixed_fields = functools.lru_cache(maxsize=1024)(_fields)
+        """Ends with the client, since there are tokens in it."""
 
     async def open(self, request: Request) -> Response:
         """One request; its answer's body is still to be read."""
         if self._connector.closed:
             raise RuntimeError("the client is closed")
         origin, target = _parsed(request.url)
-        head = _head(request, origin, target, is_last=self._connector.force_close)
+        head = self._head(request, origin, target)
         connection = await self._connector.connect(self._way(origin.url), _TRACES, _NO_TIMEOUTS)
         try:
             protocol = _written(connection, request, head)
@@ -134,6 +139,23 @@ class PooledClient:
         except BaseException:
             connection.close()
             raise
+
+    def _head(self, request: Request, origin: _Origin, target: str) -> bytes:
+        """The request line and the headers; raises ValueError for what would break them."""
+        line = f"{request.method} {target} HTTP/1.1"
+        own, is_last = request.own, self._connector.force_close
+        if request.content or request.method in _WITH_BODY:
+            kind = _NO_FIELDS if "content-type" in request.headers else _ANY_BYTES
+            own = {**kind, **own, "content-length": str(len(request.content))}
+        if isinstance(request.headers, Fixed):
+            fields = self._fixed_fields(request.headers, origin.netloc, is_last=is_last)
+        else:
+            fields = _fields(request.headers, origin.netloc, is_last=is_last)
+        if own:
+            fields = f"{fields}\r\n{_lines(own)}"
+        if "\n" in line or "\r" in line or "\0" in line:
+            raise ValueError("a request line holds what would end it")
+        return f"{line}\r\n{fields}\r\n\r\n".encode("ascii")
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -247,26 +269,9 @@ def _origin(url: str) -> _Origin:
     return _Origin(URL(f"{read.scheme}://{netloc}"), netloc)
 
 
-def _head(request: Request, origin: _Origin, target: str, *, is_last: bool) -> bytes:
-    """The request line and the headers; raises ValueError for what would break them."""
-    line = f"{request.method} {target} HTTP/1.1"
-    own = request.own
-    if request.content or request.method in _WITH_BODY:
-        own = {**own, "content-length": str(len(request.content))}
-        if "content-type" not in request.headers:
-            own["content-type"] = "application/octet-stream"
-    if isinstance(request.headers, Fixed):
-        fields = _fixed_fields(request.headers, origin.netloc, is_last=is_last)
-    else:
-        fields = _fields(request.headers, origin.netloc, is_last=is_last)
-    if own:
-        fields = f"{fields}\r\n{_lines(own)}"
-    if "\n" in line or "\r" in line or "\0" in line:
-        raise ValueError("a request line holds what would end it")
-    return f"{line}\r\n{fields}\r\n\r\n".encode("ascii")
-
-
 def _fields(headers: Mapping[str, str], netloc: str, *, is_last: bool) -> str:
+    if not _OURS.isdisjoint(headers):
+        raise ValueError("how long a request is, is written by the client alone")
     every = {"host": netloc, "accept": "*/*", **headers}
     if is_last:
         every["connection"] = "close"
@@ -278,6 +283,3 @@ def _lines(headers: Mapping[str, str]) -> str:
     if text.count("\n") >= len(headers) or "\r" in text or "\0" in text:
         raise ValueError("a header holds what would end it")
     return text.replace("\n", "\r\n")
-
-
-_fixed_fields = functools.lru_cache(maxsize=1024)(_fields)

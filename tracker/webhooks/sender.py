@@ -2,10 +2,10 @@
 
 import time
 import traceback
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -58,28 +58,21 @@ class Sender:
         self._headers = Fixed({"content-type": "application/json", "user-agent": f"tracker/{version}", **AS_IT_IS})
         self._clock = clock
 
-    def send(self, message: Message, secrets: Sequence[str]) -> Coroutine[Any, Any, Outcome]:
+    async def send(self, message: Message, secrets: Sequence[str]) -> Outcome:
         """Make one attempt, signed with every secret; whatever the receiver does is an outcome, never an error."""
-        return self._attempt(message, secrets, None)
+        return (await self.attempt(message, secrets)).outcome
 
     async def attempt(self, message: Message, secrets: Sequence[str]) -> Attempt:
         """The same, with the answer itself."""
-        answers: list[Answer] = []
-        outcome = await self._attempt(message, secrets, answers)
-        return Attempt(outcome=outcome, answer=answers[0] if answers else None)
-
-    async def _attempt(self, message: Message, secrets: Sequence[str], answers: list[Answer] | None) -> Outcome:
         started = time.monotonic()
         try:
             answer = await self._exchanges.do(self._request(message, secrets))
         except ExchangeError as fault:
-            return _broken(fault, _since(started))
+            return Attempt(outcome=_broken(fault, _since(started)))
         except Exception as fault:  # noqa: BLE001 - our own mistake must not stop the other deliveries
             _log_fault(message, fault)
-            return _faulted(_since(started))
-        if answers is not None:
-            answers.append(answer)
-        return self._judged(answer, _since(started))
+            return Attempt(outcome=_faulted(_since(started)))
+        return Attempt(outcome=self._judged(answer, _since(started)), answer=answer)
 
     def _request(self, message: Message, secrets: Sequence[str]) -> Request:
         body = message.body.encode()

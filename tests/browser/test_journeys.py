@@ -153,6 +153,13 @@ def test_an_id_is_copied(scene: Scene, visiting: Visiting) -> None:
     assert visitor.page.evaluate("navigator.clipboard.readText()") == scene.succeeded["id"]
 
 
+def test_what_needs_a_script_is_not_shown_without_one(scene: Scene, visiting: Visiting) -> None:
+    visitor = visiting.enter(scene.world, script=False)
+    visitor.go(scene.address("/tasks/{id}"))
+
+    expect(visitor.page.locator(f"[data-copy='{scene.succeeded['id']}']")).to_be_hidden()
+
+
 def test_the_first_page_is_light(scene: Scene, visiting: Visiting) -> None:
     """Less than 100 kB with all that belongs to it."""
     visitor = visiting.enter(scene.world)

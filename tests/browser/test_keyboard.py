@@ -21,6 +21,14 @@ IS_SEEN = """
   return place.width > 0 && place.right > 0 && place.bottom > 0 && place.top < innerHeight;
 }
 """
+REFRESHED = """
+async () => {
+  const swapped = new Promise((done) => document.addEventListener("htmx:after:swap", done, { once: true }));
+  document.body.dispatchEvent(new CustomEvent("changed"));
+  await swapped;
+  for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
+}
+"""
 MOST_STEPS = 400
 
 
@@ -74,3 +82,16 @@ def test_a_task_is_registered_with_keys_alone(scene: Scene, visiting: Visiting) 
 
     expect(visitor.page.locator("main")).to_contain_text(task_id)
     expect(visitor.page.get_by_role("status")).to_be_visible()
+
+
+
+def test_whoever_tabs_stays_where_they_are_while_the_page_stays_fresh(scene: Scene, visiting: Visiting) -> None:
+    visitor = visiting.enter(scene.world)
+    visitor.go(scene.address("/tasks/{id}"))
+    button = visitor.page.locator("#live button.copy").first
+    button.focus()
+
+    visitor.page.evaluate(REFRESHED)
+
+    expect(button).to_be_focused()
+    expect(button).to_be_visible()

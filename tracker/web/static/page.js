@@ -101,10 +101,8 @@
     if (!isPaused) show(stream && stream.readyState === EventSource.OPEN ? "on" : "away");
   });
 
-  // What needs a script is shown where there is one; a part that came anew shows it again.
-  const dress = () => each(".needs-script[data-copy], .needs-script[data-all]", (found) => { found.hidden = false; });
-  dress();
-  document.addEventListener("htmx:after:swap", dress);
+  // What needs a script is shown where there is one, for good: what is hidden for a moment loses the focus.
+  document.documentElement.dataset.scripted = "";
 
   document.addEventListener("click", async (clicked) => {
     const copy = clicked.target.closest("[data-copy]");

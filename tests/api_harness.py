@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from fastapi import FastAPI
 from msgspec import structs
 

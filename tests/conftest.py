@@ -4,19 +4,17 @@ import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import hypothesis
 import pytest
+from clocks import FakeClock
 from databases import KINDS, PostgresDatabases, lent_database, postgres_server
+from fakes import FlakyDatabase, World
+from lending import lent_worlds
 from once import compile_once
 
 from tracker.store import migrate
-from tracker.store.database import Database
-
-START = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 # How wide a terminal is, a test says itself.
 for name in ("COLUMNS", "LINES"):
@@ -81,24 +79,6 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@dataclass
-class FakeClock:
-    """A wall clock and a monotonic one that move only when told to."""
-
-    now: datetime = START
-    seconds: float = 1000.0
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def timer(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-        self.seconds += seconds
-
-
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -127,8 +107,21 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """An open, migrated, empty database, of each kind in turn."""
-    opened = Database(database_url)
+def database(database_url: str) -> Iterator[FlakyDatabase]:
+    """An open, migrated, empty database, of each kind in turn; it is out of reach when it is told to be."""
+    opened = FlakyDatabase(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def world(database: FlakyDatabase, clock: FakeClock) -> World:
+    """What happens in it."""
+    return World(database, clock)
+
+
+@pytest.fixture
+def worlds(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
+    """Three programs that share one Postgres."""
+    with lent_worlds(request, clock) as opened:
+        yield opened

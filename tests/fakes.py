@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from conftest import FakeClock
+from clocks import FakeClock
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 

@@ -1,16 +1,14 @@
-"""Empty databases of one kind, and several programs on one of them."""
+"""Several programs on one database."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from conftest import FakeClock
-from databases import KINDS, lent_database
+from clocks import FakeClock
+from databases import lent_database
 from fakes import World
 
 from tracker.store.database import Database
-
-__all__ = ["KINDS", "lent_database", "lent_worlds"]
 
 
 @contextmanager

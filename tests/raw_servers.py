@@ -182,13 +182,6 @@ async def fault_of(client: Client, url: str, **changes: object) -> ExchangeError
 SHORT = timedelta(milliseconds=300)
 
 
-async def until(true: Callable[[], bool], within: float = 5) -> None:
-    """Return once it is true."""
-    async with asyncio.timeout(within):
-        while not true():
-            await asyncio.sleep(0.001)
-
-
 @contextmanager
 def recorded_dials(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The addresses that callback clients, opened from here on, make sockets for."""

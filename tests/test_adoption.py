@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 from adopting import Daemon, many
-from conftest import FakeClock
+from clocks import FakeClock
 from databases import PostgresDatabases
 from fakes import UPSTREAM, FlakyDatabase, World, statements, want, writes
-from lending import KINDS, lent_database, lent_worlds
+from lending import lent_worlds
 from structlog.testing import capture_logs
 
 from tracker.clock import SharedClock, utc_now
@@ -23,24 +23,6 @@ from tracker.store import daemons, tasks
 from tracker.store.database import Database, Work
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[FlakyDatabase]:
-    opened = FlakyDatabase(database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def world(database: FlakyDatabase, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 async def test_a_daemon_is_in_the_table_while_it_lives(world: World) -> None:

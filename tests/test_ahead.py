@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from adopting import Daemon, many
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import UPSTREAM, FlakyDatabase, HeldOpen, World, miss, snap, want
-from lending import KINDS, lent_database, lent_worlds
+from lending import lent_worlds
 
 from tracker.errors import UnavailableError
 from tracker.model import MissKind, Status
@@ -38,12 +38,6 @@ def _ten_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"tracker.poller.{name}", number)
 
 
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
 class Busy(FlakyDatabase):
     """One whose writer has so much to do that what it is given waits for the gate."""
 
@@ -62,11 +56,6 @@ def database(database_url: str) -> Iterator[Busy]:
     opened = Busy(database_url)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def world(database: Busy, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 @pytest.fixture

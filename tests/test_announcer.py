@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import FakeSender, FlakyDatabase, World, failed, moment_of, our_fault, statements, want, writes
-from lending import KINDS, lent_database
 from structlog.testing import capture_logs
 
 from tracker.config import CallbackSettings
@@ -62,19 +60,6 @@ class Office:
     def counted(self, outcome: str) -> bool:
         said = self.metrics.exposition()[0].decode()
         return f'tracker_operator_messages_total{{outcome="{outcome}"}} 1.0' in said.splitlines()
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[FlakyDatabase]:
-    opened = FlakyDatabase(database_url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

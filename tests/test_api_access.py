@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, serving
-from conftest import FakeClock
+from clocks import FakeClock
 
 from tracker.desk.tokens import LARGEST_BOOK, TokenBook
 from tracker.errors import UnavailableError

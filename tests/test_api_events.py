@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, fields, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from streams import WITHIN, Stream, listening
 
 from tracker.api import streams

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from api_harness import ON_ONE_DATABASE, Api, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
 from tracker.intake import SCOPES

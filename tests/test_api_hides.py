@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from api_harness import ON_ONE_DATABASE, Api
-from conftest import FakeClock
+from clocks import FakeClock
 from couriers import courier, due_now
 from fakes import World
 from raw_servers import LOOPBACK_OPEN, SHORT, Script, answering, resetting, server_tls, serving, silent

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, fields, serving
-from conftest import FakeClock
+from clocks import FakeClock
 
 from tracker.config import Settings
 from tracker.desk.allowance import Allowance

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 from api_harness import ON_ONE_DATABASE, Api, serving
-from conftest import FakeClock
+from clocks import FakeClock
 
 from tracker.moments import rfc3339
 from tracker.store import access, sessions

@@ -7,7 +7,7 @@ from typing import TypeVar
 import httpx
 import pytest
 from api_harness import ON_ONE_DATABASE, Api, fields, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from sqlalchemy import update
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from api_harness import HOOK, Api, fields, serving
-from conftest import FakeClock
+from clocks import FakeClock
 
 from tracker.store.database import Database
 

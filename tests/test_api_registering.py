@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, fields, serving
-from conftest import FakeClock
+from clocks import FakeClock
 
 from tracker.model import Status
 from tracker.store import tasks

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 from api_harness import HOOK, SETTINGS
-from conftest import FakeClock
+from clocks import FakeClock
 from sqlalchemy import text
 
 from tracker.config import LimitSettings

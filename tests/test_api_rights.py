@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from api_harness import HOOK, SETTINGS, Api, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from starlette.routing import BaseRoute, Route
 
 from tracker.intake import SCOPES

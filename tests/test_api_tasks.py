@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, fields, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import adopt
 from hypothesis import given
 from hypothesis import strategies as st

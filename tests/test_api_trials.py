@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, fields
-from conftest import FakeClock
+from clocks import FakeClock
 from raw_servers import CERTIFICATES, OK, answering, server_tls, serving, trusting
 from sqlalchemy import text
 from test_sender import answer, receiving

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from conftest import START
+from clocks import START
 from couriers import out_to
 
 from tracker.config import CallbackSettings

@@ -1,7 +1,7 @@
 """Bars: how high each is, and where it stands."""
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 
 from tracker.web.charts import Column, Part, nested, stacked
 

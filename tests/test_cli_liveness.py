@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from api_harness import HOOK, Api
+from clocks import FakeClock
 from command_line import NO_DAEMON, CommandLine
-from conftest import FakeClock
 
 from tracker.cli.commands import endpoints, upstreams
 from tracker.model import Status

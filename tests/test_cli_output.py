@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from api_harness import HOOK, Api
+from clocks import FakeClock
 from command_line import CommandLine
-from conftest import FakeClock
 from rich.console import Console
 
 from tracker.cli.commands import add, deliveries, endpoints, history, token, upstreams

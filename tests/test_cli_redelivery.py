@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from api_harness import HOOK, Api
+from clocks import FakeClock
 from command_line import CommandLine
-from conftest import FakeClock
 from test_cli_remote import both_sides
 
 from tracker.cli.commands import endpoints

@@ -12,8 +12,8 @@ import anyio.to_thread
 import pytest
 from api_harness import HOOK, SETTINGS, Api
 from click.testing import Result
+from clocks import FakeClock
 from command_line import UPSTREAMS, CommandLine
-from conftest import FakeClock
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from api_harness import HOOK, Api
+from clocks import FakeClock
 from command_line import CommandLine
-from conftest import FakeClock
 from rich.console import Console
 
 from tracker.cli.portrait import print_portrait

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from api_harness import Api
+from clocks import FakeClock
 from command_line import NO_DAEMON, CommandLine
-from conftest import FakeClock
 from rich.console import Console
 
 from tracker.cli.live import draw, room

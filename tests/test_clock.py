@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from conftest import START, FakeClock
+from clocks import START, FakeClock
 
 from tracker.clock import SharedClock
 

@@ -1,14 +1,11 @@
 """The courier and messages about tasks that go on: three tries, one at a time, and a quiet end."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from conftest import FakeClock
-from fakes import FlakyDatabase, World, failed, our_fault, snap, want
-from lending import KINDS, lent_database
+from couriers import Post
+from fakes import World, failed, our_fault, snap, want
 from structlog.testing import capture_logs
-from test_courier import Post
 
 from tracker.model import Status
 
@@ -17,19 +14,10 @@ pytestmark = pytest.mark.anyio
 EVERYTHING = ("ended", "progress", "needs_input")
 
 
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
 @pytest.fixture
-def world(database_url: str, clock: FakeClock) -> Iterator[World]:
-    opened = FlakyDatabase(database_url)
-    world = World(opened, clock)
+def world(world: World) -> World:
     world.watched(want(events=EVERYTHING))
-    yield world
-    opened.close()
+    return world
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from conftest import FakeClock
 from databases import PostgresDatabases
 from fakes import HeldOpen, Thread, World, snap, wait_until_blocked, want
-from lending import KINDS, lent_database, lent_worlds
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -52,12 +50,6 @@ class Gate:
 
     def open(self) -> None:
         self._held.commit()
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
 
 
 @pytest.fixture
@@ -341,11 +333,6 @@ class TestOutOfReach:
 
 class TestConflicts:
     """On Postgres, where others hold locks."""
-
-    @pytest.fixture
-    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-        with lent_worlds(request, clock) as worlds:
-            yield worlds
 
     def test_a_deadlock_of_two_groups_costs_nobody_an_answer(self, worlds: list[World]) -> None:
         """Locks inside one piece are taken in one order; of pieces that share a transaction nobody knows the order."""

@@ -2,7 +2,7 @@
 
 import psycopg
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from databases import PostgresDatabases
 from fakes import World, want
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from daemons import free_port
 from databases import PostgresDatabases
 from doctors import BASE_URL, KEY, TOKEN, Patient, beat, gateway_of_another_time, served

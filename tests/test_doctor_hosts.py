@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from daemons import free_port
 from doctors import BASE_URL, KEY, TOKEN, Patient, beat, served
 from fakes import World, want

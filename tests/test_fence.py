@@ -1,14 +1,12 @@
 """What a daemon writes once it has been declared dead: nothing, whatever it is. On Postgres, where there are others."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import ME, HeldOpen, Thread, World, delivered, snap, wait_until_blocked, want
-from lending import lent_worlds
 from sqlalchemy import text
 
 from tracker.errors import UnavailableError
@@ -21,13 +19,12 @@ SILENT = timedelta(seconds=15)
 
 
 @pytest.fixture
-def worlds(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
+def worlds(worlds: list[World]) -> list[World]:
     """A daemon with a fence around it and a task that has ended, and others."""
-    with lent_worlds(request, clock) as worlds:
-        worlds[0].watched(want("1"), want("2"))
-        worlds[0].end("1")
-        worlds[0].database.fence(ME)
-        yield worlds
+    worlds[0].watched(want("1"), want("2"))
+    worlds[0].end("1")
+    worlds[0].database.fence(ME)
+    return worlds
 
 
 def bury(world: World) -> list[str]:

@@ -1,15 +1,13 @@
 """The first look at each task after a start: it costs no query where nothing happened meanwhile, and misses nothing."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import START, FakeClock
+from clocks import START
 from fakes import UPSTREAM, FakeProvider, World, miss, moment_of, snap, statements, want
-from lending import KINDS, lent_database
 
 from tracker.config import UpstreamSettings
 from tracker.metrics import Metrics
@@ -64,19 +62,6 @@ class Start:
         """At everything, an interval later."""
         self.world.clock.advance(5)
         return await self.lane.run_once()
-
-
-@pytest.fixture(params=KINDS)
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    with lent_database(request, request.param) as url:
-        opened = Database(url)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 async def seen_before(world: World, **answers: Snapshot) -> FakeProvider:
@@ -263,7 +248,7 @@ async def test_a_task_that_was_taken_over_costs_no_query_either(world: World) ->
     assert about_tasks(sent) == []
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_row_that_was_written_by_hand_is_no_obstacle(world: World) -> None:
     """Times without a zone or milliseconds, in another zone, as Postgres' type does not let them in."""
     provider = await seen_before(world, one=TOLD)

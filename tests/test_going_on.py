@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from adopting import Daemon, many
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import UPSTREAM, HeldOpen, Thread, snap, statements, wait_until_blocked, want, writes
 from lending import lent_worlds
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from clocks import until
 from raw_servers import (
     LOOPBACK_OPEN,
     OK,
@@ -19,7 +20,6 @@ from raw_servers import (
     server_tls,
     serving,
     to,
-    until,
 )
 
 from tracker.guard import Guard

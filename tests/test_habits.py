@@ -4,7 +4,7 @@ import random
 from datetime import timedelta
 
 import pytest
-from conftest import START
+from clocks import START
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs

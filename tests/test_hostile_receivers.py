@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from clocks import until
 from raw_servers import (
     LOOPBACK_OPEN,
     OK,
@@ -29,7 +30,6 @@ from raw_servers import (
     resetting,
     serving,
     silent,
-    until,
 )
 from test_sender import SECRET, delivery, sender
 

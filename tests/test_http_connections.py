@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
+from clocks import until
 from raw_servers import (
     LOOPBACK_OPEN,
     OK,
@@ -19,7 +20,6 @@ from raw_servers import (
     serving,
     to,
     trusting,
-    until,
 )
 
 from tracker.http import open_callback_client

@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from clocks import until
 from raw_servers import (
     LOOPBACK_OPEN,
     OK,
@@ -20,7 +21,6 @@ from raw_servers import (
     serving,
     to,
     trusting,
-    until,
 )
 
 from tracker.http import ExchangeError, open_callback_client, open_upstream_client, tls_context

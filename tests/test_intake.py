@@ -1,12 +1,9 @@
 """Accepting: what may be asked for, by whom, and what becomes of it."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import ME, HeldOpen, Thread, World, wait_until_blocked, want
-from lending import KINDS, lent_database, lent_worlds
 
 from tracker.config import CallbackSettings, Settings, UpstreamSettings
 from tracker.errors import ConfigError, InputError, NotFoundError, RefusedError
@@ -14,7 +11,6 @@ from tracker.guard import Guard
 from tracker.intake import LARGEST_BATCH, Caller, Intake, RegistrationRequest, explain, parse
 from tracker.intake.callers import LOCAL
 from tracker.model import Status
-from tracker.store.database import Database
 from tracker.store.registrations import Wanted
 
 GATEWAY = UpstreamSettings(base_url="https://gateway.example/mj")
@@ -26,17 +22,6 @@ ADMIN = Caller(owner="admin", scope="admin")
 
 def settings(*upstreams: str, **fields: object) -> Settings:
     return Settings(upstreams=dict.fromkeys(upstreams or ("default",), GATEWAY), **fields)
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def intake(world: World, configured: Settings | None = None) -> Intake:
@@ -293,11 +278,6 @@ class TestDropping:
 
         assert (dropped.stopped, dropped.task.status) == (False, Status.SUCCEEDED)
         assert world.messages() == [("task.succeeded", "pending")]
-
-    @pytest.fixture
-    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-        with lent_worlds(request, clock) as worlds:
-            yield worlds
 
     def test_two_owners_that_drop_it_at_the_same_moment_leave_nothing_to_watch(self, worlds: list[World]) -> None:
         """The first goes on for the second; the second, alone by then, ends it."""

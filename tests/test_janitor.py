@@ -1,16 +1,14 @@
 """Tidying: in small steps, as old as the settings say, and counting what there is."""
 
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import World, delivered, snap, statements, want, writes
-from lending import KINDS, lent_database
 
 from tracker.config import RetentionSettings
 from tracker.janitor import Janitor
@@ -22,17 +20,6 @@ from tracker.store.database import Database
 pytestmark = pytest.mark.anyio
 
 DAY = 86400
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from conftest import FakeClock
+from clocks import FakeClock
 
 from tracker.courier.lowwater import MARGIN, WHOLE_EVERY, LowWater
 

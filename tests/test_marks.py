@@ -1,7 +1,7 @@
 """From where free tasks are looked for: from the bottom while that is cheap, from the marks where it is not."""
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 
 from tracker.poller.marks import Marks
 

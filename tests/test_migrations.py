@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from conftest import FakeClock
-from databases import PostgresDatabases
+from clocks import FakeClock
+from databases import PostgresDatabases, lent_database
 from fakes import HOOK, OWNER, HeldOpen, World, delivered, moment_of, refused_by, snap, want
-from lending import KINDS, lent_database
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from tracker.errors import TrackerError, UnavailableError
@@ -48,17 +47,6 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     url = databases.empty()
     yield url
     databases.drop(url)
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def fill(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 from api_harness import SETTINGS
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import ME, OWNER, UPSTREAM, FlakyDatabase, World, want
 
 from tracker.config import LimitSettings
@@ -26,18 +26,6 @@ from tracker.webhooks.composer import Composer
 
 T = TypeVar("T")
 ANN = Caller(owner="ann", scope="write")
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[FlakyDatabase]:
-    opened = FlakyDatabase(database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 class TestWriting:

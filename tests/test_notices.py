@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from conftest import START
+from clocks import START
 
 from tracker.model import EndpointHealth, EndpointState
 from tracker.notices import MOST_COUNTED, compose, is_due_again

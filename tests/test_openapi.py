@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import schemathesis
 from api_harness import HOOK, Api, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 

@@ -11,10 +11,9 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from conftest import FakeClock
 from couriers import courier, due_now
+from databases import lent_database
 from fakes import OWNER, FlakyDatabase, World, want
-from lending import lent_database
 from raw_servers import SHORT, fault_of, replace_sockets
 from structlog.testing import capture_logs
 from test_sender import OPEN, Receiver, answer, receiving
@@ -28,11 +27,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[World]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     with lent_database(request, "sqlite") as url:
-        database = FlakyDatabase(url)
-        yield World(database, clock)
-        database.close()
+        yield url
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import ME, OWNER, World, delivered, failed, snap, want
 
 from tracker.config import RetentionSettings
@@ -13,18 +12,12 @@ from tracker.janitor import Janitor
 from tracker.metrics import Metrics
 from tracker.model import DeliveryStatus, Status
 from tracker.store import endpoints, overview, overview_now, overview_owner, overview_recent
-from tracker.store.database import Database
 from tracker.store.overview import RANGES, Course
 from tracker.store.overview_lengths import Lengths
 
 pytestmark = pytest.mark.anyio
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 async def add_up(world: World) -> None:

@@ -1,13 +1,10 @@
 """When tasks are due: at every interval where a request asks for many, by what was learned where it asks for one."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from conftest import FakeClock
 from fakes import FakeProvider, FlakyDatabase, World, miss, snap, statements, want
-from lending import KINDS, lent_database
 from structlog.testing import capture_logs
 from test_lane import Watch
 
@@ -16,24 +13,6 @@ from tracker.model import MissKind, Snapshot, Status
 pytestmark = pytest.mark.anyio
 
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def database(database_url: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    opened = FlakyDatabase(database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def world(database: FlakyDatabase, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def watch_singly(world: World, **settings: object) -> Watch:

@@ -1,13 +1,11 @@
 """The histories on Postgres: a table for each month, made ahead, and dropped when nothing in it is kept."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import HeldOpen, Thread, World, delivered, failed, refused_by, snap, wait_until_blocked, want
-from lending import lent_worlds
 from sqlalchemy import text
 
 from tracker.config import RetentionSettings
@@ -22,10 +20,9 @@ YEAR = 2031
 
 
 @pytest.fixture
-def worlds(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
+def worlds(worlds: list[World], clock: FakeClock) -> list[World]:
     clock.now = datetime(YEAR, 1, 20, tzinfo=UTC)
-    with lent_worlds(request, clock) as opened:
-        yield opened
+    return worlds
 
 
 @pytest.fixture

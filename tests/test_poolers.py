@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from daemons import free_port
 from databases import PostgresDatabases
 from fakes import World, delivered, want

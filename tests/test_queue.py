@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+from clocks import until
 from couriers import out_to
-from raw_servers import until
 
 from tracker.config import CallbackSettings
 from tracker.courier.claims import Claimed

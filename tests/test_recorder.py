@@ -1,13 +1,12 @@
 """Outcomes that are written together: none is lost with another, none is forgotten when time runs out."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
-from conftest import FakeClock
+from clocks import until
 from couriers import courier
 from fakes import FakeSender, FlakyDatabase, World, statements, want
-from lending import KINDS, lent_database
 from structlog.testing import capture_logs
 
 from tracker.courier import Courier
@@ -20,36 +19,12 @@ from tracker.store.outcomes import Settlement
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[FlakyDatabase]:
-    opened = FlakyDatabase(database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def world(database: FlakyDatabase, clock: FakeClock) -> World:
-    return World(database, clock)
-
-
 def urls(number: int) -> list[str]:
     return [f"https://h{each}.example/" for each in range(number)]
 
 
 def pending(world: World, number: int) -> list[int]:
     return world.pending(*(want(url, url=url) for url in urls(number)))
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0)
 
 
 def waits(one: Courier) -> int:

@@ -1,30 +1,15 @@
 """Sending again: the same id and body, from the first place in the schedule on."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import OWNER, World, delivered, failed, snap, want
-from lending import KINDS, lent_database
 
 from tracker.errors import ConflictError, NotFoundError
 from tracker.model import DeliveryStatus, MessageType, Status
 from tracker.store import endpoints, redelivery
-from tracker.store.database import Database
 from tracker.store.redelivery import Matching
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def again(world: World, id_: str, owner: str | None = OWNER) -> None:

@@ -1,36 +1,23 @@
 """What happened in each hour and on each day: added up once, corrected for a while, kept when the tasks are gone."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import HeldOpen, Thread, World, delivered, failed, snap, statements, wait_until_blocked, want, writes
-from lending import KINDS, lent_database, lent_worlds
+from lending import lent_worlds
 
 from tracker.config import RetentionSettings
 from tracker.janitor import Janitor
 from tracker.metrics import Metrics
 from tracker.model import Status
 from tracker.store import redelivery, rollups, tasks
-from tracker.store.database import Database
 from tracker.store.rollup_tables import BOUNDS
 
 pytestmark = pytest.mark.anyio
 
 HOUR, DAY = 3600.0, 86400.0
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def make_janitor(world: World, days: float = 90) -> Janitor:

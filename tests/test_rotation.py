@@ -1,7 +1,7 @@
 """Secrets from the database to the wire: two signatures for a day after a rotation, and the same bytes every time."""
 
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,10 +9,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from conftest import FakeClock
 from couriers import courier, due_now
 from fakes import OWNER, World, snap, want
-from lending import KINDS, lent_database
 from standardwebhooks import Webhook
 from test_sender import OPEN, Receiver, answer, receiving
 
@@ -20,7 +18,6 @@ from tracker.courier import Courier
 from tracker.http import open_callback_client
 from tracker.model import Status
 from tracker.store import access
-from tracker.store.database import Database
 from tracker.webhooks import Sender
 
 pytestmark = pytest.mark.anyio
@@ -29,14 +26,6 @@ OLD, NEW, NEWEST = (f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" f
 SETTINGS = {"retry_schedule": ["0s"] + ["1s"] * 20}
 DAY = timedelta(hours=24)
 PROMPT = 'pig 猪 🐖 é "quoted" \u2028 </script>'
-
-
-@pytest.fixture(params=KINDS)
-def world(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[World]:
-    with lent_database(request, request.param) as url:
-        database = Database(url)
-        yield World(database, clock)
-        database.close()
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from conftest import START
+from clocks import START
 from fakes import miss
 from hypothesis import given
 from hypothesis import strategies as st

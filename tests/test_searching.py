@@ -8,22 +8,15 @@ from itertools import count
 from typing import Any
 
 import pytest
-from conftest import FakeClock
 from fakes import OWNER, World, delivered, failed, snap, want
 
 from tracker.model import DeliveryStatus, MessageType, Status
 from tracker.store import receivers, searching, searching_messages
-from tracker.store.database import Database
 from tracker.store.searching import Filter, Look, Patience
 from tracker.store.searching_messages import Matching
 
 DAY = 86400.0
 LONG = Patience(rows=20_000, seconds=60)
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def look(

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from clocks import until
 from daemons import environment_of, runs, sending_processes_of
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_servers import until
 from standardwebhooks.webhooks import Webhook
 from test_sender import BODY, SECRET, answer, delivery, receiving
 

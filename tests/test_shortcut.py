@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError

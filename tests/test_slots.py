@@ -7,7 +7,7 @@ from itertools import count
 from typing import TypeVar
 
 import pytest
-from conftest import START
+from clocks import START
 from couriers import out_to
 from hypothesis import given
 from hypothesis import strategies as st

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import hypothesis.strategies as st
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import ME, UPSTREAM, World, delivered, failed, miss, moment_of, our_fault, snap, want
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule

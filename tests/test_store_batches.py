@@ -1,15 +1,13 @@
 """Batches that meet in the writer are written together, as if each had come alone."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import pytest
-from conftest import FakeClock
 from fakes import ME, HeldOpen, Thread, Unwritable, World, snap, statements, wait_until_blocked, want
-from lending import KINDS, lent_database, lent_worlds
 from sqlalchemy import Connection, text
 
 from tracker.model import Change, Seen, Status, Task
@@ -19,17 +17,6 @@ from tracker.store.database import Database
 from tracker.store.writer import GROUP_ROWS, Each
 
 EVERYTHING = ("ended", "progress", "needs_input")
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 @pytest.fixture
@@ -186,10 +173,9 @@ class TestLocks:
     """On Postgres, where other daemons take locks too: all of a transaction in one order."""
 
     @pytest.fixture
-    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-        with lent_worlds(request, clock) as worlds:
-            worlds[0].watched(want("1"), want("2"))
-            yield worlds
+    def worlds(self, worlds: list[World]) -> list[World]:
+        worlds[0].watched(want("1"), want("2"))
+        return worlds
 
     @pytest.mark.parametrize("order", [((2,), (1,)), ((2,), (1, 2)), ((1, 2), (2,), (1,))])
     def test_batches_of_one_group_take_them_in_the_order_of_keys(

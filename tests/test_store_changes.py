@@ -1,33 +1,18 @@
 """Recording: what was seen, its event and its messages are one transaction, or nothing."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import HOOK, ME, OWNER, Unwritable, World, delivered, failed, miss, moment_of, snap, statements, want, writes
-from lending import KINDS, lent_database
 
 from tracker.model import Change, MissKind, Rules, Status, Streak, Task
 from tracker.observe import drop
 from tracker.store import tasks, watching
-from tracker.store.database import Database
 
 FAR = timedelta(days=400)
 EVERYTHING = ("ended", "progress", "needs_input")
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 class TestNews:

@@ -1,11 +1,9 @@
 """The outbox: claims never overlap, outcomes count once, nothing is forgotten."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import (
     HOOK,
     OWNER,
@@ -20,23 +18,10 @@ from fakes import (
     wait_until_blocked,
     want,
 )
-from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import MessageType, Phase, Status
 from tracker.store import deliveries, due, outcomes, redelivery
-from tracker.store.database import Database
 from tracker.store.outcomes import Settlement
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def statuses(world: World) -> list[str]:
@@ -385,11 +370,6 @@ class TestGivingBack:
 
 class TestSeveralCouriers:
     """On Postgres."""
-
-    @pytest.fixture
-    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-        with lent_worlds(request, clock) as worlds:
-            yield worlds
 
     def test_claims_never_overlap(self, worlds: list[World]) -> None:
         worlds[0].pending(*(want(str(number)) for number in range(100)))

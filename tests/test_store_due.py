@@ -1,17 +1,13 @@
 """Looking at what is due: nobody is hidden behind what waits for somebody else."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import partial
 
-import pytest
-from conftest import FakeClock
 from fakes import World, snap, statements, want
-from lending import KINDS, lent_database
 from sqlalchemy import Connection, event, text
 
 from tracker.store import due
-from tracker.store.database import Database
 from tracker.store.due import FEW, Seen
 from tracker.store.moments import sqlite_time
 
@@ -22,17 +18,6 @@ COPIES = """INSERT INTO delivery (id, task_key, callback_key, endpoint_key, sequ
             d.body, '2026-11-22 07:00:00.000Z', d.created_at FROM delivery d JOIN task t ON t.key = d.task_key,
             (WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < :number) SELECT i FROM s) n
             WHERE t.task_id = :task"""
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def look(world: World, without: Collection[str] = (), limit: int = 8) -> Seen:

@@ -1,19 +1,16 @@
 """Endpoints as the table remembers them: held, probed, let go, given up."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import OWNER, HeldOpen, Thread, World, delivered, failed, moment_of, our_fault, statements, want, writes
-from lending import KINDS, lent_database, lent_worlds
 
 from tracker.errors import NotFoundError
 from tracker.model import Delivery, Outcome
 from tracker.store import deliveries, endpoints, learning, receivers
-from tracker.store.database import Connection, Database
+from tracker.store.database import Connection
 from tracker.store.endpoints import HELD_FOR, Turn
 from tracker.store.learning import Lesson
 
@@ -65,17 +62,6 @@ class Receivers:
         now = self.world.clock()
         take = partial(endpoints.take_probe, key=self.key(), now=now, until=now + timedelta(seconds=50))
         return self.world.write(take)
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 @pytest.fixture
@@ -445,11 +431,6 @@ class TestListing:
 
 class TestSeveralDaemons:
     """On Postgres."""
-
-    @pytest.fixture
-    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-        with lent_worlds(request, clock) as worlds:
-            yield worlds
 
     def test_one_of_them_probes(self, worlds: list[World]) -> None:
         ours = Receivers(worlds[0])

@@ -1,35 +1,15 @@
 """The feed: every event once, in an order that never changes, whoever commits when."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import HOOK, OWNER, HeldOpen, World, delivered, failed, snap, statements, want
-from lending import KINDS, lent_database, lent_worlds
 from sqlalchemy import text
 
 from tracker.model import EventKind, Status
 from tracker.store import feed
 from tracker.store.database import Connection
 from tracker.store.feed import BEGINNING, FeedLine, Position
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: object, clock: FakeClock) -> World:
-    return World(database, clock)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def two_worlds(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-    with lent_worlds(request, clock) as worlds:
-        yield worlds
 
 
 def after(
@@ -177,9 +157,9 @@ def test_the_feed_is_read_along_its_index(world: World) -> None:
     assert not any("TEMP B-TREE" in step for step in steps), steps
 
 
-def test_a_late_committer_is_told_later_and_never_skipped(two_worlds: list[World]) -> None:
+def test_a_late_committer_is_told_later_and_never_skipped(worlds: list[World]) -> None:
     """The one that began first commits last: its key is the smaller one, and by then a reader has been there."""
-    early, late, reader = two_worlds
+    early, late, reader = worlds
     held = HeldOpen(early.database, early.registering(want("early")))
     late.register(want("late"))
 
@@ -196,8 +176,8 @@ def test_a_late_committer_is_told_later_and_never_skipped(two_worlds: list[World
     assert page(reader, last) == ([], last)
 
 
-def test_what_came_before_an_open_transaction_is_told_meanwhile(two_worlds: list[World]) -> None:
-    early, late, reader = two_worlds
+def test_what_came_before_an_open_transaction_is_told_meanwhile(worlds: list[World]) -> None:
+    early, late, reader = worlds
     late.register(want("first"))
     held = HeldOpen(early.database, early.registering(want("held")))
     late.register(want("after"))
@@ -209,9 +189,9 @@ def test_what_came_before_an_open_transaction_is_told_meanwhile(two_worlds: list
     assert told(page(reader, position)[0]) == [("held", "registered"), ("after", "registered")]
 
 
-def test_whatever_order_they_commit_in_a_reader_reads_each_once(two_worlds: list[World]) -> None:
+def test_whatever_order_they_commit_in_a_reader_reads_each_once(worlds: list[World]) -> None:
     """Keys are given out in one order, transactions begin in another, and commit in a third."""
-    first, second, reader = two_worlds
+    first, second, reader = worlds
     held = [
         HeldOpen(first.database, first.registering(want("1"))),
         HeldOpen(second.database, second.registering(want("2"))),

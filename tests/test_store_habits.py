@@ -1,30 +1,14 @@
 """What past tasks tell about how long tasks take."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
-import pytest
-from conftest import FakeClock
 from fakes import World, snap, want
-from lending import KINDS, lent_database
 
 from tracker.model import Seen, Status
 from tracker.observe import drop
 from tracker.store import habits
-from tracker.store.database import Database
 from tracker.store.habits import Ended
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def recent(world: World, upstream: str = "default", limit: int = 100) -> list[Ended]:

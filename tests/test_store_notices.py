@@ -1,14 +1,12 @@
 """Operator messages as the tables remember them: written with the turn, claimed once, said again once a day."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from conftest import FakeClock
 from fakes import (
     HeldOpen,
     Thread,
@@ -21,12 +19,10 @@ from fakes import (
     want,
     writes,
 )
-from lending import KINDS, lent_database, lent_worlds
 
 from tracker import notices as rules
 from tracker.model import Notice, Outcome
 from tracker.store import endpoints, learning, notices, retention
-from tracker.store.database import Database
 from tracker.store.learning import Lesson
 
 DAY = 86_400.0
@@ -94,17 +90,6 @@ class Notices:
         """Status, attempt, failures and last error of the only one."""
         (row,) = self.world.rows("SELECT status, attempt, failures, last_error FROM notice")
         return tuple(row.values())
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 @pytest.fixture
@@ -347,10 +332,9 @@ class TestSeveralDaemons:
     """On Postgres."""
 
     @pytest.fixture
-    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-        with lent_worlds(request, clock) as worlds:
-            worlds[0].join("dmn_teller", tells_operator=True)
-            yield worlds
+    def worlds(self, worlds: list[World]) -> list[World]:
+        worlds[0].join("dmn_teller", tells_operator=True)
+        return worlds
 
     def test_one_of_them_reminds(self, worlds: list[World]) -> None:
         names = [str(number) for number in range(20)]

@@ -1,30 +1,16 @@
 """How much an owner has: counted without looking at what everybody has."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import OWNER, World, want
-from lending import KINDS, lent_database
 
 from tracker.model import Status
 from tracker.observe import drop
 from tracker.store import owners
-from tracker.store.database import Connection, Database
+from tracker.store.database import Connection
 
 UPSTREAM = "default"
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def live(world: World, owner: str = OWNER, most: int = 1000) -> int:

@@ -1,13 +1,11 @@
 """Progress and questions: the newest only, one at a time, never after the end."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import World, delivered, failed, moment_of, our_fault, snap, statements, want, writes
-from lending import KINDS, lent_database
 
 from tracker.model import Delivery, Status
 from tracker.observe import drop
@@ -55,12 +53,6 @@ class Going(World):
 
     def endpoint(self) -> int:
         return int(self.column("SELECT key FROM endpoint")[0])
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
 
 
 @pytest.fixture

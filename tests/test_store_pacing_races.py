@@ -8,7 +8,7 @@ from itertools import pairwise
 from threading import Barrier
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import HeldOpen, Thread, World, delivered, failed, snap, wait_until_blocked, want
 from lending import lent_worlds
 

@@ -5,28 +5,16 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from fakes import OWNER, HeldOpen, Thread, World, delivered, failed, snap, wait_until_blocked, want
-from lending import KINDS, lent_database, lent_worlds
+from lending import lent_worlds
 
 from tracker.model import DeliveryStatus, Status
 from tracker.store import access, messages, retention, tasks, upstreams
-from tracker.store.database import Database
 from tracker.store.tasks import Filter
 from tracker.store.upstreams import Health
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 @pytest.fixture

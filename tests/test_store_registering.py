@@ -3,19 +3,12 @@
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import OWNER, World, statements, want
 
 from tracker.errors import InputError
 from tracker.observe import drop
 from tracker.store import registrations
-from tracker.store.database import Database
 from tracker.store.registrations import Asked, Registered, Wanted
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def each(world: World, *asked: tuple[Wanted, str]) -> list[Registered | InputError]:

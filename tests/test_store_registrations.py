@@ -1,31 +1,17 @@
 """Registering: the same twice is the same one, late is fine, and no race loses the message."""
 
 import itertools
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from conftest import FakeClock
 from fakes import HOOK, OWNER, HeldOpen, Thread, World, failed, snap, wait_until_blocked, want
-from lending import KINDS, lent_database, lent_worlds
 from sqlalchemy import text
 
 from tracker.errors import InputError
 from tracker.model import EventKind, Status
 from tracker.observe import drop
 from tracker.store import retention, tasks
-from tracker.store.database import Connection, Database
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
+from tracker.store.database import Connection
 
 
 def told(world: World) -> list[dict[str, object]]:
@@ -271,11 +257,6 @@ class TestWithdrawing:
 
 class TestRaces:
     """On Postgres, where others write at the same moment."""
-
-    @pytest.fixture
-    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-        with lent_worlds(request, clock) as worlds:
-            yield worlds
 
     def test_a_callback_that_comes_while_the_end_is_written_sees_the_end(self, worlds: list[World]) -> None:
         poller, intake, other = worlds

@@ -1,15 +1,12 @@
 """Who watches what: never two at once, never nobody for long, whatever dies or freezes."""
 
 import itertools
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
-import pytest
-from conftest import FakeClock
+from clocks import FakeClock
 from databases import PostgresDatabases
 from fakes import ME, UPSTREAM, HeldOpen, Thread, World, adopt, snap, statements, wait_until_blocked, want, writes
-from lending import KINDS, lent_database, lent_worlds
 
 from tracker.model import Status
 from tracker.observe import drop
@@ -18,17 +15,6 @@ from tracker.store.database import Connection, Database, Work
 from tracker.store.watching import Adopted
 
 SILENT = timedelta(seconds=15)
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 def has_work(world: World, me: str = ME) -> bool:
@@ -293,11 +279,6 @@ class TestNotes:
 
 class TestSeveralDaemons:
     """On Postgres."""
-
-    @pytest.fixture
-    def worlds(self, request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-        with lent_worlds(request, clock) as worlds:
-            yield worlds
 
     def test_no_task_is_given_to_two(self, worlds: list[World]) -> None:
         for number, world in enumerate(worlds):

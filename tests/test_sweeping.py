@@ -1,17 +1,13 @@
 """Forgetting in steps that fit the machine, and walking only where it was not walked before."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from conftest import FakeClock
 from fakes import World, delivered, failed, statements, want
-from lending import KINDS, lent_database
 
 from tracker.janitor.stride import MOST_SECONDS, Stride
 from tracker.janitor.sweeping import FROM_THE_BEGINNING_EVERY, Broom
 from tracker.store import retention
-from tracker.store.database import Database
 
 DAY = timedelta(days=1)
 
@@ -45,17 +41,6 @@ class TestStride:
             stride.took(stride.rows, seconds)
 
         assert 10 <= stride.rows <= 5000
-
-
-@pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request, request.param) as url:
-        yield url
-
-
-@pytest.fixture
-def world(database: Database, clock: FakeClock) -> World:
-    return World(database, clock)
 
 
 pytestmark = pytest.mark.anyio

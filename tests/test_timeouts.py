@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from aiohappyeyeballs import AddrInfoType
+from clocks import until
 from raw_servers import (
     LOOPBACK_OPEN,
     SHORT,
@@ -18,7 +19,6 @@ from raw_servers import (
     fault_of,
     serving,
     silent,
-    until,
 )
 from test_sender import SECRET, delivery, sender
 

@@ -3,7 +3,7 @@
 import random
 from itertools import pairwise
 
-from conftest import START
+from clocks import START
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from web_harness import Pages, pages_of
 
 from tracker.desk import Desk, listening

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, Api, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from web_harness import Pages, pages_of
 
 from tracker.model import Delivery, Outcome, Phase, Status

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from sqlalchemy import select
 from web_harness import Pages, pages_of
 

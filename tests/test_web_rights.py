@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, SETTINGS, Api, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from web_harness import Pages, pages_of

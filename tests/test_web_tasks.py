@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from web_harness import Pages, pages_of
 
 from tracker.model import Status

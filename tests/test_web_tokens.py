@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from api_harness import ON_ONE_DATABASE, Api, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from test_web_deliveries import NASTY
 from web_harness import Pages, pages_of
 

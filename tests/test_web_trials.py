@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from api_harness import HOOK, ON_ONE_DATABASE, serving
-from conftest import FakeClock
+from clocks import FakeClock
 from test_web_deliveries import NASTY
 from web_harness import Pages, pages_of
 

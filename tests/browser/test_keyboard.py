@@ -84,7 +84,6 @@ def test_a_task_is_registered_with_keys_alone(scene: Scene, visiting: Visiting) 
     expect(visitor.page.get_by_role("status")).to_be_visible()
 
 
-
 def test_whoever_tabs_stays_where_they_are_while_the_page_stays_fresh(scene: Scene, visiting: Visiting) -> None:
     visitor = visiting.enter(scene.world)
     visitor.go(scene.address("/tasks/{id}"))

@@ -4,15 +4,17 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from typing import Any
 
 from sqlalchemy import exists, select, update
 
 import tracker
-from bench.byhand import HEADERS, by_hand
+from bench.byhand import HEADERS, by_hand, signed, unsent
 from bench.fetching import HttpxClient
 from bench.garbage import keep_what_is_there
 from bench.outbox import empty_database, fill
@@ -55,24 +57,35 @@ def run() -> Iterator[Row]:
 
 
 def _measure(kind: str, url: str, urls: Sequence[str]) -> Iterator[Row]:
-    bare, ours, hand, apart, plain = [], [], [], [], []
     database = Database(url)
+    speeds: defaultdict[str, list[float]] = defaultdict(list)
     try:
         for number in range(ROUNDS):
-            bare.append(asyncio.run(_bare(urls)))
-            ours.append(asyncio.run(_courier(database, urls, _here, DELIVERIES, f"ours-{number}")))
-            hand.append(asyncio.run(_by_hand(database, urls, f"hand-{number}")))
-            apart.append(asyncio.run(_courier(database, urls, _elsewhere, DELIVERIES, f"apart-{number}")))
-            plain.append(asyncio.run(_courier(database, urls, _on_httpx, ON_HTTPX, f"httpx-{number}")))
-            figures = f"by hand {hand[-1]:.0f}/s, with a process {apart[-1]:.0f}/s, httpx {plain[-1]:.0f}/s"
-            print(f"{kind}: bare {bare[-1]:.0f}/s, ours {ours[-1]:.0f}/s, {figures}", file=sys.stderr)
+            for name, one in _round(database, urls, number).items():
+                speeds[name].append(asyncio.run(one))
+            told = (f"{name} {speed[-1]:.0f}/s" for name, speed in speeds.items())
+            print(f"{kind}: {', '.join(told)}", file=sys.stderr)
     finally:
         database.close()
+    bare, ours, plain, apart = (speeds[name] for name in ("bare", "ours", "httpx", "apart"))
     yield compared(f"deliveries, {kind}", ours, bare, "bare loop, same transport", at_least=0.6)
-    yield compared(f"deliveries, {kind}", ours, hand, "the same rows without a courier")
+    yield compared(f"deliveries, {kind}", ours, speeds["by hand"], "the same rows without a courier")
     yield compared(f"deliveries, {kind}", ours, plain, "the courier on httpx's pool", at_least=10)
+    yield compared(f"the rows of deliveries, nothing sent, {kind}", speeds["rows"], bare, "bare loop, same transport")
     yield compared(f"deliveries, one sending process, {kind}", apart, ours, "the courier's own process")
     yield compared(f"deliveries, one sending process, {kind}", apart, plain, "the courier on httpx's pool")
+
+
+def _round(database: Database, urls: Sequence[str], number: int) -> dict[str, Coroutine[Any, Any, float]]:
+    """What is to be measured, one after the other."""
+    return {
+        "bare": _bare(urls),
+        "ours": _courier(database, urls, _here, DELIVERIES, f"ours-{number}"),
+        "by hand": _by_hand(database, urls, f"hand-{number}"),
+        "rows": _rows_alone(database, urls, f"rows-{number}"),
+        "apart": _courier(database, urls, _elsewhere, DELIVERIES, f"apart-{number}"),
+        "httpx": _courier(database, urls, _on_httpx, ON_HTTPX, f"httpx-{number}"),
+    }
 
 
 def _guarded() -> Client:
@@ -136,7 +149,12 @@ async def _bare(urls: Sequence[str]) -> float:
 async def _by_hand(database: Database, urls: Sequence[str], name: str) -> float:
     await asyncio.to_thread(fill, database, urls, DELIVERIES, name=name)
     async with _guarded() as client:
-        return await by_hand(database, client, new_secret())
+        return await by_hand(database, signed(client, new_secret()))
+
+
+async def _rows_alone(database: Database, urls: Sequence[str], name: str) -> float:
+    await asyncio.to_thread(fill, database, urls, DELIVERIES, name=name)
+    return await by_hand(database, unsent)
 
 
 async def _courier(database: Database, urls: Sequence[str], open_sender: OpenSender, count: int, name: str) -> float:

@@ -9,8 +9,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 from clocks import FakeClock
+from couriers import Post
 from databases import KINDS, PostgresDatabases, lent_database, postgres_server
-from fakes import FlakyDatabase, World
+from fakes import FakeProvider, FlakyDatabase, World
+from lanes import Watch
 from lending import lent_worlds
 from once import compile_once
 
@@ -118,6 +120,18 @@ def database(database_url: str) -> Iterator[FlakyDatabase]:
 def world(database: FlakyDatabase, clock: FakeClock) -> World:
     """What happens in it."""
     return World(database, clock)
+
+
+@pytest.fixture
+def post(world: World) -> Post:
+    """A courier over it."""
+    return Post(world)
+
+
+@pytest.fixture
+def watch(world: World) -> Watch:
+    """A lane over it."""
+    return Watch(world, FakeProvider())
 
 
 @pytest.fixture

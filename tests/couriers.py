@@ -23,9 +23,10 @@ HOLE_ENDPOINT = "https://hole.example:443"
 COPIES = """INSERT INTO delivery (id, task_key, callback_key, endpoint_key, sequence, message_type, body,
             next_attempt_at, created_at)
             SELECT 'msg_' || n.i, d.task_key, d.callback_key, d.endpoint_key, 1000 + n.i, d.message_type,
-            d.body, d.next_attempt_at, d.created_at FROM delivery d JOIN task t ON t.key = d.task_key,
+            d.body, '2026-11-22 07:00:00.000Z', d.created_at FROM delivery d JOIN task t ON t.key = d.task_key,
             (WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < :number) SELECT i FROM s) n
             WHERE t.task_id = :task"""
+"""So many more messages of a task, which have been due for an hour."""
 
 
 @dataclass

@@ -606,10 +606,12 @@ class TestNewcomers:
         daemon = Daemon(world)
         finding = Finding(daemon.adoption, daemon.lanes, world.database, Pulse(world.clock.timer, Metrics(version="0")))
 
-        await finding.enter()
+        with capture_logs() as logs:
+            await finding.enter()
 
         ours = [one.key for one in claimed] if world.database.is_sqlite else []
         assert world.due() == ours
+        assert [line["deliveries"] for line in logs if line["event"] == "claims_ended"] == ([2] if ours else [])
         assert [one.attempt for one in world.claim()] == [2] * len(ours)
 
     async def test_a_daemon_that_got_another_name_leaves_them_to_adoption(self, world: World) -> None:

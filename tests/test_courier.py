@@ -7,28 +7,13 @@ from functools import partial
 import pytest
 from clocks import until
 from couriers import GOOD, HOLE, HOLE_ENDPOINT, Post
-from fakes import (
-    OWNER,
-    World,
-    failed,
-    moment_of,
-    our_fault,
-    snap,
-    statements,
-    want,
-    writes,
-)
+from fakes import OWNER, World, failed, moment_of, our_fault, snap, statements, want, writes
 from structlog.testing import capture_logs
 
 from tracker.model import Status
 from tracker.store import access
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def post(world: World) -> Post:
-    return Post(world)
 
 
 class TestDelivering:

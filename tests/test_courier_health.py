@@ -4,24 +4,13 @@ from functools import partial
 
 import pytest
 from couriers import COPIES, GOOD, GOOD_ENDPOINT, HOLE, HOLE_ENDPOINT, Post
-from fakes import (
-    World,
-    failed,
-    moment_of,
-    statements,
-    want,
-)
+from fakes import World, failed, moment_of, statements, want
 from structlog.testing import capture_logs
 
 from tracker.model import Delivery
 from tracker.store import endpoints
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def post(world: World) -> Post:
-    return Post(world)
 
 
 class TestHealth:

@@ -7,11 +7,7 @@ from typing import TypeVar
 import pytest
 from clocks import until
 from couriers import GOOD, HOLE, HOLE_ENDPOINT, Post
-from fakes import (
-    FlakyDatabase,
-    World,
-    delivered,
-)
+from fakes import FlakyDatabase, delivered
 from structlog.testing import capture_logs
 
 from tracker.model import Delivery, Outcome
@@ -20,11 +16,6 @@ from tracker.store.database import Work
 pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def post(world: World) -> Post:
-    return Post(world)
 
 
 class TestOutages:

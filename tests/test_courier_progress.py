@@ -20,11 +20,6 @@ def world(world: World) -> World:
     return world
 
 
-@pytest.fixture
-def post(world: World) -> Post:
-    return Post(world)
-
-
 def tell(world: World, progress: int) -> None:
     world.record({world.key(): snap(progress=progress)})
 

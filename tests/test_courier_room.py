@@ -6,13 +6,8 @@ from typing import TypeVar
 
 import pytest
 from clocks import until
-from couriers import GOOD, GOOD_ENDPOINT, HOLE, HOLE_ENDPOINT, Post
-from fakes import (
-    World,
-    delivered,
-    failed,
-    want,
-)
+from couriers import COPIES, GOOD, GOOD_ENDPOINT, HOLE, HOLE_ENDPOINT, Post
+from fakes import World, delivered, failed, want
 
 from tracker.store.database import Work
 
@@ -202,13 +197,7 @@ class TestRoom:
     async def test_a_black_hole_with_a_thousand_messages_holds_nobody_up(self, world: World) -> None:
         post = Post(world)
         world.pending(want("hole", url=HOLE), want("good", url=GOOD))
-        copies = """INSERT INTO delivery (id, task_key, callback_key, endpoint_key, sequence, message_type, body,
-                    next_attempt_at, created_at)
-                    SELECT 'msg_' || n.i, d.task_key, d.callback_key, d.endpoint_key, 1000 + n.i, d.message_type,
-                    d.body, '2026-11-22 07:00:00.000Z', d.created_at FROM delivery d JOIN task t ON t.key = d.task_key,
-                    (WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 1000) SELECT i FROM s) n
-                    WHERE t.task_id = 'hole'"""
-        world.sql(copies)
+        world.sql(COPIES, task="hole", number=1000)
         hole = post.sender.holes[HOLE_ENDPOINT] = asyncio.Event()
 
         async with asyncio.TaskGroup() as group:

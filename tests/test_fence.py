@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tracker.errors import UnavailableError
 from tracker.model import Status
-from tracker.store import daemons, deliveries, hints, upstreams
+from tracker.store import daemons, giving_back, hints, upstreams
 from tracker.store.fence import Fence, ReplacedError
 from tracker.store.upstreams import Health
 
@@ -158,6 +158,6 @@ def test_claims_given_back_are_due_for_others(worlds: list[World]) -> None:
     """What a clean stop does for deliveries in hand."""
     leaving, other, _ = worlds
     claimed = leaving.claim(for_seconds=300)
-    leaving.write(partial(deliveries.release_claims, claimed=claimed, now=leaving.clock()))
+    leaving.write(partial(giving_back.interrupt, begun=claimed, now=leaving.clock()))
 
     assert other.due() == [one.key for one in claimed]

@@ -236,12 +236,14 @@ async def test_headers_that_are_written_once_name_each_host_they_go_to() -> None
         assert all(request == b"GET /hook HTTP/1.1\r\n" + fields for request in server.requests)
 
 
+@pytest.mark.parametrize("place", ["headers", "own"])
 @pytest.mark.parametrize("kind", [dict, Fixed])
-async def test_nobody_else_says_how_long_a_request_is(kind: type[dict[str, str]]) -> None:
+async def test_nobody_else_says_how_long_a_request_is(kind: type[dict[str, str]], place: str) -> None:
     async with serving(answering(OK)) as server, open_upstream_client() as client:
         for name in ("content-length", "transfer-encoding"):
+            given = {"headers": {}, place: kind({name: "5"})}
             with pytest.raises(ValueError, match="how long a request is"):
-                await client.open(Request(method="POST", url=server.url(), headers=kind({name: "5"}), content=b"{}"))
+                await client.open(Request(method="POST", url=server.url(), content=b"{}", **given))
     assert server.requests == []
 
 

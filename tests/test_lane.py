@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from fakes import UPSTREAM, FakeProvider, FlakyDatabase, World, miss, snap, statements, want, writes
+from fakes import UPSTREAM, FlakyDatabase, miss, snap, statements, want, writes
 from lanes import HOUR, Watch, slow
 
 from tracker.model import MissKind, Status
@@ -13,11 +13,6 @@ from tracker.providers.protocol import Look
 from tracker.store.watching import Adopted
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def watch(world: World) -> Watch:
-    return Watch(world, FakeProvider())
 
 
 class TestPace:

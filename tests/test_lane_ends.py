@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from fakes import FakeProvider, World, miss, snap, statements
+from fakes import miss, snap, statements
 from lanes import HOUR, Watch, slow
 from structlog.testing import capture_logs
 
@@ -13,11 +13,6 @@ from tracker.observe import drop
 from tracker.store import tasks
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def watch(world: World) -> Watch:
-    return Watch(world, FakeProvider())
 
 
 class TestEnds:

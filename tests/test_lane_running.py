@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from clocks import until
-from fakes import FakeProvider, World, snap, want
+from fakes import FakeProvider, snap, want
 from lanes import Watch, slow
 from structlog.testing import capture_logs
 
@@ -14,11 +14,6 @@ from tracker.model import Status
 from tracker.providers.protocol import NOTHING_KNOWN, Look
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def watch(world: World) -> Watch:
-    return Watch(world, FakeProvider())
 
 
 class TestLooksWithoutNews:
@@ -143,10 +138,7 @@ class TestRunning:
     async def test_one_that_is_cancelled_has_settled_its_looks_without_news(self, watch: Watch) -> None:
         """Later it would move tasks that are another lane's by then, which would never look at them again."""
         await watch.start("1")
-        watch.provider.script += [
-            Look(seen={"1": snap()}, digests={"1": 11}),
-            Look(seen={}, unchanged={"1"}),
-        ]
+        watch.provider.script += [Look(seen={"1": snap()}, digests={"1": 11}), Look(seen={}, unchanged={"1"})]
         await watch.lane.run_once()
         watch.world.clock.advance(60)
         [watched] = watch.lane.schedule

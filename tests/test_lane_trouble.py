@@ -19,11 +19,6 @@ from tracker.store.database import Database
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def watch(world: World) -> Watch:
-    return Watch(world, FakeProvider())
-
-
 class TestTrouble:
     @pytest.mark.parametrize("kind", [MissKind.REFUSED, MissKind.UNUSABLE, MissKind.THROTTLED])
     async def test_a_pause_lets_single_probes_through_and_ends_with_an_answer(

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 from fakes import FakeProvider, FlakyDatabase, World, miss, snap, statements, want
+from lanes import Watch
 from structlog.testing import capture_logs
-from test_lane import Watch
 
 from tracker.model import MissKind, Snapshot, Status
 

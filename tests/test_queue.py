@@ -29,6 +29,8 @@ class Office:
     now: float = 0.0
     begun: list[int] = field(default_factory=list)
     given_back: list[int] = field(default_factory=list)
+    interrupted: list[int] = field(default_factory=list)
+    """Those of them that may have been sent."""
     too_slow: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -48,8 +50,9 @@ class Office:
             raise asyncio.CancelledError
         await self.end.wait()
 
-    async def give_back(self, *unsent: Delivery) -> None:
-        self.given_back += [delivery.key for delivery in unsent]
+    async def give_back(self, *claimed: Delivery, begun: bool = False) -> None:
+        self.given_back += [delivery.key for delivery in claimed]
+        self.interrupted += [delivery.key for delivery in claimed if begun]
         await self.written.wait()
 
     async def work(self, entries: list[Claimed]) -> None:
@@ -80,6 +83,7 @@ async def test_when_cancelled_all_are_given_back_once_those_under_way_and_those_
 
     assert sorted(office.given_back) == [1, 2, 3, 4]
     assert office.begun == [1, 3]
+    assert sorted(office.interrupted) == [1, 3]
 
 
 async def test_when_stopped_what_is_under_way_comes_to_its_end_and_what_waits_is_given_back_unsent() -> None:
@@ -93,6 +97,7 @@ async def test_when_stopped_what_is_under_way_comes_to_its_end_and_what_waits_is
 
     assert office.begun == [1, 3]
     assert sorted(office.given_back) == [2, 4]
+    assert office.interrupted == []
 
 
 async def test_one_that_is_called_as_all_are_cancelled_is_given_back() -> None:

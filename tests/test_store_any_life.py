@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tracker.model import ENDS, Delivery, MissKind, Outcome, Seen, Status
 from tracker.observe import drop
-from tracker.store import deliveries, migrate, tasks, watching
+from tracker.store import giving_back, migrate, tasks, watching
 from tracker.store.database import Database
 from tracker.store.rows import CALLBACK_COLUMNS, callback_of
 from tracker.store.schema import callback
@@ -152,8 +152,14 @@ class AnyLife(RuleBasedStateMachine):
 
     @precondition(lambda self: self.claimed)
     @rule()
+    def interrupt(self) -> None:
+        self.world.write(partial(giving_back.interrupt, begun=self.claimed, now=self.world.clock()))
+        self.claimed.clear()
+
+    @precondition(lambda self: self.claimed)
+    @rule()
     def give_back(self) -> None:
-        self.world.write(partial(deliveries.release_claims, claimed=self.claimed, now=self.world.clock()))
+        self.world.write(partial(giving_back.give_back, unsent=self.claimed))
         self.claimed.clear()
 
     @invariant()

@@ -1,5 +1,6 @@
 """The outbox: claims never overlap, outcomes count once, nothing is forgotten."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -19,8 +20,8 @@ from fakes import (
     want,
 )
 
-from tracker.model import MessageType, Phase, Status
-from tracker.store import deliveries, due, outcomes, redelivery
+from tracker.model import Delivery, MessageType, Phase, Status
+from tracker.store import deliveries, due, giving_back, outcomes, redelivery
 from tracker.store.outcomes import Settlement
 
 
@@ -321,48 +322,80 @@ class TestGone:
         assert world.due() == [second]
 
 
-class TestGivingBack:
-    def give_back(self, world: World, *claimed: object) -> None:
-        world.write(partial(deliveries.release_claims, claimed=claimed, now=world.clock()))  # type: ignore[arg-type]
+Release = Callable[..., None]
 
-    def test_what_is_given_back_is_due_at_once_and_costs_nothing(self, world: World) -> None:
+
+def give_back(world: World, *claimed: Delivery) -> None:
+    world.write(partial(giving_back.give_back, unsent=claimed))
+
+
+def interrupt(world: World, *claimed: Delivery) -> None:
+    world.write(partial(giving_back.interrupt, begun=claimed, now=world.clock()))
+
+
+class TestGivingBack:
+    def test_what_was_never_sent_is_due_as_before_and_is_no_attempt(self, world: World) -> None:
+        world.pending(want("1"), want("2"))
+        before = world.column("SELECT next_attempt_at FROM delivery ORDER BY key")
+
+        give_back(world, *world.claim(for_seconds=50))
+
+        assert len(world.due()) == 2
+        assert world.attempts() == []
+        assert world.column("SELECT next_attempt_at FROM delivery ORDER BY key") == before
+        assert [(claimed.attempt, claimed.failures) for claimed in world.claim()] == [(1, 0), (1, 0)]
+
+    def test_what_others_claimed_meanwhile_stays_theirs(self, world: World) -> None:
+        world.pending(want("1"), want("2"))
+        first, second = world.claim(for_seconds=50)
+
+        give_back(world, first)
+
+        assert world.due() == [first.key]
+        assert world.attempts() == [(1, "sending")]
+        assert not world.claim(second.key)
+
+    def test_what_was_cut_off_is_due_at_once_and_costs_nothing(self, world: World) -> None:
         world.pending(want("1"), want("2"))
 
-        self.give_back(world, *world.claim(for_seconds=50))
+        interrupt(world, *world.claim(for_seconds=50))
 
         assert len(world.due()) == 2
         again = world.claim()
         assert [(claimed.attempt, claimed.failures) for claimed in again] == [(2, 0), (2, 0)]
         assert world.attempts() == [(1, "interrupted"), (1, "interrupted"), (2, "sending"), (2, "sending")]
 
-    def test_an_outcome_that_was_written_is_not_taken_back(self, world: World) -> None:
+    @pytest.mark.parametrize("release", [give_back, interrupt])
+    def test_an_outcome_that_was_written_is_not_taken_back(self, world: World, release: Release) -> None:
         """Stopped between the commit and its answer: the receiver has it, and the log says so."""
         world.pending(want())
         (claimed,) = world.claim()
         world.settle(claimed, delivered())
 
-        self.give_back(world, claimed)
+        release(world, claimed)
 
         assert statuses(world) == ["delivered"]
         assert world.attempts() == [(1, "delivered")]
 
-    def test_a_failure_that_was_written_keeps_its_wait(self, world: World) -> None:
+    @pytest.mark.parametrize("release", [give_back, interrupt])
+    def test_a_failure_that_was_written_keeps_its_wait(self, world: World, release: Release) -> None:
         world.pending(want())
         (claimed,) = world.claim()
         world.settle(claimed, failed(), again_after=300)
 
-        self.give_back(world, claimed)
+        release(world, claimed)
 
         assert world.due() == []
         assert world.attempts() == [(1, "failed")]
 
-    def test_one_that_has_gone_on_is_not_taken_back(self, world: World) -> None:
+    @pytest.mark.parametrize("release", [give_back, interrupt])
+    def test_one_that_has_gone_on_is_not_taken_back(self, world: World, release: Release) -> None:
         world.pending(want())
         (outrun,) = world.claim(for_seconds=50)
         world.clock.advance(50)
         world.claim(for_seconds=50)
 
-        self.give_back(world, outrun)
+        release(world, outrun)
 
         assert world.due() == []
         assert world.attempts() == [(1, "interrupted"), (2, "sending")]

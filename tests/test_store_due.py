@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import partial
 
+from couriers import COPIES
 from fakes import World, snap, statements, want
 from sqlalchemy import Connection, event, text
 
@@ -12,12 +13,6 @@ from tracker.store.due import FEW, Seen
 from tracker.store.moments import sqlite_time
 
 HOLE, HOLE_ENDPOINT = "https://hole.example/", "https://hole.example:443"
-COPIES = """INSERT INTO delivery (id, task_key, callback_key, endpoint_key, sequence, message_type, body,
-            next_attempt_at, created_at)
-            SELECT 'msg_' || n.i, d.task_key, d.callback_key, d.endpoint_key, 1000 + n.i, d.message_type,
-            d.body, '2026-11-22 07:00:00.000Z', d.created_at FROM delivery d JOIN task t ON t.key = d.task_key,
-            (WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < :number) SELECT i FROM s) n
-            WHERE t.task_id = :task"""
 
 
 def look(world: World, without: Collection[str] = (), limit: int = 8) -> Seen:

@@ -9,7 +9,7 @@ from fakes import World, delivered, failed, moment_of, our_fault, snap, statemen
 
 from tracker.model import Delivery, Status
 from tracker.observe import drop
-from tracker.store import deliveries, endpoints, messages, redelivery
+from tracker.store import endpoints, giving_back, messages, redelivery
 from tracker.store.database import Database
 from tracker.store.redelivery import Matching
 
@@ -387,10 +387,10 @@ class TestTurns:
         (claimed,) = world.claim(probe or 0)
         assert claimed.message_type == "task.succeeded"
 
-    def test_what_is_given_back_waits_half_a_second_too(self, world: Going) -> None:
+    def test_what_was_interrupted_waits_half_a_second_too(self, world: Going) -> None:
         world.tell(10)
         out = world.send()
-        world.write(partial(deliveries.release_claims, claimed=[out], now=world.clock()))
+        world.write(partial(giving_back.interrupt, begun=[out], now=world.clock()))
 
         assert world.due() == []
         world.clock.advance(0.5)
@@ -556,12 +556,12 @@ class TestTheEndIsTheLastWord:
         world.clock.advance(1)
         assert world.claim(out.key) == []
 
-    def test_given_back_after_the_end_was_recorded(self, world: Going) -> None:
+    def test_interrupted_after_the_end_was_recorded(self, world: Going) -> None:
         world.tell(10)
         out = world.send()
         world.end()
 
-        world.write(partial(deliveries.release_claims, claimed=[out], now=world.clock()))
+        world.write(partial(giving_back.interrupt, begun=[out], now=world.clock()))
 
         world.clock.advance(1)
         assert world.claim(out.key) == []

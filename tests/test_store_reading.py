@@ -1,13 +1,10 @@
 """What people get to read (tasks, messages, upstreams), who may read it (access), and how long (retention)."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from clocks import FakeClock
 from fakes import OWNER, HeldOpen, Thread, World, delivered, failed, snap, wait_until_blocked, want
-from lending import lent_worlds
 
 from tracker.model import DeliveryStatus, Status
 from tracker.store import access, messages, retention, tasks, upstreams
@@ -15,12 +12,6 @@ from tracker.store.tasks import Filter
 from tracker.store.upstreams import Health
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def two_worlds(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[list[World]]:
-    with lent_worlds(request, clock) as worlds:
-        yield worlds
 
 
 class TestTasks:
@@ -275,8 +266,8 @@ class TestSecrets:
 
         assert self.signing(world, "a", "b", "c") == {"a": ["whsec_a"], "b": ["whsec_b"]}
 
-    def test_two_that_make_the_first_one_at_the_same_moment_end_with_one(self, two_worlds: list[World]) -> None:
-        first, second, other = two_worlds
+    def test_two_that_make_the_first_one_at_the_same_moment_end_with_one(self, worlds: list[World]) -> None:
+        first, second, other = worlds
         held = HeldOpen(first.database, partial(access.current_secret, owner="a", now=first.clock(), fresh="whsec_1"))
 
         late = Thread(lambda: self.current(second, "whsec_2"))
@@ -288,9 +279,9 @@ class TestSecrets:
 
     @pytest.mark.parametrize("before", [[], ["whsec_0"]], ids=["none before", "one before"])
     def test_two_that_rotate_at_the_same_moment_rotate_one_after_the_other(
-        self, two_worlds: list[World], before: list[str]
+        self, worlds: list[World], before: list[str]
     ) -> None:
-        first, second, other = two_worlds
+        first, second, other = worlds
         for fresh in before:
             self.rotate(first, fresh)
         held = HeldOpen(first.database, partial(access.rotate_secret, owner="a", now=first.clock(), fresh="whsec_1"))

@@ -157,7 +157,9 @@ def test_what_needs_a_script_is_not_shown_without_one(scene: Scene, visiting: Vi
     visitor = visiting.enter(scene.world, script=False)
     visitor.go(scene.address("/tasks/{id}"))
 
-    expect(visitor.page.locator(f"[data-copy='{scene.succeeded['id']}']")).to_be_hidden()
+    button = visitor.page.locator(f"[data-copy='{scene.succeeded['id']}']")
+    expect(button).to_have_count(1)
+    expect(button).to_be_hidden()
 
 
 def test_the_first_page_is_light(scene: Scene, visiting: Visiting) -> None:

@@ -74,7 +74,8 @@ class Backlog:
 
     def runs_low(self, slots: Slots) -> bool:
         """Whether the next claims will soon want more than is left, and there may be more."""
-        return not self._has_seen_all and sum(map(len, self._due.values())) < _CLAIMS_AHEAD * slots.free
+        enough = min(_CLAIMS_AHEAD * slots.free, MOST_REMEMBERED)
+        return not self._has_seen_all and sum(map(len, self._due.values())) < enough
 
     def forget_if_stale(self, now: datetime) -> None:
         """Begin anew where the first look was too long ago."""

@@ -21,7 +21,7 @@ from tracker.courier.telling import Teller
 from tracker.courier.writing import CLAIM_MARGIN
 from tracker.errors import UnavailableError
 from tracker.model import Delivery, EndpointState
-from tracker.store import deliveries
+from tracker.store import giving_back
 from tracker.store.database import Work
 
 log = structlog.get_logger()
@@ -207,18 +207,20 @@ class Courier:
         self._slots.give_back(delivery)
         self._wake.set()
 
-    async def _give_back(self, *unsent: Delivery) -> None:
+    async def _give_back(self, *claimed: Delivery, begun: bool = False) -> None:
         """Not sent, or not to their ends: due again at once, under the same ids."""
-        for delivery in unsent:
+        for delivery in claimed:
             self._slots.forget(delivery)
             self._slots.give_back(delivery)
-        work = partial(deliveries.release_claims, claimed=unsent, now=self._ports.clock())
+        work: Work[None] = partial(giving_back.give_back, unsent=claimed)
+        if begun:
+            work = partial(giving_back.interrupt, begun=claimed, now=self._ports.clock())
         try:
             async with asyncio.timeout(_GIVE_BACK_WITHIN):
                 await asyncio.shield(self._ports.database.write(work))
         except Exception as error:  # noqa: BLE001 - their claims run out by themselves
             reason = str(error) or type(error).__name__
-            for delivery in unsent:
+            for delivery in claimed:
                 log.warning("claim_not_given_back", delivery=delivery.id, reason=reason)
         self._wake.set()
 

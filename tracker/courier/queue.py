@@ -18,9 +18,9 @@ _LONGEST_WAIT = CLAIM_MARGIN.total_seconds() / 2
 
 
 class GiveBack(Protocol):
-    """Makes deliveries due again that were claimed and not sent."""
+    """Makes deliveries due again that were claimed; those that are `begun` may have been sent."""
 
-    def __call__(self, *unsent: Delivery) -> Coroutine[Any, Any, None]:
+    def __call__(self, *claimed: Delivery, begun: bool = False) -> Coroutine[Any, Any, None]:
         """Never raises."""
         ...
 
@@ -131,7 +131,7 @@ class Queue:
             task = asyncio.current_task()
             self._is_ending |= task is not None and task.cancelling() > 0
             if is_in_time:
-                await self._give_back(delivery)
+                await self._give_back(delivery, begun=True)
             raise
         finally:
             self._turns.give_back(delivery.endpoint)

@@ -9,7 +9,7 @@ import structlog
 
 from tracker.poller import Adoption, Lane
 from tracker.pulse import Pulse
-from tracker.store import daemons, deliveries, hints, tasks, watching
+from tracker.store import daemons, giving_back, hints, tasks, watching
 from tracker.store.database import Database
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ class Finding:
             log.warning("watchers_unknown", daemons=strays)
         if self._database.is_sqlite:
             # The lock on the file is ours: whoever was sending died, and what it had claimed need not wait for that.
-            ended = await self._database.write(partial(deliveries.end_claims, now=self._database.now()))
+            ended = await self._database.write(partial(giving_back.end_claims, now=self._database.now()))
             if ended:
                 log.info("claims_ended", deliveries=ended)
         await self._adoption.resume()

@@ -11,7 +11,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
-    Integer,
     ScalarSelect,
     Select,
     bindparam,
@@ -246,49 +245,3 @@ def oldest_due_seconds(connection: Connection, *, now: datetime) -> float:
     query = select(delivery.c.next_attempt_at).where(WAITS, IS_FREE).order_by(delivery.c.next_attempt_at).limit(1)
     first = connection.scalar(query, {"now": now})
     return max((now - first).total_seconds(), 0.0) if first else 0.0
-
-
-def end_claims(connection: Connection, *, now: datetime) -> int:
-    """Have the claims to all that is due run out: for one who knows that nobody is left who sends; returns how many."""
-    due = select(delivery.c.key).where(WAITS, delivery.c.next_attempt_at <= now)
-    left = update(attempt).where(attempt.c.delivery_key.in_(due), attempt.c.outcome == "sending")
-    return connection.execute(left.where(attempt.c.claimed_until > now).values(claimed_until=now)).rowcount
-
-
-def release_claims(connection: Connection, claimed: Sequence[Delivery], *, now: datetime) -> None:
-    """Give back deliveries that were claimed but not sent: due again at once, and only their attempts count."""
-    dialect = connection.dialect.name
-    asked = {"given": plain_rows({"key": one.key, "number": one.attempt} for one in claimed), "now": now}
-    if dialect != "sqlite":
-        connection.execute(_locking(), asked)
-    ours = connection.execute(_releasing(dialect), asked).all()
-    if ours:
-        told = plain_rows({"key": key, "number": number} for key, number in ours)
-        connection.execute(_interrupting_ours(dialect), {"given": told})
-
-
-@cache
-def _locking() -> Any:  # noqa: ANN401 - a statement, built once
-    """In the order of their keys, as everybody does."""
-    ours = given("postgresql", "given", key=BigInteger())
-    waiting = select(delivery.c.key).where(among("postgresql", delivery.c.key, ours), PENDING).order_by(delivery.c.key)
-    return select(func.count()).select_from(waiting.with_for_update().subquery("waiting"))
-
-
-@cache
-def _releasing(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    ours = given(dialect, "given", key=BigInteger(), number=Integer())
-    counted = update(delivery).where(delivery.c.key == ours.c.key, delivery.c.attempt == ours.c.number - 1, IS_PENDING)
-    if dialect != "sqlite":
-        counted = counted.where(among(dialect, delivery.c.key, ours))
-    counted = counted.values(attempt=ours.c.number, next_attempt_at=_NOW)
-    return counted.returning(delivery.c.key, delivery.c.attempt)
-
-
-@cache
-def _interrupting_ours(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    ours = given(dialect, "given", key=BigInteger(), number=Integer())
-    mine = update(attempt).where(attempt.c.delivery_key == ours.c.key, attempt.c.attempt == ours.c.number)
-    if dialect != "sqlite":
-        mine = mine.where(among(dialect, attempt.c.delivery_key, ours))
-    return mine.values(outcome="interrupted")

@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 	wheel clean install uninstall deb test-systemd
 
 demo: .venv/runs
-	@echo 'The demo: a simulated gateway, a receiver and the daemon; half a minute or so.'
+	@echo 'The demo: a simulated gateway, a receiver and the daemon; a quarter of a minute.'
 	$(BIN)/tracker demo
 
 run: .venv/runs

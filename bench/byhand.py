@@ -24,8 +24,6 @@ _BATCHES_AT_ONCE = 3
 _OURS = timedelta(minutes=1)
 HEADERS = Fixed({"content-type": "application/json", "user-agent": f"tracker/{tracker.__version__}", **AS_IT_IS})
 """What all messages have in common."""
-
-
 Send = Callable[[Delivery], Awaitable[int]]
 """Sends one, and returns the status of its answer."""
 

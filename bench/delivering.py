@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -44,6 +45,8 @@ _NOT_YET = timedelta(hours=1)
 _LOOK_EVERY = 0.005
 SETTINGS = CallbackSettings(allow_networks=(ip_network("127.0.0.0/8"),))
 
+Measured = Coroutine[Any, Any, float]
+"""Deliveries in a second."""
 OpenSender = Callable[[], AbstractAsyncContextManager[Sender]]
 
 
@@ -62,7 +65,7 @@ def _measure(kind: str, url: str, urls: Sequence[str]) -> Iterator[Row]:
     try:
         for number in range(ROUNDS):
             for name, one in _round(database, urls, number).items():
-                speeds[name].append(asyncio.run(one))
+                speeds[name].append(asyncio.run(one()))
             told = (f"{name} {speed[-1]:.0f}/s" for name, speed in speeds.items())
             print(f"{kind}: {', '.join(told)}", file=sys.stderr)
     finally:
@@ -76,15 +79,15 @@ def _measure(kind: str, url: str, urls: Sequence[str]) -> Iterator[Row]:
     yield compared(f"deliveries, one sending process, {kind}", apart, plain, "the courier on httpx's pool")
 
 
-def _round(database: Database, urls: Sequence[str], number: int) -> dict[str, Coroutine[Any, Any, float]]:
+def _round(database: Database, urls: Sequence[str], number: int) -> dict[str, Callable[[], Measured]]:
     """What is to be measured, one after the other."""
     return {
-        "bare": _bare(urls),
-        "ours": _courier(database, urls, _here, DELIVERIES, f"ours-{number}"),
-        "by hand": _by_hand(database, urls, f"hand-{number}"),
-        "rows": _rows_alone(database, urls, f"rows-{number}"),
-        "apart": _courier(database, urls, _elsewhere, DELIVERIES, f"apart-{number}"),
-        "httpx": _courier(database, urls, _on_httpx, ON_HTTPX, f"httpx-{number}"),
+        "bare": partial(_bare, urls),
+        "ours": partial(_courier, database, urls, _here, DELIVERIES, f"ours-{number}"),
+        "by hand": partial(_by_hand, database, urls, f"hand-{number}"),
+        "rows": partial(_rows_alone, database, urls, f"rows-{number}"),
+        "apart": partial(_courier, database, urls, _elsewhere, DELIVERIES, f"apart-{number}"),
+        "httpx": partial(_courier, database, urls, _on_httpx, ON_HTTPX, f"httpx-{number}"),
     }
 
 

@@ -194,7 +194,8 @@ def bind(host: str, port: int) -> socket.socket:
         listening.listen(2048)
     except OSError as error:
         listening.close()
-        raise UnavailableError(f"listen: {host}:{port} cannot be had ({error.strerror}); set another one") from error
+        reason = f"listen: {host}:{port} cannot be had ({error.strerror}); take another with --listen HOST:PORT"
+        raise UnavailableError(reason) from error
     listening.setblocking(False)
     return listening
 

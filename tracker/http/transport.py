@@ -39,6 +39,7 @@ _USUAL = re.compile(r"(https?://[^/?#@\\\s]+)(/[\w/.~%:@!$&'()*+,;=-]*)", re.ASC
 _LONGEST_USUAL = 2000
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _OURS = frozenset({"content-length", "transfer-encoding"})
+_IS_OURS = "how long a request is, is written by the client alone"
 _NO_FIELDS: Mapping[str, str] = {}
 _ANY_BYTES = {"content-type": "application/octet-stream"}
 
@@ -144,6 +145,8 @@ class PooledClient:
         """The request line and the headers; raises ValueError for what would break them."""
         line = f"{request.method} {target} HTTP/1.1"
         own, is_last = request.own, self._connector.force_close
+        if not _OURS.isdisjoint(own):
+            raise ValueError(_IS_OURS)
         if request.content or request.method in _WITH_BODY:
             kind = _NO_FIELDS if "content-type" in request.headers else _ANY_BYTES
             own = {**kind, **own, "content-length": str(len(request.content))}
@@ -271,7 +274,7 @@ def _origin(url: str) -> _Origin:
 
 def _fields(headers: Mapping[str, str], netloc: str, *, is_last: bool) -> str:
     if not _OURS.isdisjoint(headers):
-        raise ValueError("how long a request is, is written by the client alone")
+        raise ValueError(_IS_OURS)
     every = {"host": netloc, "accept": "*/*", **headers}
     if is_last:
         every["connection"] = "close"

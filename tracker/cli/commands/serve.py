@@ -10,7 +10,11 @@ from tracker.cli.verbs import Verb
 
 
 @click.command("serve", cls=Verb)
-@click.option("--listen", metavar="HOST:PORT", help="Address and port of API and pages; port 0 takes any that is free.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Address and port of API and pages; port 0: any that is free. Other commands go by the setting `listen`.",
+)
 def command(listen: str | None) -> None:
     """Run the daemon.
 

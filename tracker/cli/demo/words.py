@@ -1,5 +1,9 @@
 """What a demo tells: where everything is, what came of it, what to try while it is left running."""
 
+import shutil
+import sys
+from pathlib import Path
+
 from tracker.cli.demo.play import Outcome
 from tracker.cli.demo.stage import GATEWAY_TOKEN, Stage
 from tracker.cli.protocol import Document
@@ -38,11 +42,12 @@ def document(outcome: Outcome) -> Document:
 
 def invitation(stage: Stage) -> str:
     """What to try while it runs."""
+    here = "" if shutil.which("tracker") else f"\n  export PATH={Path(sys.executable).parent}:$PATH"
     return f"""
 All of it keeps running until Ctrl-C. The page: {stage.page_link()}
 
 To try in another terminal:
-
+{here}
   export TRACKER_URL={stage.daemon_url} TRACKER_TOKEN=$(cat {stage.directory}/tracker.token)
   export TRACKER_DATABASE_URL={sqlite_url(stage.directory / "tracker.db")}
   curl -H 'authorization: Bearer {GATEWAY_TOKEN}' -d '{{"prompt": "a pig"}}' {stage.gateway_url}/mj/submit/imagine

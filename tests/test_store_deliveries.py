@@ -355,6 +355,18 @@ class TestGivingBack:
         assert world.attempts() == [(1, "sending")]
         assert not world.claim(second.key)
 
+    def test_what_has_been_sent_since_under_the_same_number_stays_written(self, world: World) -> None:
+        world.pending(want())
+        (first,) = world.claim(for_seconds=50)
+        give_back(world, first)
+        (second,) = world.claim(for_seconds=50)
+        world.settle(second, delivered())
+
+        give_back(world, first)
+
+        assert (first.attempt, second.attempt) == (1, 1)
+        assert world.attempts() == [(1, "delivered")]
+
     def test_what_was_cut_off_is_due_at_once_and_costs_nothing(self, world: World) -> None:
         world.pending(want("1"), want("2"))
 

@@ -563,6 +563,19 @@ class TestTheEndIsTheLastWord:
 
         world.write(partial(giving_back.interrupt, begun=[out], now=world.clock()))
 
+        assert world.attempts() == [(1, "interrupted")]
+        assert world.column("SELECT attempt FROM delivery WHERE message_type = 'task.progress'") == [1]
+        world.clock.advance(1)
+        assert world.claim(out.key) == []
+
+    def test_given_back_unsent_after_the_end_was_recorded(self, world: Going) -> None:
+        world.tell(10)
+        out = world.send()
+        world.end()
+
+        world.write(partial(giving_back.give_back, unsent=[out]))
+
+        assert world.attempts() == []
         world.clock.advance(1)
         assert world.claim(out.key) == []
 

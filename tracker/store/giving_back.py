@@ -1,38 +1,57 @@
 """Claims that end without an outcome: of what was never sent, of what was cut off, and of those who died."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, FromClause, Integer, bindparam, delete, func, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    TextClause,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from tracker.model import Delivery
-from tracker.store.deliveries import IS_PENDING, PENDING, WAITS
+from tracker.store.deliveries import IS_PENDING, PENDING, WAITS, count_closed
 from tracker.store.given import among, given, plain_rows
 from tracker.store.moments import UtcDateTime
 from tracker.store.schema import attempt, delivery
 
 _NOW = bindparam("now", type_=UtcDateTime())
 _IS_SENDING = text("attempt.outcome = 'sending'")
+_MOST_AT_ONCE = 500
 
 
 def give_back(connection: Connection, unsent: Sequence[Delivery]) -> None:
-    """Make deliveries free that were claimed and never sent: due as before, as if there had been no attempt."""
-    asked = _asked(unsent)
-    _lock(connection, asked)
-    connection.execute(_forgetting(connection.dialect.name), asked)
+    """Make deliveries free that were claimed and never sent: due as before, as if there had been no attempt.
+
+    Only the next probe of an endpoint waits until the claim to the last one would have run out.
+    """
+    for asked in _parts(unsent):
+        _lock(connection, asked)
+        connection.execute(_forgetting(connection.dialect.name), asked)
 
 
 def interrupt(connection: Connection, begun: Sequence[Delivery], *, now: datetime) -> None:
     """Close attempts that were cut off, whose messages may have arrived: they count, and the next are due at once."""
-    asked = _asked(begun)
-    _lock(connection, asked)
     dialect = connection.dialect.name
-    ours = connection.execute(_counting(dialect), {**asked, "now": now}).all()
-    if ours:
-        told = plain_rows({"key": key, "number": number} for key, number in ours)
-        connection.execute(_interrupting(dialect), {"given": told})
+    for asked in _parts(begun):
+        _lock(connection, asked)
+        connection.execute(_counting(dialect), {**asked, "now": now})
+        # Also of those that were superseded meanwhile, which nobody will claim again.
+        connection.execute(_interrupting(dialect), asked)
+    count_closed(connection, [one.key for one in begun])
 
 
 def end_claims(connection: Connection, *, now: datetime) -> int:
@@ -42,8 +61,11 @@ def end_claims(connection: Connection, *, now: datetime) -> int:
     return connection.execute(left.where(attempt.c.claimed_until > now).values(claimed_until=now)).rowcount
 
 
-def _asked(claimed: Sequence[Delivery]) -> dict[str, object]:
-    return {"given": plain_rows({"key": one.key, "number": one.attempt} for one in claimed)}
+def _parts(claimed: Sequence[Delivery]) -> Iterator[dict[str, object]]:
+    """In the order of their keys, as everybody locks them; Postgres compares all that are given with each other."""
+    told = [{"key": one.key, "number": one.attempt} for one in sorted(claimed, key=attrgetter("key"))]
+    for start in range(0, len(told), _MOST_AT_ONCE):
+        yield {"given": plain_rows(told[start : start + _MOST_AT_ONCE])}
 
 
 def _lock(connection: Connection, asked: dict[str, object]) -> None:
@@ -65,10 +87,7 @@ def _ours(dialect: str) -> FromClause:
 
 @cache
 def _forgetting(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
-    ours = _ours(dialect)
-    mine = select(ours.c.key).where(ours.c.key == attempt.c.delivery_key, ours.c.number == attempt.c.attempt)
-    claims = delete(attempt).where(among(dialect, attempt.c.delivery_key, _ours(dialect)), _IS_SENDING)
-    return claims.where(mine.exists())
+    return delete(attempt).where(*_mine(dialect))
 
 
 @cache
@@ -77,14 +96,18 @@ def _counting(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
     counted = update(delivery).where(delivery.c.key == ours.c.key, delivery.c.attempt == ours.c.number - 1, IS_PENDING)
     if dialect != "sqlite":
         counted = counted.where(among(dialect, delivery.c.key, ours))
-    counted = counted.values(attempt=ours.c.number, next_attempt_at=_NOW)
-    return counted.returning(delivery.c.key, delivery.c.attempt)
+    return counted.values(attempt=ours.c.number, next_attempt_at=_NOW)
 
 
 @cache
 def _interrupting(dialect: str) -> Any:  # noqa: ANN401 - a statement, built once
+    return update(attempt).where(*_mine(dialect)).values(outcome="interrupted")
+
+
+def _mine(dialect: str) -> Sequence[ColumnElement[bool] | TextClause]:
+    """That a row of `attempt` is one of those given, and still under way."""
     ours = _ours(dialect)
-    mine = update(attempt).where(attempt.c.delivery_key == ours.c.key, attempt.c.attempt == ours.c.number)
-    if dialect != "sqlite":
-        mine = mine.where(among(dialect, attempt.c.delivery_key, ours))
-    return mine.values(outcome="interrupted")
+    pairs = tuple_(attempt.c.delivery_key, attempt.c.attempt).in_(select(ours.c.key, ours.c.number))
+    if dialect == "sqlite":
+        return pairs, _IS_SENDING
+    return among(dialect, attempt.c.delivery_key, _ours(dialect)), pairs, _IS_SENDING

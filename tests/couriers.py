@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -42,17 +42,15 @@ class Post:
     def __post_init__(self) -> None:
         self.sender = FakeSender()
         self.metrics = Metrics(version="0")
-        ports = Ports(
-            database=self.world.database,
-            sender=self.sender,
+        self.courier = courier(
+            self.world,
+            self.sender,
+            self.settings,
             metrics=self.metrics,
-            new_secret=new_secret,
-            clock=self.world.clock,
             timer=self.timer or self.world.clock.timer,
             dice=lambda: self.dice,
             beat=lambda: self.beats.append(None),
         )
-        self.courier = Courier(CallbackSettings(**self.settings), ports)
 
     def pending(self, number: int, url: str) -> None:
         names = [f"{url} {each}" for each in range(number)]
@@ -80,9 +78,14 @@ class Post:
         return self.world.column("SELECT status FROM delivery ORDER BY key")
 
 
-def courier(world: World, sender: Sender, settings: Mapping[str, object] | None = None) -> Courier:
-    """One that throws 0.5 for every chance."""
-    ports = Ports(
+def courier(
+    world: World,
+    sender: Sender,
+    settings: Mapping[str, object] | None = None,
+    **others: Any,  # noqa: ANN401 - fields of Ports
+) -> Courier:
+    """One that throws 0.5 for every chance, where the `others` of its ports say nothing else."""
+    usual = Ports(
         database=world.database,
         sender=sender,
         metrics=Metrics(version="0"),
@@ -92,6 +95,7 @@ def courier(world: World, sender: Sender, settings: Mapping[str, object] | None 
         dice=lambda: 0.5,
         beat=lambda: None,
     )
+    ports = replace(usual, **others)
     return Courier(CallbackSettings.model_validate(dict(settings or {})), ports)
 
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 from fakes import UPSTREAM, FakeProvider, World
+from lanes import ports_of
 
 from tracker.config import UpstreamSettings
 from tracker.metrics import Metrics
 from tracker.poller import Adoption, Lane
-from tracker.poller.ports import Ports
 
 
 @dataclass
@@ -21,17 +21,7 @@ class Daemon:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(version="0")
-        ports = Ports(
-            database=self.world.database,
-            compose=self.world.compose,
-            metrics=self.metrics,
-            clock=self.world.clock,
-            timer=self.world.clock.timer,
-            dice=lambda: self.dice,
-            watcher=lambda: self.adoption.me,
-            wake_courier=lambda: None,
-            beat=lambda: None,
-        )
+        ports = ports_of(self.world, metrics=self.metrics, dice=lambda: self.dice, watcher=lambda: self.adoption.me)
         settings = UpstreamSettings(base_url="https://gateway.example/mj")
         self.lanes = {name: Lane(name, settings, self.provider, ports) for name in self.upstreams}
         self.adoption = Adoption(self.lanes, self.world.database, self.world.clock, timer=self.world.clock.timer)

@@ -17,6 +17,13 @@ from tracker.store.upstreams import Health
 HOUR = timedelta(hours=1)
 
 
+def ports_of(world: World, **others: Any) -> Ports:  # noqa: ANN401 - fields of Ports
+    """What lanes reach of a world; nobody hears of ends and beats, unless the `others` say so."""
+    usual: dict[str, Any] = {"wake_courier": lambda: None, "beat": lambda: None}
+    clock = world.clock
+    return Ports(database=world.database, compose=world.compose, clock=clock, timer=clock.timer, **(usual | others))
+
+
 @dataclass
 class Watch:
     """A lane and its adoption, with everything they touch at hand."""
@@ -31,12 +38,9 @@ class Watch:
     def __post_init__(self) -> None:
         settings = UpstreamSettings(base_url="https://gateway.example/mj", **self.settings)
         self.metrics = Metrics(version="0")
-        ports = Ports(
-            database=self.world.database,
-            compose=self.world.compose,
+        ports = ports_of(
+            self.world,
             metrics=self.metrics,
-            clock=self.world.clock,
-            timer=self.world.clock.timer,
             dice=self.dice,
             watcher=lambda: self.adoption.me,
             wake_courier=lambda: self.woken.append(None),

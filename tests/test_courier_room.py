@@ -16,6 +16,25 @@ pytestmark = pytest.mark.anyio
 T = TypeVar("T")
 
 
+HOLES = [f"https://hole{number}.example" for number in range(300)]
+
+
+async def sent_beside_holes(post: Post) -> int:
+    """How many of these are called at once, each with a message, while five go to one that is known to answer."""
+    post.sender.holes |= {f"{hole}:443": asyncio.Event() for hole in HOLES}
+    post.know(GOOD_ENDPOINT)
+    post.world.pending(*(want(hole, url=hole) for hole in HOLES))
+    post.pending(5, GOOD)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(post.courier.run())
+        await until(lambda: post.sender.sent_to(GOOD_ENDPOINT) == 5)
+        called = len(post.sender.sent) - 5
+        post.courier.stop()
+        for hole in post.sender.holes.values():
+            hole.set()
+    return called
+
+
 class TestRoom:
     async def test_one_that_nobody_has_heard_of_gets_a_single_message_first(self, world: World) -> None:
         post = Post(world)
@@ -35,40 +54,13 @@ class TestRoom:
     async def test_many_slow_ones_leave_room_for_the_others(self, world: World) -> None:
         """Even when there are more of them than a look shows, each with a single message."""
         post = Post(world)
-        holes = [f"https://hole{number}.example" for number in range(300)]
-        for hole in holes:
-            post.sender.holes[f"{hole}:443"] = asyncio.Event()
+        for hole in HOLES:
             post.know(f"{hole}:443", seconds=30)
-        post.know(GOOD_ENDPOINT)
-        world.pending(*(want(hole, url=hole) for hole in holes))
-        post.pending(5, GOOD)
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(post.courier.run())
-            await until(lambda: post.sender.sent_to(GOOD_ENDPOINT) == 5)
-
-            assert len(post.sender.sent) == 32 + 5
-            post.courier.stop()
-            for hole in post.sender.holes.values():
-                hole.set()
+        assert await sent_beside_holes(post) == 32
 
     async def test_new_names_without_end_leave_room_for_those_that_answered_before(self, world: World) -> None:
-        post = Post(world)
-        holes = [f"https://hole{number}.example" for number in range(300)]
-        for hole in holes:
-            post.sender.holes[f"{hole}:443"] = asyncio.Event()
-        post.know(GOOD_ENDPOINT)
-        world.pending(*(want(hole, url=hole) for hole in holes))
-        post.pending(5, GOOD)
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(post.courier.run())
-            await until(lambda: post.sender.sent_to(GOOD_ENDPOINT) == 5)
-
-            assert len(post.sender.sent) == 16 + 5
-            post.courier.stop()
-            for hole in post.sender.holes.values():
-                hole.set()
+        assert await sent_beside_holes(Post(world)) == 16
 
     async def test_while_every_slot_is_taken_it_sleeps_though_more_is_due(self, world: World) -> None:
         post = Post(world, {"max_in_flight": 2})
